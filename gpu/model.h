@@ -1,0 +1,48 @@
+/* gpu/model.h: an ONNX file as a checked, planned graph that a backend can run.
+ *
+ * model_load() parses the file (protobuf-c), checks it, infers every shape, folds constants, fuses
+ * and plans; the result is immutable and shared by all runners. The file is hostile input: whatever
+ * is in it, the answer is a model or an error that names the node and what to do; memory is bounded
+ * by LIMIT_MODEL_* (gpu/graph.h). Any thread; one call at a time per model. */
+#ifndef SIGHTLINE_GPU_MODEL_H
+#define SIGHTLINE_GPU_MODEL_H
+
+#include "config/why.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MODEL_MAX_DIMENSIONS 6
+#define MODEL_MAX_OUTPUTS    16
+
+struct model; /* opaque; gpu/graph.h has the inside for the backends */
+
+struct model_tensor {
+    char    name[128];
+    int     dimension_count;
+    int64_t dimension[MODEL_MAX_DIMENSIONS];
+};
+
+struct model_info {
+    char                path[512];
+    struct model_tensor input;               /* N×3×H×W, N = 1 */
+    int                 output_count;
+    struct model_tensor output[MODEL_MAX_OUTPUTS];
+    int64_t             parameters;          /* weights, in numbers */
+    int64_t             multiply_adds;       /* of one picture */
+    char                digest[65];          /* BLAKE2b-256 of the file, in hex: names the model in records */
+    /* metadata_props of the file, for class names ("names", "classes"); NULL when absent. */
+    const char *const *metadata_keys;
+    const char *const *metadata_values;
+    int                metadata_count;
+};
+
+/* ERR_NOT_FOUND, ERR_INVALID (damaged), ERR_UNSUPPORTED (operator named in `why`), ERR_LIMIT,
+ * ERR_MEMORY. On failure *out is NULL. */
+int  model_load(struct model **out, const char *path, struct why *why);
+int  model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
+                      struct why *why);
+void model_close(struct model **model);
+const struct model_info *model_info(const struct model *model);
+
+#endif

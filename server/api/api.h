@@ -1,0 +1,77 @@
+/* server/api/api.h: HTTP, WebSocket and the bundled dashboard, on the loop (libwebsockets).
+ *
+ * The API reads state (ledger, live counts, the cameras through api_house) and never
+ * changes any: commands go through the house's functions. What is sent is in protocol.md.
+ * A route is a row in one table (routes.c) with its rights; a request that no row allows never reaches a handler.
+ * Loop thread only. */
+#ifndef SIGHTLINE_SERVER_API_API_H
+#define SIGHTLINE_SERVER_API_API_H
+
+#include "config/settings.h"
+#include "config/why.h"
+#include "server/camera/camera.h"
+#include "server/count/tracker.h"
+#include "storage/ledger.h"
+#include "storage/live.h"
+
+#include <uv.h>
+
+struct api;
+
+/* What the API may ask of the rest of the house; implemented by server/pipeline.c. */
+struct api_camera {
+    const struct settings_camera *settings; /* name, lines, zones */
+    struct camera_stats           stats;
+    uint64_t                      frames_dropped; /* given up by the inference pool for newer ones */
+    double                        coverage; /* of the last full minute, 0..1; negative before it */
+};
+/* A problem that an operator should know: shown by ready, health and the dashboard. */
+struct api_problem {
+    char what[32]; /* "ledger", "redis", "camera", "model" */
+    char text[256];
+    bool not_ready; /* ready answers 503 while it lasts */
+};
+struct api_house {
+    void *arg;
+    int (*camera_count)(void *arg);
+    /* False when there is no such index any more. */
+    bool (*camera)(void *arg, int index, struct api_camera *camera);
+    /* -1 when there is none. */
+    int (*camera_index)(void *arg, const char *name);
+    /* The kinds of video that viewers of this camera want now: bits 1u << enum camera_video. */
+    void (*want_video)(void *arg, int index, unsigned kinds);
+    /* Units since the last key frame, for a viewer that joins. */
+    void (*replay_units)(void *arg, int index, void (*unit)(void *unit_arg, struct camera_unit *unit),
+                         void *unit_arg);
+    int (*problems)(void *arg, struct api_problem *problems, int capacity);
+    /* Writes further OpenMetrics families (frames, inference, batches); text is appended with `write`. */
+    void (*metrics)(void *arg, void (*write)(void *write_arg, const char *text, size_t bytes),
+                    void *write_arg);
+    const char *(*model_text)(void *arg); /* "yolox_nano_coco_416 (yolox, cpu)", or why there is none */
+};
+
+struct api_settings {
+    uv_loop_t              *loop;
+    const char             *listen; /* address */
+    uint16_t                port;   /* 0: any */
+    const char             *token;  /* NULL: none needed; only on loopback */
+    struct ledger          *ledger;
+    struct live            *live;
+    const struct api_house *house;
+};
+
+int  api_open(struct api **out, const struct api_settings *settings, struct why *why);
+/* Closes clients; memory goes when the loop has closed the handles. Sets *api = NULL. */
+void api_close(struct api **api);
+uint16_t api_port(const struct api *api); /* the one that it listens on */
+
+/* ---- what has happened: told to the subscribers ---- */
+void api_event_committed(struct api *api, const struct event *event); /* after live_apply() */
+void api_counts_changed(struct api *api);                             /* occupancy, new counters */
+void api_tracks(struct api *api, int camera_index, const struct frame *frame,
+                const struct track *tracks, int count);
+void api_unit(struct api *api, int camera_index, struct camera_unit *unit);
+void api_health_changed(struct api *api);
+void api_cameras_changed(struct api *api); /* configuration: clients ask for the list again */
+
+#endif

@@ -1,0 +1,117 @@
+/* server/camera/camera.h: one camera: its source, its state, its decoder.
+ *
+ *   idle -> connecting -> streaming -> stalled -> backoff (jittered, exponential, capped) -> connecting
+ *                                   -> ended (a file that does not loop)
+ *
+ * The source (file, RTSP) and the state machine live on the loop; a dead camera costs one timer.
+ * Demultiplexing of files and all decoding run on the decode workers (decode.h): a camera is an actor there, one worker
+ * at a time takes its packets in order; there is no thread per camera.
+ * Loop thread only, except where said. */
+#ifndef SIGHTLINE_SERVER_CAMERA_CAMERA_H
+#define SIGHTLINE_SERVER_CAMERA_CAMERA_H
+
+#include "config/settings.h"
+#include "config/why.h"
+#include "gpu/frame.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct camera;
+struct decode_pool; /* decode.h */
+
+enum camera_state {
+    CAMERA_IDLE,
+    CAMERA_CONNECTING,
+    CAMERA_STREAMING,
+    CAMERA_STALLED,
+    CAMERA_BACKOFF,
+    CAMERA_ENDED,
+};
+const char *camera_state_name(enum camera_state state); /* "idle", "connecting", ... */
+
+/* ---- the video of a camera, for live view ---- */
+
+enum camera_video {
+    CAMERA_VIDEO_NONE = 0,
+    CAMERA_VIDEO_JPEG = 1, /* a JPEG of an analysed picture, made while somebody wants it */
+    CAMERA_VIDEO_H264 = 2, /* the camera's own access units, Annex B, parameter sets before each key frame */
+    CAMERA_VIDEO_H265 = 3, /* likewise */
+};
+
+/* One picture for viewers. Reference-counted; immutable. */
+struct camera_unit {
+    _Atomic int       references;
+    enum camera_video video;
+    bool              key;
+    int               width_px, height_px;
+    int64_t           pts_ns; /* the same clock as frame.pts_ns: boxes and picture can be matched */
+    int64_t           wall_ns;
+    char              codec[32]; /* WebCodecs codec string: "avc1.64001f"; "jpeg" */
+    size_t            bytes;
+    uint8_t           data[];
+};
+struct camera_unit *camera_unit_ref(struct camera_unit *unit);
+void                camera_unit_unref(struct camera_unit **unit);
+
+/* ---- where a camera's output goes ---- */
+
+struct camera_sink {
+    void *arg;
+    /* An analysed picture, at most at the wanted rate. Called on a decode worker; the reference
+     * passes to the callee. It may block only with PACE_FASTEST (the pool's back-pressure). */
+    void (*frame)(void *arg, struct frame *frame);
+    /* State or picture size changed. Loop. */
+    void (*changed)(void *arg, struct camera *camera);
+    /* A picture for viewers, only of the kinds wanted. Loop. The callee takes its own reference to keep it. */
+    void (*unit)(void *arg, struct camera *camera, struct camera_unit *unit);
+};
+
+/* Copies the settings. Does not connect yet. `slot` comes back in each frame. */
+int  camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                 const struct settings_camera *settings, unsigned slot,
+                 const struct camera_sink *sink, struct why *why);
+/* `delay_ms` staggers the starts of many cameras. */
+void camera_start(struct camera *camera, unsigned delay_ms);
+/* Stops, sets *camera = NULL; after it returns the sink is never called again. It waits
+ * for at most the picture that a worker has in hand; memory goes when the loop has closed the handles. */
+void camera_close(struct camera **camera);
+
+/* Wanted analysis rate, pictures a second; 0: every picture. Any time. */
+void camera_set_rate(struct camera *camera, double fps);
+/* What viewers want now. With H264/H265 the units since the last key frame come first, if they are
+ * held (at most CAMERA_KEEP_BYTES), else the next key frame does. Bits: 1u << enum camera_video. */
+void camera_want_video(struct camera *camera, unsigned kinds);
+/* A new viewer joined: send the held units again to this function only. */
+void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct camera_unit *unit),
+                         void *arg);
+#define CAMERA_KEEP_BYTES (4 << 20)
+
+struct camera_stats {
+    enum camera_state state;
+    char              reason[160]; /* why it is in this state, in plain words; no credentials */
+    int64_t           state_since_ns; /* monotonic */
+    char              source[LIMIT_URL_BYTES]; /* redacted */
+    char              codec[16]; /* "h264", "" before the first stream */
+    enum camera_video own_video; /* what live view can have without re-encoding: H264, H265 or JPEG */
+    int               width_px, height_px; /* 0 before the first picture */
+    double            source_fps; /* as the stream says, 0 if it does not */
+    double            duration_s; /* file: whole length, 0 if unknown */
+    double            decoded_fps, analysed_fps; /* over the last seconds */
+    uint64_t          connects;   /* attempts */
+    uint64_t          reconnects; /* streams lost and begun again; a file's loop is none */
+    uint64_t          packets, bytes;
+    uint64_t          frames_decoded, frames_analysed;
+    uint64_t          frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
+    uint64_t          packets_dropped; /* the queue was full, or waiting for a key frame */
+    uint64_t          decode_errors;
+    uint64_t          rtp_lost; /* packets, RTSP */
+    int64_t           last_frame_ns; /* monotonic; 0: never */
+    double            progress; /* file: 0..1 */
+};
+void camera_stats(const struct camera *camera, struct camera_stats *stats);
+const char *camera_name(const struct camera *camera);
+
+#endif

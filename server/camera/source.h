@@ -1,0 +1,63 @@
+/* server/camera/source.h: where a camera's packets come from. One table of kinds (source.c).
+ *
+ * A source runs on the loop and never blocks it. It reports through source_events: first
+ * stream(), then packets, and finally ended() exactly once, unless it was closed before. After
+ * ended() the camera closes it and decides about the retry: a source knows nothing of backoff. */
+#ifndef SIGHTLINE_SERVER_CAMERA_SOURCE_H
+#define SIGHTLINE_SERVER_CAMERA_SOURCE_H
+
+#include "config/settings.h"
+#include "config/why.h"
+
+#include <libavcodec/packet.h>
+#include <libavcodec/codec_par.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct source;
+
+enum source_end {
+    SOURCE_END_OF_FILE, /* the whole file was played */
+    SOURCE_END_CLOSED,  /* the other side ended the stream */
+    SOURCE_END_ERROR,   /* anything else; the text says what */
+    SOURCE_END_REFUSED, /* credentials or address refused: trying again soon is of no use */
+};
+
+struct source_events {
+    void *arg;
+    /* What follows is coded like this. May come again when the stream changes. */
+    void (*stream)(void *arg, const AVCodecParameters *parameters, AVRational time_base,
+                   AVRational frame_rate);
+    /* One access unit. The callee takes the packet's content (av_packet_move_ref) or leaves it. `wall_ns`: when
+     * it was captured (RTCP sender report) or received. */
+    void (*packet)(void *arg, AVPacket *packet, int64_t wall_ns);
+    /* For the camera's reason text while connecting: "DESCRIBE", "waiting for the first picture". */
+    void (*progress)(void *arg, const char *step);
+    /* `reason` holds no credentials. */
+    void (*ended)(void *arg, enum source_end end, const char *reason);
+};
+
+struct source_counters {
+    uint64_t bytes, packets;
+    uint64_t rtp_lost;
+    double   jitter_ms;
+};
+
+struct source_ops {
+    const char *name; /* "rtsp" */
+    /* Begins at once; events come from the loop later, never from within open. */
+    int (*open)(struct source **out, uv_loop_t *loop, const struct settings_camera *settings,
+                const struct source_events *events, struct why *why);
+    /* No event after this. Memory goes when the loop has closed the handles. Sets *source = NULL. */
+    void (*close)(struct source **source);
+    void (*counters)(const struct source *source, struct source_counters *counters);
+};
+
+struct source {
+    const struct source_ops *ops;
+};
+
+extern const struct source_ops source_rtsp;
+
+#endif

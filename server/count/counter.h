@@ -1,0 +1,44 @@
+/* server/count/counter.h: the lines and zones of one camera; tracks in, events out.
+ *
+ * Line:  counted by the way of the track's reference point between observations (so a fast object
+ *        cannot jump over it), on named sides, with hysteresis: the point must leave a band
+ *        around the line on the far side; jitter, a stop on the line and a turn back count exactly zero; an object may
+ *        cross again after it has properly returned. (server/count/line.h)
+ * Zone:  a polygon; entry and exit with inertia (so that a detection that blinks at the edge is one visit), dwell,
+ *        occupancy now. (server/count/zone.h)
+ * Pure and deterministic. One thread (the loop). No allocation after open. */
+#ifndef SIGHTLINE_SERVER_COUNT_COUNTER_H
+#define SIGHTLINE_SERVER_COUNT_COUNTER_H
+
+#include "config/settings.h"
+#include "config/why.h"
+#include "server/count/tracker.h"
+#include "storage/event.h"
+
+struct counter;
+
+/* `camera`: its lines and zones are copied. width/height: the picture's size in px; when it changes,
+ * counter_resize() keeps the counts and forgets where the tracks were. */
+int  counter_open(struct counter **out, const struct settings_camera *camera, int width_px,
+                  int height_px, struct why *why);
+void counter_close(struct counter **counter);
+void counter_resize(struct counter *counter, int width_px, int height_px);
+/* All tracks are gone (stream restarted): zone visits end at the last moment they were seen. */
+void counter_reset(struct counter *counter);
+
+struct counter_time {
+    int64_t  wall_ns; /* of the frame */
+    int64_t  pts_ns;
+    uint64_t frame;
+};
+
+/* One analysed picture: every track that tracker_tracks() gave. Calls `emit` for each event, in a
+ * deterministic order, before it returns; seq is 0. event.time_ns is interpolated to the crossing itself. */
+typedef void counter_event_fn(void *arg, const struct event *event);
+void counter_update(struct counter *counter, const struct track *tracks, int count,
+                    const struct counter_time *time, counter_event_fn *emit, void *arg);
+
+/* Objects inside a zone now, by class. `index` as in settings_camera.zones. */
+void counter_occupancy(const struct counter *counter, int index, uint32_t inside[OBJECT_CLASSES]);
+
+#endif

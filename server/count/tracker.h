@@ -1,0 +1,51 @@
+/* server/count/tracker.h: boxes of successive pictures become objects with an identity.
+ *
+ * Association in two stages (Zhang et al. 2022, "ByteTrack": confident boxes first, then the weak ones for tracks
+ * that would otherwise be lost), a constant-velocity Kalman filter (Bewley et al. 2016, "SORT"), and the
+ * observation-centric corrections of Cao et al. 2023 ("OC-SORT"). The class of an object is a
+ * vote over its life. Pure and deterministic: time comes in with the frame; the same boxes give
+ * the same tracks, always. One thread (the loop); no allocation after open. */
+#ifndef SIGHTLINE_SERVER_COUNT_TRACKER_H
+#define SIGHTLINE_SERVER_COUNT_TRACKER_H
+
+#include "config/limits.h"
+#include "gpu/box.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tracker;
+
+struct tracker_settings {
+    float   high_score;   /* boxes from here up take part in the first stage */
+    float   new_score;    /* boxes from here up may begin a track */
+    int     confirm_hits; /* observations before a track is given out */
+    int64_t lost_ns;      /* a track that was not seen for so long is gone */
+};
+/* The defaults suit 5 to 30 analysed pictures a second. */
+struct tracker_settings tracker_settings_default(void);
+
+/* A track after a picture. Given out only once confirmed. */
+struct track {
+    uint64_t          id; /* from 1, never used twice in one tracker */
+    struct box        box; /* observed box if seen in this picture, else predicted; object_class is the vote's winner */
+    bool              seen; /* in this picture */
+    int64_t           first_ns, last_seen_ns; /* pts of the frames */
+    int               observations;
+    float             confidence; /* mean score over its observations */
+    float             class_share; /* votes of the winning class of all votes */
+    float             velocity_x, velocity_y; /* px/s, of the box centre */
+};
+
+int  tracker_open(struct tracker **out, const struct tracker_settings *settings);
+void tracker_close(struct tracker **tracker);
+/* Forgets all objects (stream restarted, picture size changed); ids go on. */
+void tracker_reset(struct tracker *tracker);
+
+/* One analysed picture. `time_ns` grows from call to call (a step back resets). Afterwards
+ * tracker_tracks() holds the confirmed tracks: those seen, and those lost for less than lost_ns. */
+void tracker_update(struct tracker *tracker, const struct box *boxes, int count, int64_t time_ns);
+/* Valid until the next update; ordered by id. */
+const struct track *tracker_tracks(const struct tracker *tracker, int *count);
+
+#endif
