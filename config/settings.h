@@ -22,7 +22,7 @@ struct settings_point {
     float x, y; /* relative to the picture, 0..1; y down */
 };
 
-/* Counting classes as bits: 1u << enum object_class (gpu/box.h). */
+/* Counting classes as bits: 1u << enum object_class (config/object_class.h). */
 #define SETTINGS_ALL_CLASSES 0x3fU
 
 struct settings_line {

@@ -7,7 +7,7 @@
 #define SIGHTLINE_STORAGE_EVENT_H
 
 #include "config/limits.h"
-#include "gpu/box.h"
+#include "config/object_class.h"
 
 #include <stddef.h>
 #include <stdint.h>
