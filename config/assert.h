@@ -4,7 +4,7 @@
 #ifndef SIGHTLINE_CONFIG_ASSERT_H
 #define SIGHTLINE_CONFIG_ASSERT_H
 
-#define ASSERT(condition)                                                                          \
+#define ASSERT(condition) \
     ((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__, __func__))
 
 /* Logs the condition and where it stands, then aborts. A restart continues every count: stopping

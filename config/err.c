@@ -5,8 +5,8 @@ const char *err_text(int code)
     switch (code) {
     case 0:
         return "no error";
-#define X(name, number, text, status)                                                              \
-    case name:                                                                                     \
+#define X(name, number, text, status) \
+    case name:                        \
         return text;
         ERR_TABLE(X)
 #undef X
@@ -20,8 +20,8 @@ int err_http_status(int code)
     switch (code) {
     case 0:
         return 200;
-#define X(name, number, text, status)                                                              \
-    case name:                                                                                     \
+#define X(name, number, text, status) \
+    case name:                        \
         return status;
         ERR_TABLE(X)
 #undef X

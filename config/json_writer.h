@@ -12,13 +12,16 @@
 #include <stdint.h>
 
 struct json_writer {
-    char  *text;
+    char *text;
     size_t used_bytes;
     size_t room_bytes;
     size_t max_bytes;
-    bool   failed;
-    bool   needs_comma;
+    bool failed;
+    bool needs_comma;
 };
+
+/* Whether these bytes are UTF-8 as RFC 3629 has it. */
+bool json_utf8_valid(const char *bytes, size_t count);
 
 void json_init(struct json_writer *json, size_t max_bytes);
 void json_free(struct json_writer *json);

@@ -5,12 +5,12 @@
 #include <stdbool.h>
 
 /* The numbers are stored in the ledger: never reorder, only append. */
-#define OBJECT_CLASS_TABLE(X)                                                                      \
-    X(OBJECT_PERSON, 0, "person")                                                                  \
-    X(OBJECT_BICYCLE, 1, "bicycle")                                                                \
-    X(OBJECT_CAR, 2, "car")                                                                        \
-    X(OBJECT_MOTORCYCLE, 3, "motorcycle")                                                          \
-    X(OBJECT_BUS, 4, "bus")                                                                        \
+#define OBJECT_CLASS_TABLE(X)             \
+    X(OBJECT_PERSON, 0, "person")         \
+    X(OBJECT_BICYCLE, 1, "bicycle")       \
+    X(OBJECT_CAR, 2, "car")               \
+    X(OBJECT_MOTORCYCLE, 3, "motorcycle") \
+    X(OBJECT_BUS, 4, "bus")               \
     X(OBJECT_TRUCK, 5, "truck")
 
 enum object_class {

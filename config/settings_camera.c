@@ -1,0 +1,456 @@
+#include "config/settings_camera.h"
+
+#include "config/err.h"
+#include "config/object_class.h"
+#include "config/url_credentials.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pictures a second that anybody analyses; faster cameras exist, counting needs no more. */
+#define DETECT_FPS_MAX 120.0
+#define INERTIA_MAX    100
+#define INPUTS_MAX     8
+
+/* ---- classes ---- */
+
+static void add_class(struct yaml_reader *reader, struct fy_node *node, unsigned *classes)
+{
+    enum object_class object_class;
+    char name[32];
+
+    if (!yaml_text(reader, node, name, sizeof name))
+        return;
+    if (object_class_from_name(name, &object_class))
+        *classes |= 1U << object_class;
+    else
+        yaml_problem(reader, node,
+                     "\"%s\" is no class: person, bicycle, car, motorcycle, bus or truck", name);
+}
+
+void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                           void *target)
+{
+    unsigned classes = 0;
+    void *iterator = NULL;
+    struct fy_node *item;
+
+    if (fy_node_is_sequence(value)) {
+        while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL)
+            add_class(reader, item, &classes);
+    } else {
+        add_class(reader, value, &classes);
+    }
+    if (classes == 0)
+        yaml_problem(reader, key, "no class is left to count");
+    *(unsigned *)target = classes;
+}
+
+/* ---- points ---- */
+
+/* "x,y,x,y", or a list whose items are "x,y" or single numbers, as Frigate has them. */
+static bool points_text(struct yaml_reader *reader, struct fy_node *value, char *text, size_t room)
+{
+    void *iterator = NULL;
+    size_t used = 0;
+    struct fy_node *item;
+    char part[64];
+
+    if (!fy_node_is_sequence(value))
+        return yaml_text(reader, value, text, room);
+    text[0] = '\0';
+    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+        if (!yaml_text(reader, item, part, sizeof part))
+            return false;
+        used += (size_t)snprintf(text + used, room - used, "%s%s", used == 0 ? "" : ",", part);
+        if (used >= room) {
+            yaml_problem(reader, value, "too many points");
+            return false;
+        }
+    }
+    return true;
+}
+
+static int read_points(struct yaml_reader *reader, struct fy_node *value,
+                       struct settings_point *points, int capacity)
+{
+    char text[LIMIT_ZONE_POINTS * 32];
+    struct why why;
+    int count;
+
+    if (!points_text(reader, value, text, sizeof text))
+        return 0;
+    count = settings_parse_points(text, points, capacity, &why);
+    if (count < 0) {
+        yaml_problem(reader, value, "%s", why.text);
+        return 0;
+    }
+    return count;
+}
+
+/* ---- lines ---- */
+
+static void read_line_points(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                             void *target)
+{
+    struct settings_line *line = target;
+
+    (void)key;
+    line->point_count = read_points(reader, value, line->points, LIMIT_LINE_POINTS);
+    if (line->point_count == 1)
+        yaml_problem(reader, value, "a line needs at least 2 points");
+    for (int i = 1; i < line->point_count; i++) {
+        if (line->points[i].x == line->points[i - 1].x &&
+            line->points[i].y == line->points[i - 1].y)
+            yaml_problem(reader, value, "points %d and %d of the line are the same", i, i + 1);
+    }
+}
+
+static void read_direction_name(struct yaml_reader *reader, struct fy_node *key,
+                                struct fy_node *value, void *target)
+{
+    char name[LIMIT_NAME_BYTES];
+    struct why why;
+
+    (void)key;
+    if (!yaml_text(reader, value, name, sizeof name))
+        return;
+    if (settings_check_name(name, &why) != 0)
+        yaml_problem(reader, value, "%s", why.text);
+    else
+        memcpy(target, name, sizeof name);
+}
+
+static const struct yaml_key DIRECTION_KEYS[] = {
+    {"a_to_b", read_direction_name, offsetof(struct settings_line, a_to_b)},
+    {"b_to_a", read_direction_name, offsetof(struct settings_line, b_to_a)},
+    {0},
+};
+
+static void read_directions(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                            void *target)
+{
+    (void)key;
+    yaml_read_table(reader, value, "directions", DIRECTION_KEYS, target);
+}
+
+static const struct yaml_key LINE_KEYS[] = {
+    {"coordinates", read_line_points, 0},
+    {"objects", settings_read_classes, offsetof(struct settings_line, classes)},
+    {"directions", read_directions, 0},
+    {0},
+};
+
+static bool name_is_free(const struct settings_camera *camera, const char *name)
+{
+    for (int i = 0; i < camera->line_count; i++) {
+        if (strcmp(camera->lines[i].name, name) == 0)
+            return false;
+    }
+    for (int i = 0; i < camera->zone_count; i++) {
+        if (strcmp(camera->zones[i].name, name) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void read_line(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                      void *target)
+{
+    struct settings_camera *camera = target;
+    struct settings_line *line = &camera->lines[camera->line_count];
+    char name[LIMIT_NAME_BYTES];
+    int problems = reader->problems->count;
+
+    settings_line_default(line);
+    if (!yaml_text(reader, key, name, sizeof name))
+        return;
+    if (!name_is_free(camera, name))
+        yaml_problem(reader, key, "\"%s\" names another line or zone of this camera", name);
+    memcpy(line->name, name, sizeof name);
+    yaml_read_table(reader, value, "a line", LINE_KEYS, line);
+    if (line->point_count == 0 && reader->problems->count == problems)
+        yaml_problem(reader, key, "line \"%s\" has no coordinates", name);
+    camera->line_count++;
+}
+
+/* ---- zones ---- */
+
+static void read_zone_points(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                             void *target)
+{
+    struct settings_zone *zone = target;
+    struct why why;
+
+    (void)key;
+    zone->point_count = read_points(reader, value, zone->points, LIMIT_ZONE_POINTS);
+    if (zone->point_count > 0 && settings_check_polygon(zone->points, zone->point_count, &why) != 0)
+        yaml_problem(reader, value, "%s", why.text);
+}
+
+static void read_inertia(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                         void *target)
+{
+    long inertia;
+
+    (void)key;
+    if (yaml_int(reader, value, 1, INERTIA_MAX, &inertia))
+        *(int *)target = (int)inertia;
+}
+
+static const struct yaml_key ZONE_KEYS[] = {
+    {"coordinates", read_zone_points, 0},
+    {"objects", settings_read_classes, offsetof(struct settings_zone, classes)},
+    {"inertia", read_inertia, offsetof(struct settings_zone, inertia)},
+    {0},
+};
+
+static void read_zone(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                      void *target)
+{
+    struct settings_camera *camera = target;
+    struct settings_zone *zone = &camera->zones[camera->zone_count];
+    char name[LIMIT_NAME_BYTES];
+    int problems = reader->problems->count;
+
+    settings_zone_default(zone);
+    if (!yaml_text(reader, key, name, sizeof name))
+        return;
+    if (!name_is_free(camera, name))
+        yaml_problem(reader, key, "\"%s\" names another line or zone of this camera", name);
+    memcpy(zone->name, name, sizeof name);
+    yaml_read_table(reader, value, "a zone", ZONE_KEYS, zone);
+    if (zone->point_count == 0 && reader->problems->count == problems)
+        yaml_problem(reader, key, "zone \"%s\" has no coordinates", name);
+    camera->zone_count++;
+}
+
+/* ---- inputs ---- */
+
+struct input {
+    char path[LIMIT_URL_BYTES];
+    bool detect;
+    struct fy_node *place;
+};
+
+static void read_input_path(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                            void *target)
+{
+    struct input *input = target;
+
+    (void)key;
+    input->place = value;
+    if (yaml_text(reader, value, input->path, sizeof input->path))
+        yaml_substitute(reader, value, input->path, sizeof input->path);
+}
+
+static void read_roles(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                       void *target)
+{
+    struct input *input = target;
+    void *iterator = NULL;
+    struct fy_node *item;
+    char role[32];
+
+    (void)key;
+    if (!fy_node_is_sequence(value)) {
+        yaml_problem(reader, value, "roles is a list, such as [detect]");
+        return;
+    }
+    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+        if (!yaml_text(reader, item, role, sizeof role))
+            continue;
+        if (strcmp(role, "detect") == 0)
+            input->detect = true;
+        else if (strcmp(role, "record") != 0 && strcmp(role, "audio") != 0)
+            yaml_problem(reader, item,
+                         "\"%s\" is no role: detect (record and audio are passed over)", role);
+    }
+}
+
+static const struct yaml_key INPUT_KEYS[] = {
+    {"path", read_input_path, 0},
+    {"roles", read_roles, 0},
+    {0},
+};
+
+static void use_input(struct yaml_reader *reader, const struct input *input,
+                      struct settings_camera *camera)
+{
+    struct why why;
+
+    if (url_has_scheme(input->path)) {
+        if (url_split_credentials(input->path, camera->url, camera->user, &camera->password,
+                                  &why) != 0)
+            yaml_problem(reader, input->place, "%s", why.text);
+        return;
+    }
+    memcpy(camera->url, input->path, sizeof camera->url);
+    yaml_path(reader, input->place, camera->url, sizeof camera->url);
+}
+
+static void read_inputs(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                        void *target)
+{
+    struct input chosen = {.detect = false};
+    void *iterator = NULL;
+    struct fy_node *item;
+    int count = 0;
+
+    if (!fy_node_is_sequence(value)) {
+        yaml_problem(reader, value, "inputs is a list: \"- path: rtsp://...\"");
+        return;
+    }
+    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+        struct input input = {.detect = false};
+        if (++count > INPUTS_MAX) {
+            yaml_problem(reader, item, "more than %d inputs", INPUTS_MAX);
+            return;
+        }
+        yaml_read_table(reader, item, "an input", INPUT_KEYS, &input);
+        if (input.path[0] == '\0')
+            yaml_problem(reader, item, "an input needs a path");
+        else if (chosen.path[0] == '\0' || (input.detect && !chosen.detect))
+            chosen = input;
+    }
+    if (count == 0)
+        yaml_problem(reader, key, "inputs is empty");
+    else if (chosen.path[0] != '\0')
+        use_input(reader, &chosen, target);
+}
+
+static const struct yaml_key FFMPEG_KEYS[] = {{"inputs", read_inputs, 0}, {0}};
+
+static void read_ffmpeg(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                        void *target)
+{
+    (void)key;
+    yaml_read_table(reader, value, "ffmpeg", FFMPEG_KEYS, target);
+}
+
+/* ---- the camera ---- */
+
+static void read_flag(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                      void *target)
+{
+    (void)key;
+    yaml_bool(reader, value, target);
+}
+
+static void read_fps(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                     void *target)
+{
+    (void)key;
+    yaml_number(reader, value, 0, DETECT_FPS_MAX, target);
+}
+
+static void read_user(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                      void *target)
+{
+    (void)key;
+    if (yaml_text(reader, value, target, LIMIT_NAME_BYTES))
+        yaml_substitute(reader, value, target, LIMIT_NAME_BYTES);
+}
+
+static void read_password(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                          void *target)
+{
+    struct secret *secret = target;
+
+    (void)key;
+    if (yaml_text(reader, value, secret->value, sizeof secret->value))
+        yaml_substitute(reader, value, secret->value, sizeof secret->value);
+}
+
+static void read_pace(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                      void *target)
+{
+    char text[32];
+
+    (void)key;
+    if (!yaml_text(reader, value, text, sizeof text))
+        return;
+    if (strcmp(text, "real_time") == 0)
+        *(enum settings_pace *)target = PACE_REAL_TIME;
+    else if (strcmp(text, "fastest") == 0)
+        *(enum settings_pace *)target = PACE_FASTEST;
+    else
+        yaml_problem(reader, value, "\"%s\" is no pace: real_time or fastest", text);
+}
+
+static const struct yaml_key DETECT_KEYS[] = {
+    {"fps", read_fps, offsetof(struct settings_camera, detect_fps)},
+    {0},
+};
+
+static void read_detect(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                        void *target)
+{
+    (void)key;
+    yaml_read_table(reader, value, "detect", DETECT_KEYS, target);
+}
+
+static const struct yaml_key OBJECTS_KEYS[] = {
+    {"track", settings_read_classes, offsetof(struct settings_camera, classes)},
+    {0},
+};
+
+static void read_objects(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                         void *target)
+{
+    (void)key;
+    yaml_read_table(reader, value, "objects", OBJECTS_KEYS, target);
+}
+
+static void read_lines(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                       void *target)
+{
+    (void)key;
+    yaml_read_names(reader, value, "lines", LIMIT_LINES, read_line, target);
+}
+
+static void read_zones(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                       void *target)
+{
+    (void)key;
+    yaml_read_names(reader, value, "zones", LIMIT_ZONES, read_zone, target);
+}
+
+static const struct yaml_key CAMERA_KEYS[] = {
+    {"enabled", read_flag, offsetof(struct settings_camera, enabled)},
+    {"ffmpeg", read_ffmpeg, 0},
+    {"user", read_user, offsetof(struct settings_camera, user)},
+    {"password", read_password, offsetof(struct settings_camera, password)},
+    {"loop", read_flag, offsetof(struct settings_camera, loop)},
+    {"pace", read_pace, offsetof(struct settings_camera, pace)},
+    {"detect", read_detect, 0},
+    {"objects", read_objects, 0},
+    {"lines", read_lines, 0},
+    {"zones", read_zones, 0},
+    {0},
+};
+
+void settings_read_camera(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                          void *target)
+{
+    struct settings_read_target *read = target;
+    struct settings *settings = &read->settings;
+    int problems = reader->problems->count;
+    struct settings_camera *cameras;
+    struct settings_camera *camera;
+
+    cameras = realloc(settings->cameras, ((size_t)settings->camera_count + 1) * sizeof *cameras);
+    if (cameras == NULL) {
+        yaml_problem(reader, key, "out of memory");
+        return;
+    }
+    settings->cameras = cameras;
+    camera = &cameras[settings->camera_count++];
+    settings_camera_default(camera);
+    camera->classes = read->default_classes;
+    yaml_text(reader, key, camera->name, sizeof camera->name);
+    yaml_read_table(reader, value, "a camera", CAMERA_KEYS, camera);
+    if (camera->url[0] == '\0' && reader->problems->count == problems)
+        yaml_problem(reader, key, "camera \"%s\" has no ffmpeg.inputs", camera->name);
+}

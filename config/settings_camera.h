@@ -1,0 +1,27 @@
+/* config/settings_camera.h: the part of the file under `cameras:`. Inside of config/ only. */
+#ifndef SIGHTLINE_CONFIG_SETTINGS_CAMERA_H
+#define SIGHTLINE_CONFIG_SETTINGS_CAMERA_H
+
+#include "config/settings_yaml.h"
+
+#include <stddef.h>
+
+/* What reading works on: the settings, and the defaults that cameras begin with. `settings` is the
+ * first member, so that offsets into struct settings hold. */
+struct settings_read_target {
+    struct settings settings;
+    unsigned default_classes;
+};
+
+/* yaml_read_fn for one entry of `cameras`; target: struct settings_read_target. */
+void settings_read_camera(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                          void *target);
+/* A list of class names into the bits at *target (unsigned). */
+void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+                           void *target);
+
+#define TOKEN_MIN_BYTES  16 /* 16 random characters cannot be guessed at 5 tries a minute */
+#define YAML_NESTING_MAX 32
+#define YAML_LINE_MAX    4096 /* spaces and dashes of one line; a path list of a zone has some 200 */
+
+#endif

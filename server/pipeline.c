@@ -1,0 +1,507 @@
+/* The way of a picture through the house, from the camera to the counted event:
+ *
+ *   camera --packets--> decode --frames--> detect --boxes--> track --paths--> count --events--> output
+ *   (loop)           (decode workers) (inference pool)   \---------- (loop) ---------/
+ *
+ *   camera_sink.frame      on_frame()     a decode worker hands a picture to the inference pool
+ *   inference pool         wake()         a result waits: the loop is woken
+ *   loop                   on_results()   takes results and, for each, in order of its pictures:
+ *                            follow_stream()   a new stream or picture size forgets the old tracks
+ *                            tracker_update()  boxes become objects with an identity
+ *                            counter_update()  paths become events
+ *   loop, every second     on_tick()      coverage: which part of the time was really analysed
+ *
+ * Only the loop touches what is here, except on_frame() and wake(), which run on workers and touch
+ * the pool and one atomic number. */
+#include "server/pipeline.h"
+
+#include "config/assert.h"
+#include "config/clock.h"
+#include "config/err.h"
+#include "config/log.h"
+#include "server/count/counter.h"
+#include "server/coverage.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_MS 1000
+/* Cameras that start together connect this far apart: the accept queue of small servers holds 5. */
+#define START_STAGGER_MS 30
+/* Frames in flight for a file that is analysed as fast as possible: enough to keep every worker
+ * busy, few enough to bound memory (8 pictures of 1080p are 25 MB). */
+#define WAITING_EVERY_FRAME 8
+#define WAITING_NEWEST      1
+
+struct pipeline_camera {
+    struct pipeline *pipeline;
+    struct settings_camera settings;
+    struct camera *camera;
+    struct tracker *tracker;
+    struct counter *counter; /* NULL before the first picture */
+    struct coverage coverage;
+    unsigned slot;
+    int64_t opened_ns;
+    unsigned generation;
+    int width_px, height_px;
+    atomic_uint_fast64_t submitted; /* grows on a decode worker */
+    uint64_t handled;               /* results seen here, or pictures that were dropped */
+    bool ended;
+    bool finished;
+    uint64_t frames_failed;
+    atomic_uint_fast64_t frames_dropped; /* grows on a decode worker */
+    uint64_t events;
+    int64_t latency_ns;
+    uint32_t occupancy[LIMIT_ZONES][OBJECT_CLASSES];
+};
+
+struct pipeline {
+    struct pipeline_settings settings;
+    struct decode_pool *decode_pool;
+    struct inference_pool *inference_pool;
+    uv_async_t results;
+    uv_timer_t tick;
+    int handles_open;
+    int count;
+    struct pipeline_camera *cameras[LIMIT_CAMERAS];
+    bool slot_used[LIMIT_CAMERAS];
+};
+
+/* ---- from the camera to the inference pool ---- */
+
+/* On a decode worker. */
+static void on_frame(void *arg, struct frame *frame)
+{
+    struct pipeline_camera *camera = arg;
+    struct inference_pool *pool = camera->pipeline->inference_pool;
+    int rc;
+
+    if (pool == NULL) {
+        frame_unref(&frame);
+        return;
+    }
+    atomic_fetch_add(&camera->submitted, 1);
+    if (camera->pipeline->settings.every_frame)
+        rc = inference_pool_submit_or_wait(pool, frame);
+    else
+        rc = inference_pool_submit(pool, frame);
+    if (rc != 0)
+        atomic_fetch_add(&camera->frames_dropped, 1);
+}
+
+static void on_camera_changed(void *arg, struct camera *source);
+static void on_unit(void *arg, struct camera *source, struct camera_unit *unit);
+
+/* On an inference worker. */
+static void wake(void *arg)
+{
+    struct pipeline *pipeline = arg;
+
+    uv_async_send(&pipeline->results);
+}
+
+/* ---- from boxes to events ---- */
+
+static int index_of(const struct pipeline *pipeline, const struct pipeline_camera *camera)
+{
+    for (int i = 0; i < pipeline->count; i++) {
+        if (pipeline->cameras[i] == camera)
+            return i;
+    }
+    return -1;
+}
+
+static void on_event(void *arg, const struct event *event)
+{
+    struct pipeline_camera *camera = arg;
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+
+    camera->events++;
+    output->event(output->arg, event);
+}
+
+/* A stream that began again or a picture of another size: what was tracked is somewhere else now. */
+static int follow_stream(struct pipeline_camera *camera, const struct frame *frame, struct why *why)
+{
+    if (camera->counter == NULL) {
+        int rc = counter_open(&camera->counter, &camera->settings, frame->width_px,
+                              frame->height_px, why);
+        if (rc != 0)
+            return rc;
+    } else if (frame->width_px != camera->width_px || frame->height_px != camera->height_px) {
+        tracker_reset(camera->tracker);
+        counter_resize(camera->counter, frame->width_px, frame->height_px);
+    } else if (frame->generation != camera->generation) {
+        tracker_reset(camera->tracker);
+        counter_reset(camera->counter, on_event, camera);
+    }
+    camera->generation = frame->generation;
+    camera->width_px = frame->width_px;
+    camera->height_px = frame->height_px;
+    return 0;
+}
+
+static void tell_occupancy(struct pipeline_camera *camera)
+{
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    uint32_t inside[OBJECT_CLASSES];
+
+    for (int i = 0; i < camera->settings.zone_count; i++) {
+        counter_occupancy(camera->counter, i, inside);
+        if (memcmp(inside, camera->occupancy[i], sizeof inside) == 0)
+            continue;
+        memcpy(camera->occupancy[i], inside, sizeof inside);
+        output->occupancy(output->arg, camera->settings.name, camera->settings.zones[i].name,
+                          inside);
+    }
+}
+
+static void count_frame(struct pipeline_camera *camera, const struct inference_result *result)
+{
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    const struct frame *frame = result->frame;
+    struct counter_time time = {frame->wall_ns, frame->pts_ns, frame->number};
+    const struct track *tracks;
+    struct why why;
+    int count;
+
+    if (follow_stream(camera, frame, &why) != 0) {
+        log_error(camera->settings.name, "cannot count: %s", why.text);
+        camera->frames_failed++;
+        return;
+    }
+    tracker_update(camera->tracker, result->boxes, result->box_count, frame->pts_ns);
+    tracks = tracker_tracks(camera->tracker, &count);
+    counter_update(camera->counter, tracks, count, &time, on_event, camera);
+    tell_occupancy(camera);
+    coverage_frame(&camera->coverage, frame->wall_ns);
+    camera->latency_ns = clock_monotonic_ns() - frame->decoded_ns;
+    output->tracks(output->arg, index_of(camera->pipeline, camera), frame, tracks, count);
+}
+
+/* The last picture of a file has gone through: visits end, and whoever waits is told. */
+static void finish_if_done(struct pipeline_camera *camera)
+{
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+
+    if (!camera->ended || camera->finished)
+        return;
+    if (camera->handled + atomic_load(&camera->frames_dropped) < atomic_load(&camera->submitted))
+        return;
+    camera->finished = true;
+    if (camera->counter != NULL)
+        counter_reset(camera->counter, on_event, camera);
+    output->finished(output->arg, index_of(camera->pipeline, camera));
+}
+
+static void on_results(uv_async_t *handle)
+{
+    struct pipeline *pipeline = handle->data;
+    struct inference_result *result;
+
+    while ((result = inference_pool_take(pipeline->inference_pool)) != NULL) {
+        struct pipeline_camera *camera = NULL;
+        for (int i = 0; i < pipeline->count && camera == NULL; i++) {
+            if (pipeline->cameras[i]->slot == result->frame->slot)
+                camera = pipeline->cameras[i];
+        }
+        /* A picture of a camera that had this slot before belongs to nobody. */
+        if (camera != NULL && result->frame->decoded_ns >= camera->opened_ns) {
+            camera->handled++;
+            if (result->error != 0)
+                camera->frames_failed++;
+            else
+                count_frame(camera, result);
+            finish_if_done(camera);
+        }
+        inference_result_free(&result);
+    }
+}
+
+/* ---- the camera's state, video and coverage ---- */
+
+static void on_camera_changed(void *arg, struct camera *source)
+{
+    struct pipeline_camera *camera = arg;
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    struct camera_stats stats;
+    int index = index_of(camera->pipeline, camera);
+
+    if (index < 0)
+        return;
+    camera_stats(source, &stats);
+    camera->ended = stats.state == CAMERA_ENDED;
+    if (!camera->ended)
+        camera->finished = false;
+    output->camera_changed(output->arg, index);
+    finish_if_done(camera);
+}
+
+static void on_unit(void *arg, struct camera *source, struct camera_unit *unit)
+{
+    struct pipeline_camera *camera = arg;
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    int index = index_of(camera->pipeline, camera);
+
+    (void)source;
+    if (index >= 0)
+        output->unit(output->arg, index, unit);
+}
+
+static void flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
+{
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    struct coverage_span span;
+
+    while (coverage_take(&camera->coverage, now_ns, &span))
+        output->coverage(output->arg, camera->settings.name, span.time_ns, span.analysed_ms,
+                         span.elapsed_ms);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct pipeline *pipeline = timer->data;
+    int64_t now_ns = clock_wall_ns();
+
+    for (int i = 0; i < pipeline->count; i++)
+        flush_coverage(pipeline->cameras[i], now_ns);
+}
+
+/* ---- cameras come and go ---- */
+
+static int take_slot(struct pipeline *pipeline)
+{
+    for (int slot = 0; slot < LIMIT_CAMERAS; slot++) {
+        if (!pipeline->slot_used[slot]) {
+            pipeline->slot_used[slot] = true;
+            return slot;
+        }
+    }
+    return -1;
+}
+
+static void remove_camera(struct pipeline *pipeline, struct pipeline_camera *camera)
+{
+    int index = index_of(pipeline, camera);
+
+    /* A worker that waits with this camera's picture for room in the pool must be let go first. */
+    if (pipeline->inference_pool != NULL)
+        inference_pool_clear_slot(pipeline->inference_pool, camera->slot);
+    if (camera->camera != NULL)
+        camera_close(&camera->camera);
+    if (pipeline->inference_pool != NULL)
+        inference_pool_clear_slot(pipeline->inference_pool, camera->slot);
+    if (camera->counter != NULL) {
+        counter_reset(camera->counter, on_event, camera);
+        tell_occupancy(camera);
+    }
+    flush_coverage(camera, clock_wall_ns());
+    counter_close(&camera->counter);
+    tracker_close(&camera->tracker);
+    pipeline->slot_used[camera->slot] = false;
+    if (index >= 0) {
+        pipeline->count--;
+        memmove(&pipeline->cameras[index], &pipeline->cameras[index + 1],
+                (size_t)(pipeline->count - index) * sizeof pipeline->cameras[0]);
+    }
+    free(camera);
+}
+
+static int add_camera(struct pipeline *pipeline, const struct settings_camera *settings,
+                      unsigned delay_ms, struct why *why)
+{
+    struct pipeline_camera *camera;
+    struct tracker_settings tracking = tracker_settings_default();
+    struct camera_sink sink = {.frame = on_frame, .changed = on_camera_changed, .unit = on_unit};
+    int slot = take_slot(pipeline);
+    int rc;
+
+    if (slot < 0)
+        return why_set(why, ERR_LIMIT, "more than %d cameras", LIMIT_CAMERAS);
+    camera = calloc(1, sizeof *camera);
+    if (camera == NULL) {
+        pipeline->slot_used[slot] = false;
+        return why_set(why, ERR_MEMORY, "out of memory");
+    }
+    camera->pipeline = pipeline;
+    camera->settings = *settings;
+    camera->slot = (unsigned)slot;
+    camera->opened_ns = clock_monotonic_ns();
+    sink.arg = camera;
+    coverage_begin(&camera->coverage, settings->detect_fps, clock_wall_ns());
+    rc = tracker_open(&camera->tracker, &tracking);
+    if (rc == 0)
+        rc = camera_open(&camera->camera, pipeline->settings.loop, pipeline->decode_pool, settings,
+                         camera->slot, &sink, why);
+    if (rc != 0) {
+        remove_camera(pipeline, camera);
+        return rc;
+    }
+    pipeline->cameras[pipeline->count++] = camera;
+    camera_start(camera->camera, delay_ms);
+    return 0;
+}
+
+/* Whether only the lines, zones or classes differ: then the stream can go on. */
+static bool same_stream(const struct settings_camera *a, const struct settings_camera *b)
+{
+    struct settings_camera copy = *a;
+
+    copy.classes = b->classes;
+    copy.line_count = b->line_count;
+    copy.zone_count = b->zone_count;
+    memcpy(copy.lines, b->lines, sizeof copy.lines);
+    memcpy(copy.zones, b->zones, sizeof copy.zones);
+    return settings_camera_equal(&copy, b);
+}
+
+static void change_rules(struct pipeline_camera *camera, const struct settings_camera *settings)
+{
+    if (camera->counter != NULL) {
+        counter_reset(camera->counter, on_event, camera);
+        tell_occupancy(camera);
+    }
+    counter_close(&camera->counter); /* the next picture opens it with the new rules */
+    memset(camera->occupancy, 0, sizeof camera->occupancy);
+    camera->settings = *settings;
+}
+
+static struct pipeline_camera *find(const struct pipeline *pipeline, const char *name)
+{
+    for (int i = 0; i < pipeline->count; i++) {
+        if (strcmp(pipeline->cameras[i]->settings.name, name) == 0)
+            return pipeline->cameras[i];
+    }
+    return NULL;
+}
+
+static bool is_wanted(const struct pipeline_camera *camera, const struct settings_camera *cameras,
+                      int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(cameras[i].name, camera->settings.name) == 0)
+            return cameras[i].enabled && same_stream(&camera->settings, &cameras[i]);
+    }
+    return false;
+}
+
+int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *cameras, int count,
+                   struct why *why)
+{
+    unsigned delay_ms = 0;
+    int rc = 0;
+
+    for (int i = pipeline->count - 1; i >= 0; i--) {
+        if (!is_wanted(pipeline->cameras[i], cameras, count))
+            remove_camera(pipeline, pipeline->cameras[i]);
+    }
+    for (int i = 0; i < count && rc == 0; i++) {
+        struct pipeline_camera *camera = find(pipeline, cameras[i].name);
+        if (!cameras[i].enabled)
+            continue;
+        if (camera == NULL) {
+            rc = add_camera(pipeline, &cameras[i], delay_ms, why);
+            delay_ms += START_STAGGER_MS;
+        } else if (!settings_camera_equal(&camera->settings, &cameras[i])) {
+            change_rules(camera, &cameras[i]);
+        }
+    }
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct pipeline *pipeline = handle->data;
+
+    if (--pipeline->handles_open == 0)
+        free(pipeline);
+}
+
+int pipeline_open(struct pipeline **out, const struct pipeline_settings *settings, struct why *why)
+{
+    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+    struct inference_pool_settings pool = {
+        .detector = settings->detector,
+        .workers = settings->inference_workers,
+        .waiting_per_slot = settings->every_frame ? WAITING_EVERY_FRAME : WAITING_NEWEST,
+        .wake = wake,
+        .arg = pipeline,
+    };
+    int rc;
+
+    *out = NULL;
+    if (pipeline == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    pipeline->settings = *settings;
+    rc = uv_async_init(settings->loop, &pipeline->results, on_results);
+    ASSERT(rc == 0); /* fails only without memory or descriptors at start */
+    rc = uv_timer_init(settings->loop, &pipeline->tick);
+    ASSERT(rc == 0);
+    pipeline->results.data = pipeline;
+    pipeline->tick.data = pipeline;
+    pipeline->handles_open = 2;
+    uv_timer_start(&pipeline->tick, on_tick, TICK_MS, TICK_MS);
+    rc = decode_pool_open(&pipeline->decode_pool, settings->decode_workers, why);
+    if (rc == 0 && settings->detector != NULL)
+        rc = inference_pool_open(&pipeline->inference_pool, &pool, why);
+    if (rc != 0) {
+        pipeline_close(&pipeline);
+        return rc;
+    }
+    *out = pipeline;
+    return 0;
+}
+
+void pipeline_close(struct pipeline **out)
+{
+    struct pipeline *pipeline = *out;
+
+    if (pipeline == NULL)
+        return;
+    *out = NULL;
+    while (pipeline->count > 0)
+        remove_camera(pipeline, pipeline->cameras[pipeline->count - 1]);
+    if (pipeline->inference_pool != NULL)
+        inference_pool_close(&pipeline->inference_pool);
+    if (pipeline->decode_pool != NULL)
+        decode_pool_close(&pipeline->decode_pool);
+    uv_close((uv_handle_t *)&pipeline->results, on_handle_closed);
+    uv_close((uv_handle_t *)&pipeline->tick, on_handle_closed);
+}
+
+int pipeline_camera_count(const struct pipeline *pipeline)
+{
+    return pipeline->count;
+}
+
+const struct settings_camera *pipeline_camera_settings(const struct pipeline *pipeline, int index)
+{
+    return &pipeline->cameras[index]->settings;
+}
+
+struct camera *pipeline_camera(const struct pipeline *pipeline, int index)
+{
+    return pipeline->cameras[index]->camera;
+}
+
+void pipeline_camera_stats(const struct pipeline *pipeline, int index,
+                           struct pipeline_camera_stats *stats)
+{
+    const struct pipeline_camera *camera = pipeline->cameras[index];
+
+    *stats = (struct pipeline_camera_stats){
+        .frames_dropped = atomic_load(&camera->frames_dropped),
+        .frames_failed = camera->frames_failed,
+        .events = camera->events,
+        .coverage = coverage_last_minute(&camera->coverage),
+        .latency_ns = camera->latency_ns,
+    };
+}
+
+struct inference_pool *pipeline_inference_pool(const struct pipeline *pipeline)
+{
+    return pipeline->inference_pool;
+}

@@ -1,0 +1,73 @@
+/* server/pipeline.h: the way of a picture through the house. The file to read first is pipeline.c. */
+#ifndef SIGHTLINE_SERVER_PIPELINE_H
+#define SIGHTLINE_SERVER_PIPELINE_H
+
+#include "config/settings.h"
+#include "config/why.h"
+#include "gpu/detector.h"
+#include "gpu/inference_pool.h"
+#include "server/camera/camera.h"
+#include "server/count/tracker.h"
+#include "storage/event.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct pipeline;
+
+/* Where the pipeline's results go. All called on the loop. */
+struct pipeline_output {
+    void *arg;
+    /* A counted thing; seq is 0. */
+    void (*event)(void *arg, const struct event *event);
+    /* Every analysed picture: its confirmed tracks, of the classes that the camera counts. */
+    void (*tracks)(void *arg, int index, const struct frame *frame, const struct track *tracks,
+                   int count);
+    /* Objects inside a zone have changed. */
+    void (*occupancy)(void *arg, const char *camera, const char *zone,
+                      const uint32_t inside[OBJECT_CLASSES]);
+    /* What part of some seconds before `time_ns` (UTC) was analysed; all of them lie in one minute. */
+    void (*coverage)(void *arg, const char *camera, int64_t time_ns, uint32_t analysed_ms,
+                     uint32_t elapsed_ms);
+    void (*unit)(void *arg, int index, struct camera_unit *unit);
+    void (*camera_changed)(void *arg, int index);
+    /* A file camera has ended and its last picture has been counted. */
+    void (*finished)(void *arg, int index);
+};
+
+struct pipeline_settings {
+    uv_loop_t *loop;
+    const struct detector *detector; /* NULL: cameras run for live view, nothing is counted */
+    int decode_workers;
+    int inference_workers;
+    bool every_frame; /* files as fast as possible: nothing is ever dropped */
+    struct pipeline_output output;
+};
+
+int pipeline_open(struct pipeline **out, const struct pipeline_settings *settings, struct why *why);
+/* Stops cameras and workers; no output after it. Memory goes when the loop has closed the handles. */
+void pipeline_close(struct pipeline **pipeline);
+
+/* Makes the cameras those of the list: new ones start, those that are gone stop, changed ones
+ * restart (only their lines and zones if nothing else changed), all others are left alone. Copies. */
+int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *cameras, int count,
+                   struct why *why);
+
+int pipeline_camera_count(const struct pipeline *pipeline);
+const struct settings_camera *pipeline_camera_settings(const struct pipeline *pipeline, int index);
+struct camera *pipeline_camera(const struct pipeline *pipeline, int index);
+
+struct pipeline_camera_stats {
+    uint64_t frames_dropped; /* newer ones took their place before they were analysed */
+    uint64_t frames_failed;
+    uint64_t events;
+    double coverage;    /* of the last full minute, 0..1; negative before it */
+    int64_t latency_ns; /* decode to counted, of the last picture */
+};
+void pipeline_camera_stats(const struct pipeline *pipeline, int index,
+                           struct pipeline_camera_stats *stats);
+/* NULL when nothing is analysed. */
+struct inference_pool *pipeline_inference_pool(const struct pipeline *pipeline);
+
+#endif

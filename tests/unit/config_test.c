@@ -1,0 +1,124 @@
+// links: config
+/* The ground floor: mailbox, JSON writer, log levels, clock text, error table. */
+#include "config/clock.h"
+#include "config/err.h"
+#include "config/json_writer.h"
+#include "config/log.h"
+#include "config/mailbox.h"
+#include "config/object_class.h"
+#include "config/why.h"
+#include "tests/tap.h"
+
+#include <pthread.h>
+
+static void test_mailbox(void)
+{
+    struct mailbox *mailbox;
+    void *dropped;
+    int numbers[4] = {0, 1, 2, 3};
+
+    is_int(mailbox_open(&mailbox, 2, NULL, NULL), 0, "opens");
+    is_int(mailbox_put_or_fail(mailbox, &numbers[0]), 0, "first fits");
+    is_int(mailbox_put_or_fail(mailbox, &numbers[1]), 0, "second fits");
+    is_int(mailbox_put_or_fail(mailbox, &numbers[2]), ERR_FULL, "third does not");
+    is_int(mailbox_put_or_drop_oldest(mailbox, &numbers[2], &dropped), 0, "oldest makes room");
+    ok(dropped == &numbers[0], "and is handed back");
+    ok(mailbox_take(mailbox) == &numbers[1] && mailbox_take(mailbox) == &numbers[2], "in order");
+    ok(mailbox_take_or_wait(mailbox, NS_PER_MS) == NULL, "waiting for nothing times out");
+    is_int(mailbox_put_or_fail(mailbox, &numbers[3]), 0, "goes on");
+    mailbox_stop(mailbox);
+    is_int(mailbox_put_or_wait(mailbox, &numbers[3]), ERR_CLOSED, "no put after stop");
+    ok(mailbox_take_or_wait(mailbox, -1) == &numbers[3], "what is inside still comes out");
+    ok(mailbox_take_or_wait(mailbox, -1) == NULL, "then nothing, without waiting");
+    mailbox_close(&mailbox);
+    ok(mailbox == NULL, "closes");
+}
+
+#define MESSAGES 20000
+static void *put_many(void *arg)
+{
+    for (intptr_t i = 1; i <= MESSAGES; i++)
+        mailbox_put_or_wait(arg, (void *)i);
+    return NULL;
+}
+
+static void test_mailbox_threads(void)
+{
+    struct mailbox *mailbox;
+    pthread_t thread[2];
+    int64_t sum = 0;
+
+    mailbox_open(&mailbox, 3, NULL, NULL);
+    pthread_create(&thread[0], NULL, put_many, mailbox);
+    pthread_create(&thread[1], NULL, put_many, mailbox);
+    for (int i = 0; i < 2 * MESSAGES; i++)
+        sum += (intptr_t)mailbox_take_or_wait(mailbox, -1);
+    pthread_join(thread[0], NULL);
+    pthread_join(thread[1], NULL);
+    is_int(sum, (int64_t)MESSAGES * (MESSAGES + 1), "two threads put, every message comes once");
+    mailbox_close(&mailbox);
+}
+
+static void test_json(void)
+{
+    struct json_writer json;
+
+    json_init(&json, 4096);
+    json_begin_object(&json);
+    json_key(&json, "a");
+    json_begin_array(&json);
+    json_int(&json, -5);
+    json_uint(&json, UINT64_MAX);
+    json_fixed(&json, 1.50, 4);
+    json_fixed(&json, -0.00001, 2);
+    json_fixed(&json, NAN, 2);
+    json_bool(&json, true);
+    json_null(&json);
+    json_end_array(&json);
+    json_key(&json, "b\"\n");
+    json_string(&json, "x\\\xff\xc3\xa9\x01");
+    json_end_object(&json);
+    is_text(json_text(&json, NULL),
+            "{\"a\":[-5,18446744073709551615,1.5,0,null,true,null],\"b\\\"\\u000a\":"
+            "\"x\\\\\xef\xbf\xbd\xc3\xa9\\u0001\"}",
+            "every kind of value");
+    json_free(&json);
+    json_init(&json, 16);
+    json_string(&json, "much longer than the limit");
+    ok(json_text(&json, NULL) == NULL, "a limit that is hit gives no half text");
+    json_reset(&json);
+    json_string(&json, "short");
+    is_text(json_text(&json, NULL), "\"short\"", "and the writer can be used again");
+    json_free(&json);
+}
+
+static void test_small(void)
+{
+    char text[32];
+    enum log_level level;
+    enum object_class object_class;
+    struct why why;
+
+    clock_format_utc(INT64_C(1795230245678) * NS_PER_MS, text);
+    is_text(text, "2026-11-21T03:04:05.678Z", "UTC text");
+    clock_format_utc(-NS_PER_MS, text);
+    is_text(text, "1969-12-31T23:59:59.999Z", "before 1970");
+    ok(log_level_from_text("debug", &level) && level == LOG_DEBUG, "level by name");
+    ok(!log_level_from_text("loud", &level), "no such level");
+    is_text(err_text(ERR_FULL), "queue is full", "text of a code");
+    is_int(err_http_status(ERR_NOT_FOUND), 404, "HTTP status of a code");
+    ok(object_class_from_name("bus", &object_class) && object_class == OBJECT_BUS, "class by name");
+    is_text(object_class_name((enum object_class)99), "unknown", "no such class");
+    is_int(why_set(&why, ERR_IO, "disk %d", 3), ERR_IO, "why_set returns the code");
+    why_prefix(&why, "ledger");
+    is_text(why.text, "ledger: disk 3", "prefix");
+}
+
+int main(void)
+{
+    test_mailbox();
+    test_mailbox_threads();
+    test_json();
+    test_small();
+    return done_testing();
+}
