@@ -1,0 +1,113 @@
+#include "gpu/frame.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "config/assert.h"
+#include "config/limits.h"
+
+/* One cache line and the widest vector register: rows begin where both like it. */
+#define ROW_ALIGNMENT_BYTES 64
+
+/* Bytes of one row and number of rows of a plane; 0 rows where the format has no such plane. */
+struct plane_size {
+    int row_bytes;
+    int rows;
+};
+
+static struct plane_size plane_size(enum frame_format format, int plane, int width_px,
+                                    int height_px);
+static void release_own_memory(struct frame *frame);
+
+struct frame *frame_ref(struct frame *frame)
+{
+    int before = atomic_fetch_add_explicit(&frame->references, 1, memory_order_relaxed);
+
+    ASSERT(before > 0);
+    return frame;
+}
+
+void frame_unref(struct frame **frame)
+{
+    struct frame *held = *frame;
+    int before;
+
+    *frame = NULL;
+    if (held == NULL)
+        return;
+    before = atomic_fetch_sub_explicit(&held->references, 1, memory_order_acq_rel);
+    ASSERT(before > 0);
+    if (before == 1 && held->release != NULL)
+        held->release(held);
+}
+
+struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)
+{
+    struct frame *frame;
+    uint8_t *memory;
+    size_t offset = (sizeof *frame + ROW_ALIGNMENT_BYTES - 1) & ~(size_t)(ROW_ALIGNMENT_BYTES - 1);
+    size_t total = offset;
+    int stride_bytes[3] = {0};
+
+    if (width_px < 1 || width_px > LIMIT_PICTURE_PX || height_px < 1 ||
+        height_px > LIMIT_PICTURE_PX)
+        return NULL;
+    for (int plane = 0; plane < 3; plane++) {
+        struct plane_size size = plane_size(format, plane, width_px, height_px);
+
+        stride_bytes[plane] = (size.row_bytes + ROW_ALIGNMENT_BYTES - 1) &
+                              ~(ROW_ALIGNMENT_BYTES - 1);
+        total += (size_t)stride_bytes[plane] * (size_t)size.rows;
+    }
+    memory = aligned_alloc(ROW_ALIGNMENT_BYTES, total);
+    if (memory == NULL)
+        return NULL;
+    frame = (struct frame *)(void *)memory;
+    *frame = (struct frame){.format = format,
+                            .width_px = width_px,
+                            .height_px = height_px,
+                            .release = release_own_memory};
+    atomic_init(&frame->references, 1);
+    for (int plane = 0; plane < 3; plane++) {
+        struct plane_size size = plane_size(format, plane, width_px, height_px);
+
+        if (size.rows == 0)
+            continue;
+        frame->plane[plane] = memory + offset;
+        frame->stride_bytes[plane] = stride_bytes[plane];
+        offset += (size_t)stride_bytes[plane] * (size_t)size.rows;
+    }
+    return frame;
+}
+
+static struct plane_size plane_size(enum frame_format format, int plane, int width_px,
+                                    int height_px)
+{
+    int half_width = (width_px + 1) / 2, half_height = (height_px + 1) / 2;
+
+    if (plane == 0 && (format == FRAME_BGR24 || format == FRAME_RGB24))
+        return (struct plane_size){3 * width_px, height_px};
+    if (plane == 0)
+        return (struct plane_size){width_px, height_px};
+    switch (format) {
+    case FRAME_I420:
+        return (struct plane_size){half_width, half_height};
+    case FRAME_I422:
+        return (struct plane_size){half_width, height_px};
+    case FRAME_I444:
+        return (struct plane_size){width_px, height_px};
+    case FRAME_NV12:
+        return plane == 1 ? (struct plane_size){2 * half_width, half_height}
+                          : (struct plane_size){0, 0};
+    case FRAME_GRAY8:
+    case FRAME_BGR24:
+    case FRAME_RGB24:
+        break;
+    }
+    return (struct plane_size){0, 0};
+}
+
+static void release_own_memory(struct frame *frame)
+{
+    free(frame);
+}

@@ -1,0 +1,390 @@
+#include "gpu/prepare.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/assert.h"
+#include "config/err.h"
+#include "config/limits.h"
+#include "gpu/prepare_kernels.h"
+
+#define PLAN_ALIGNMENT_BYTES 64
+#define FEEDS_MAX            3
+
+/* One plane of the picture and the components (Y, U, V or B, G, R) that its rows hold. */
+struct feed {
+    int plane;
+    int first_component;
+    int component_count; /* interleaved when above 1 */
+    int subsampled;      /* 1: chroma filters, 0: luma filters */
+    int next_row;        /* of the source, not yet filtered */
+};
+
+struct prepare_plan {
+    struct prepare_settings settings;
+    const struct prepare_kernels *kernels;
+    enum frame_format format;
+    enum frame_matrix matrix;
+    bool full_range;
+    int width_px, height_px; /* of the picture */
+    struct prepare_area area;
+    struct colour_matrix colours;
+    struct row_filter row[2];       /* luma, chroma */
+    struct column_filter column[2]; /* luma, chroma */
+    int feed_count;
+    struct feed feeds[FEEDS_MAX];
+    /* Filtered rows that the next output rows still need: source row r is in place r % taps. */
+    int16_t *ring[3];
+    size_t ring_pitch; /* values */
+    const int16_t **ring_rows[3];
+    uint8_t *parts[3]; /* one source row of each interleaved component */
+};
+
+const struct prepare_kernels *const PREPARE_KERNELS[] = {
+#if defined(__x86_64__)
+    &PREPARE_AVX512,
+    &PREPARE_AVX2,
+#endif
+    &PREPARE_C,
+    NULL,
+};
+
+/* For components that a grey picture does not have. */
+static const int16_t NO_WEIGHTS[2];
+
+static const struct prepare_kernels *best_kernels(void);
+static struct prepare_area area_of(const struct prepare_settings *settings, int width_px,
+                                   int height_px);
+static void set_feeds(struct prepare_plan *plan);
+static void set_colours(struct prepare_plan *plan);
+static int open_filters(struct prepare_plan *plan);
+static int open_buffers(struct prepare_plan *plan);
+static void filter_source_row(struct prepare_plan *plan, const struct frame *frame,
+                              const struct feed *feed, int row);
+
+int prepare_plan_open(struct prepare_plan **out, const struct prepare_settings *settings,
+                      const struct frame *frame, struct why *why)
+{
+    return prepare_plan_open_with(out, settings, frame, best_kernels(), why);
+}
+
+int prepare_plan_open_with(struct prepare_plan **out, const struct prepare_settings *settings,
+                           const struct frame *frame, const struct prepare_kernels *kernels,
+                           struct why *why)
+{
+    struct prepare_plan *plan;
+
+    *out = NULL;
+    ASSERT(settings->width_px >= 1 && settings->width_px <= LIMIT_PICTURE_PX);
+    ASSERT(settings->height_px >= 1 && settings->height_px <= LIMIT_PICTURE_PX);
+    if (frame->width_px < 1 || frame->width_px > LIMIT_PICTURE_PX || frame->height_px < 1 ||
+        frame->height_px > LIMIT_PICTURE_PX || (unsigned)frame->format > FRAME_RGB24)
+        return why_set(why, ERR_INVALID, "a picture of %dx%d in format %d cannot be analysed",
+                       frame->width_px, frame->height_px, (int)frame->format);
+    if ((plan = calloc(1, sizeof *plan)) == NULL)
+        return why_set(why, ERR_MEMORY, "no memory to prepare pictures");
+    plan->settings = *settings;
+    plan->format = frame->format;
+    plan->matrix = frame->matrix;
+    plan->full_range = frame->full_range;
+    plan->width_px = frame->width_px;
+    plan->height_px = frame->height_px;
+    plan->area = area_of(settings, frame->width_px, frame->height_px);
+    /* The chroma row, half as wide, must fill a window too. */
+    plan->kernels = (frame->width_px + 1) / 2 < kernels->window_bytes_min ? &PREPARE_C : kernels;
+    set_feeds(plan);
+    set_colours(plan);
+    if (open_filters(plan) != 0 || open_buffers(plan) != 0) {
+        prepare_plan_close(&plan);
+        return why_set(why, ERR_MEMORY, "no memory to prepare pictures of %dx%d", frame->width_px,
+                       frame->height_px);
+    }
+    *out = plan;
+    return 0;
+}
+
+void prepare_plan_close(struct prepare_plan **plan)
+{
+    struct prepare_plan *old = *plan;
+
+    *plan = NULL;
+    if (old == NULL)
+        return;
+    for (int i = 0; i < 2; i++) {
+        row_filter_close(&old->row[i]);
+        column_filter_close(&old->column[i]);
+    }
+    for (int k = 0; k < 3; k++) {
+        free(old->ring[k]);
+        free(old->ring_rows[k]);
+        free(old->parts[k]);
+    }
+    free(old);
+}
+
+bool prepare_plan_fits(const struct prepare_plan *plan, const struct frame *frame)
+{
+    return plan->width_px == frame->width_px && plan->height_px == frame->height_px &&
+           plan->format == frame->format && plan->matrix == frame->matrix &&
+           plan->full_range == frame->full_range;
+}
+
+struct prepare_area prepare_plan_area(const struct prepare_plan *plan)
+{
+    return plan->area;
+}
+
+const char *prepare_kernels_name(void)
+{
+    return best_kernels()->name;
+}
+
+void prepare_pad(const struct prepare_plan *plan, float *tensor)
+{
+    const struct prepare_settings *settings = &plan->settings;
+    const struct prepare_area *area = &plan->area;
+
+    for (int c = 0; c < 3; c++) {
+        float value = (settings->pad - settings->mean[c]) * settings->scale[c];
+
+        for (int y = 0; y < settings->height_px; y++) {
+            bool crosses = y >= area->y_px && y < area->y_px + area->height_px;
+            float *row = tensor + ((ptrdiff_t)c * settings->height_px + y) * settings->width_px;
+
+            for (int x = 0; x < settings->width_px; x++) {
+                if (crosses && x == area->x_px)
+                    x += area->width_px;
+                if (x < settings->width_px)
+                    row[x] = value;
+            }
+        }
+    }
+}
+
+void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *tensor)
+{
+    const struct prepare_area *area = &plan->area;
+    struct blend_rows rows[3];
+
+    ASSERT(prepare_plan_fits(plan, frame));
+    for (int k = 0; k < 3; k++)
+        rows[k] = (struct blend_rows){.taps = 2, .rows = plan->ring_rows[k], .weights = NO_WEIGHTS};
+    for (int i = 0; i < plan->feed_count; i++)
+        plan->feeds[i].next_row = 0;
+    for (int y = 0; y < area->height_px; y++) {
+        ptrdiff_t place = ((ptrdiff_t)area->y_px + y) * plan->settings.width_px + area->x_px;
+        ptrdiff_t plane = (ptrdiff_t)plan->settings.height_px * plan->settings.width_px;
+        float *channel[3] = {tensor + place, tensor + plane + place, tensor + 2 * plane + place};
+
+        for (int i = 0; i < plan->feed_count; i++) {
+            struct feed *feed = &plan->feeds[i];
+            const struct column_filter *column = &plan->column[feed->subsampled];
+            int first = column->start[y], end = first + column->taps;
+
+            end = end < column->source_px ? end : column->source_px;
+            if (feed->next_row < first)
+                feed->next_row = first;
+            for (; feed->next_row < end; feed->next_row++)
+                filter_source_row(plan, frame, feed, feed->next_row);
+            for (int k = feed->first_component; k < feed->first_component + feed->component_count;
+                 k++) {
+                for (int tap = 0; tap < column->taps; tap++) {
+                    int row = first + tap < end ? first + tap : end - 1;
+
+                    plan->ring_rows[k][tap] = plan->ring[k] +
+                                              (size_t)(row % column->taps) * plan->ring_pitch;
+                }
+                rows[k].taps = column->taps;
+                rows[k].weights = column->weights + (ptrdiff_t)y * column->taps;
+            }
+        }
+        plan->kernels->blend(rows, &plan->colours, area->width_px, channel);
+    }
+}
+
+void prepare_box_to_picture(const struct prepare_plan *plan, struct box *box)
+{
+    const struct prepare_area *area = &plan->area;
+    float x_scale = (float)plan->width_px / (float)area->width_px;
+    float y_scale = (float)plan->height_px / (float)area->height_px;
+
+    box->x0 = (box->x0 - (float)area->x_px) * x_scale;
+    box->x1 = (box->x1 - (float)area->x_px) * x_scale;
+    box->y0 = (box->y0 - (float)area->y_px) * y_scale;
+    box->y1 = (box->y1 - (float)area->y_px) * y_scale;
+}
+
+static const struct prepare_kernels *best_kernels(void)
+{
+    int i = 0;
+
+    while (!PREPARE_KERNELS[i]->available())
+        i++;
+    return PREPARE_KERNELS[i];
+}
+
+static struct prepare_area area_of(const struct prepare_settings *settings, int width_px,
+                                   int height_px)
+{
+    struct prepare_area area = {.width_px = settings->width_px, .height_px = settings->height_px};
+    double x_ratio = (double)settings->width_px / width_px;
+    double y_ratio = (double)settings->height_px / height_px;
+    double ratio = x_ratio < y_ratio ? x_ratio : y_ratio;
+
+    if (settings->fit == PREPARE_STRETCH)
+        return area;
+    /* Whole pixels, rounded down, as the networks' own training does; the addend is for products
+     * such as 1080 * (416 / 1080.0). */
+    area.width_px = (int)(width_px * ratio + 1e-6);
+    area.height_px = (int)(height_px * ratio + 1e-6);
+    area.width_px = area.width_px > 0 ? area.width_px : 1;
+    area.height_px = area.height_px > 0 ? area.height_px : 1;
+    if (settings->fit == PREPARE_CENTRED) {
+        area.x_px = (settings->width_px - area.width_px) / 2;
+        area.y_px = (settings->height_px - area.height_px) / 2;
+    }
+    return area;
+}
+
+static void set_feeds(struct prepare_plan *plan)
+{
+    switch (plan->format) {
+    case FRAME_I420:
+    case FRAME_I422:
+        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
+        plan->feeds[plan->feed_count++] = (struct feed){1, 1, 1, 1, 0};
+        plan->feeds[plan->feed_count++] = (struct feed){2, 2, 1, 1, 0};
+        break;
+    case FRAME_I444:
+        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
+        plan->feeds[plan->feed_count++] = (struct feed){1, 1, 1, 0, 0};
+        plan->feeds[plan->feed_count++] = (struct feed){2, 2, 1, 0, 0};
+        break;
+    case FRAME_NV12:
+        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
+        plan->feeds[plan->feed_count++] = (struct feed){1, 1, 2, 1, 0};
+        break;
+    case FRAME_GRAY8:
+        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
+        break;
+    case FRAME_BGR24:
+    case FRAME_RGB24:
+        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 3, 0, 0};
+        break;
+    }
+}
+
+/* R, G, B from components that are 128 below their 8-bit values. */
+static void yuv_to_rgb(const struct prepare_plan *plan, double rgb[3][3], double *offset)
+{
+    double red = plan->matrix == FRAME_BT709 ? 0.2126 : 0.299;
+    double blue = plan->matrix == FRAME_BT709 ? 0.0722 : 0.114;
+    double green = 1.0 - red - blue;
+    double luma = plan->full_range ? 1.0 : 255.0 / 219.0;
+    double chroma = plan->full_range ? 1.0 : 255.0 / 224.0;
+
+    *offset = luma * (plan->full_range ? 128.0 : 128.0 - 16.0);
+    for (int c = 0; c < 3; c++)
+        rgb[c][0] = luma;
+    if (plan->format == FRAME_GRAY8)
+        return;
+    rgb[0][2] = 2.0 * (1.0 - red) * chroma;
+    rgb[1][1] = -2.0 * blue * (1.0 - blue) / green * chroma;
+    rgb[1][2] = -2.0 * red * (1.0 - red) / green * chroma;
+    rgb[2][1] = 2.0 * (1.0 - blue) * chroma;
+}
+
+static void set_colours(struct prepare_plan *plan)
+{
+    const struct prepare_settings *settings = &plan->settings;
+    double rgb[3][3] = {{0}};
+    double offset = 128.0;
+
+    if (plan->format == FRAME_RGB24)
+        rgb[0][0] = rgb[1][1] = rgb[2][2] = 1.0;
+    else if (plan->format == FRAME_BGR24)
+        rgb[0][2] = rgb[1][1] = rgb[2][0] = 1.0;
+    else
+        yuv_to_rgb(plan, rgb, &offset);
+    for (int c = 0; c < 3; c++) {
+        const double *from = rgb[settings->rgb ? c : 2 - c];
+        double mean = settings->mean[c], scale = settings->scale[c];
+
+        for (int k = 0; k < 3; k++)
+            plan->colours.coefficient[c][k] = (float)(from[k] * scale /
+                                                      ((double)ROW_WEIGHT_SUM * COLUMN_WEIGHT_SUM));
+        plan->colours.offset[c] = (float)((offset - mean) * scale);
+        plan->colours.low[c] = (float)((0.0 - mean) * scale);
+        plan->colours.high[c] = (float)((255.0 - mean) * scale);
+    }
+}
+
+static int open_filters(struct prepare_plan *plan)
+{
+    double x_scale = (double)plan->width_px / plan->area.width_px;
+    double y_scale = (double)plan->height_px / plan->area.height_px;
+    bool half_height = plan->format == FRAME_I420 || plan->format == FRAME_NV12;
+    bool half_width = half_height || plan->format == FRAME_I422;
+    int rc;
+
+    rc = row_filter_open(&plan->row[0], plan->width_px, plan->area.width_px, x_scale,
+                         plan->kernels);
+    if (rc == 0)
+        rc = column_filter_open(&plan->column[0], plan->height_px, plan->area.height_px, y_scale);
+    if (rc == 0 && half_width) {
+        rc = row_filter_open(&plan->row[1], (plan->width_px + 1) / 2, plan->area.width_px,
+                             x_scale / 2.0, plan->kernels);
+        if (rc == 0 && half_height)
+            rc = column_filter_open(&plan->column[1], (plan->height_px + 1) / 2,
+                                    plan->area.height_px, y_scale / 2.0);
+        else if (rc == 0)
+            rc = column_filter_open(&plan->column[1], plan->height_px, plan->area.height_px,
+                                    y_scale);
+    }
+    return rc;
+}
+
+static int open_buffers(struct prepare_plan *plan)
+{
+    plan->ring_pitch = (size_t)plan->row[0].groups * ROW_GROUP_PX;
+    for (int k = 0; k < 3; k++) {
+        int taps = plan->column[0].taps;
+        size_t row_bytes = plan->ring_pitch * sizeof(int16_t);
+        size_t parts_bytes = ((size_t)plan->width_px + PLAN_ALIGNMENT_BYTES) &
+                             ~(size_t)(PLAN_ALIGNMENT_BYTES - 1);
+
+        if (plan->column[1].taps > taps)
+            taps = plan->column[1].taps;
+        plan->ring[k] = aligned_alloc(PLAN_ALIGNMENT_BYTES, row_bytes * (size_t)taps);
+        plan->ring_rows[k] = calloc((size_t)taps, sizeof *plan->ring_rows[k]);
+        plan->parts[k] = aligned_alloc(PLAN_ALIGNMENT_BYTES, parts_bytes);
+        if (plan->ring[k] == NULL || plan->ring_rows[k] == NULL || plan->parts[k] == NULL)
+            return ERR_MEMORY;
+        memset(plan->ring[k], 0, row_bytes * (size_t)taps);
+        for (int tap = 0; tap < taps; tap++)
+            plan->ring_rows[k][tap] = plan->ring[k];
+    }
+    return 0;
+}
+
+static void filter_source_row(struct prepare_plan *plan, const struct frame *frame,
+                              const struct feed *feed, int row)
+{
+    const struct prepare_kernels *kernels = plan->kernels;
+    const struct row_filter *filter = &plan->row[feed->subsampled];
+    size_t place = (size_t)(row % plan->column[feed->subsampled].taps) * plan->ring_pitch;
+    const uint8_t *source = frame->plane[feed->plane] +
+                            (ptrdiff_t)row * frame->stride_bytes[feed->plane];
+
+    if (feed->component_count == 1) {
+        kernels->filter_row(filter, source, plan->ring[feed->first_component] + place);
+        return;
+    }
+    if (feed->component_count == 2)
+        kernels->split_pairs(source, filter->source_px, plan->parts[1], plan->parts[2]);
+    else
+        kernels->split_triples(source, filter->source_px, plan->parts);
+    for (int k = feed->first_component; k < feed->first_component + feed->component_count; k++)
+        kernels->filter_row(filter, plan->parts[k], plan->ring[k] + place);
+}
