@@ -6,6 +6,8 @@
  *        cross again after it has properly returned. (server/count/line.h)
  * Zone:  a polygon; entry and exit with inertia (so that a detection that blinks at the edge is one visit), dwell,
  *        occupancy now. (server/count/zone.h)
+ * Who is lost inside a zone and found again near by as a new track (hidden, standing still) goes on with the visit: no exit, no
+ * entry. A visit that nobody takes over within 5 s ends when its object was last seen.
  * Pure and deterministic. One thread (the loop). No allocation after open. */
 #ifndef SIGHTLINE_SERVER_COUNT_COUNTER_H
 #define SIGHTLINE_SERVER_COUNT_COUNTER_H
@@ -19,16 +21,17 @@ struct counter;
 
 /* `camera`: its lines and zones are copied. width/height: the picture's size in px; when it changes,
  * counter_resize() keeps the counts and forgets where the tracks were. */
-int  counter_open(struct counter **out, const struct settings_camera *camera, int width_px,
-                  int height_px, struct why *why);
+int counter_open(struct counter **out, const struct settings_camera *camera, int width_px,
+                 int height_px, struct why *why);
 void counter_close(struct counter **counter);
 void counter_resize(struct counter *counter, int width_px, int height_px);
-/* All tracks are gone (stream restarted): zone visits end at the last moment they were seen. */
+/* All tracks are gone (stream restarted): their lives ended when they were last seen. What that decides is
+ * emitted by the next counter_update() or counter_finish(). */
 void counter_reset(struct counter *counter);
 
 struct counter_time {
-    int64_t  wall_ns; /* of the frame */
-    int64_t  pts_ns;
+    int64_t wall_ns; /* of the frame */
+    int64_t pts_ns;
     uint64_t frame;
 };
 
@@ -37,6 +40,11 @@ struct counter_time {
 typedef void counter_event_fn(void *arg, const struct event *event);
 void counter_update(struct counter *counter, const struct track *tracks, int count,
                     const struct counter_time *time, counter_event_fn *emit, void *arg);
+
+/* The camera is removed or its file is at its end: every life and every visit ends where it was last seen. `time` is
+ * that of the last picture. */
+void counter_finish(struct counter *counter, const struct counter_time *time,
+                    counter_event_fn *emit, void *arg);
 
 /* Objects inside a zone now, by class. `index` as in settings_camera.zones. */
 void counter_occupancy(const struct counter *counter, int index, uint32_t inside[OBJECT_CLASSES]);
