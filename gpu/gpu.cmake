@@ -1,6 +1,26 @@
 # The inference engine: ONNX import (protobuf-c), the graph, the CPU backend (oneDNN).
-sightline_room(gpu gpu config PkgConfig::PROTOBUF_C ${DNNL})
+sightline_room(gpu gpu config PkgConfig::PROTOBUF_C PkgConfig::SODIUM ${DNNL})
 if(TARGET gpu)
     file(GLOB cpu_sources CONFIGURE_DEPENDS gpu/cpu/*.c)
     target_sources(gpu PRIVATE ${cpu_sources})
+
+    # The reader of the file format is made by protoc-c; our warnings are not meant for its code.
+    find_program(PROTOC_C protoc-c REQUIRED)
+    set(onnx_dir ${CMAKE_BINARY_DIR}/onnx)
+    file(MAKE_DIRECTORY ${onnx_dir})
+    add_custom_command(
+        OUTPUT ${onnx_dir}/onnx.pb-c.c ${onnx_dir}/onnx.pb-c.h
+        COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR}/gpu --c_out=${onnx_dir} onnx.proto
+        DEPENDS ${CMAKE_SOURCE_DIR}/gpu/onnx.proto VERBATIM)
+    target_sources(gpu PRIVATE ${onnx_dir}/onnx.pb-c.c ${onnx_dir}/onnx.pb-c.h)
+    set_source_files_properties(${onnx_dir}/onnx.pb-c.c PROPERTIES COMPILE_OPTIONS -w)
+    target_include_directories(gpu SYSTEM PRIVATE ${onnx_dir})
+
+    # One body of kernels, compiled for each instruction set; cpu/kernels.c picks one at run time.
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+        set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx2.c PROPERTIES
+                                    COMPILE_OPTIONS "-O3;-mavx2;-mfma")
+        set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx512.c PROPERTIES
+                                    COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
+    endif()
 endif()

@@ -1,0 +1,185 @@
+#include "gpu/graph.h"
+
+#include "config/assert.h"
+#include "config/err.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void graph_init(struct graph *graph, size_t max_bytes)
+{
+    memset(graph, 0, sizeof *graph);
+    graph->memory.max_bytes = max_bytes;
+    graph->input = -1;
+}
+
+void graph_free(struct graph *graph)
+{
+    graph_memory_free(&graph->memory);
+    memset(graph, 0, sizeof *graph);
+}
+
+/* Makes room for one more item; the old array stays in the model's memory, which doubling bounds. */
+static int grow(struct graph *graph, void **items, int *room, int count, size_t size, int limit)
+{
+    void *larger;
+    int wanted;
+
+    if (count < *room)
+        return 0;
+    if (count >= limit)
+        return ERR_LIMIT;
+    wanted = *room == 0 ? 64 : *room * 2;
+    larger = graph_memory_alloc(&graph->memory, (size_t)wanted, size);
+    if (larger == NULL)
+        return ERR_MEMORY;
+    if (count > 0)
+        memcpy(larger, *items, (size_t)count * size);
+    *items = larger;
+    *room = wanted;
+    return 0;
+}
+
+int graph_add_value(struct graph *graph, const char *name, enum value_type type, int rank,
+                    const int64_t *dimension)
+{
+    void *items = graph->values;
+    struct value *value;
+    int rc;
+
+    ASSERT(rank >= 0 && rank <= MODEL_MAX_DIMENSIONS);
+    rc = grow(graph, &items, &graph->value_room, graph->value_count, sizeof *value,
+              LIMIT_MODEL_VALUES);
+    if (rc != 0)
+        return rc;
+    graph->values = items;
+    value = &graph->values[graph->value_count];
+    memset(value, 0, sizeof *value);
+    value->name = name;
+    value->type = type;
+    value->rank = rank;
+    value->elements = 1;
+    value->producer = -1;
+    for (int i = 0; i < rank; i++) {
+        value->dimension[i] = dimension[i];
+        value->elements *= dimension[i];
+    }
+    return graph->value_count++;
+}
+
+int graph_add_node(struct graph *graph, enum node_kind kind, int input_count, const int *input,
+                   int output)
+{
+    void *items = graph->nodes;
+    struct node *node;
+    int rc;
+
+    rc = grow(graph, &items, &graph->node_room, graph->node_count, sizeof *node,
+              LIMIT_MODEL_NODES * 4);
+    if (rc != 0)
+        return rc;
+    graph->nodes = items;
+    node = &graph->nodes[graph->node_count];
+    memset(node, 0, sizeof *node);
+    node->kind = kind;
+    node->output = output;
+    node->input_count = input_count;
+    node->input = graph_memory_alloc(&graph->memory, (size_t)input_count + 1, sizeof(int));
+    if (node->input == NULL)
+        return ERR_MEMORY;
+    memcpy(node->input, input, (size_t)input_count * sizeof(int));
+    graph->values[output].producer = graph->node_count;
+    return graph->node_count++;
+}
+
+int64_t graph_elements(int rank, const int64_t *dimension, int64_t limit)
+{
+    int64_t elements = 1;
+
+    for (int i = 0; i < rank; i++) {
+        if (dimension[i] < 1 || dimension[i] > limit)
+            return -1;
+        if (__builtin_mul_overflow(elements, dimension[i], &elements) || elements > limit)
+            return -1;
+    }
+    return elements;
+}
+
+void graph_strides(int rank, const int64_t *dimension, int64_t *stride)
+{
+    int64_t step = 1;
+
+    for (int i = rank - 1; i >= 0; i--) {
+        stride[i] = step;
+        step *= dimension[i];
+    }
+}
+
+void graph_describe_node(const struct node *node, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s '%.100s'", node->op != NULL ? node->op : "node",
+             node->name != NULL ? node->name : "");
+}
+
+float graph_activate(const struct activation *activation, float x)
+{
+    float y;
+
+    switch (activation->kind) {
+    case ACTIVATION_NONE:
+        return x;
+    case ACTIVATION_RELU:
+        return x < 0 ? activation->a * x : x;
+    case ACTIVATION_CLIP:
+        return fminf(fmaxf(x, activation->a), activation->b);
+    case ACTIVATION_SIGMOID:
+        return 1.0F / (1.0F + expf(-x));
+    case ACTIVATION_SILU:
+        return x / (1.0F + expf(-x));
+    case ACTIVATION_HARD_SIGMOID:
+    case ACTIVATION_HARD_SWISH:
+        y = fminf(fmaxf(activation->a * x + activation->b, 0.0F), 1.0F);
+        return activation->kind == ACTIVATION_HARD_SWISH ? x * y : y;
+    }
+    return x;
+}
+
+static int64_t node_multiply_adds(const struct graph *graph, const struct node *node)
+{
+    const struct value *out = &graph->values[node->output];
+    const struct value *in;
+
+    switch (node->kind) {
+    case NODE_CONV:
+        in = &graph->values[node->input[1]];
+        return out->elements * in->dimension[1] * in->dimension[2] * in->dimension[3];
+    case NODE_MATMUL:
+        in = &graph->values[node->input[0]];
+        return out->elements * in->dimension[in->rank - (node->matmul.transpose_a ? 2 : 1)];
+    default:
+        return 0;
+    }
+}
+
+int64_t graph_multiply_adds(const struct graph *graph)
+{
+    int64_t sum = 0;
+
+    /* Stops above the limit: a hostile graph of many large nodes would overflow the sum. */
+    for (int i = 0; i < graph->node_count && sum <= LIMIT_MODEL_MULTIPLY_ADDS; i++)
+        sum += node_multiply_adds(graph, &graph->nodes[i]);
+    return sum;
+}
+
+int64_t graph_parameters(const struct graph *graph)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < graph->value_count; i++) {
+        const struct value *value = &graph->values[i];
+        if (value->floats != NULL && value->uses > 0)
+            sum += value->elements;
+    }
+    return sum;
+}

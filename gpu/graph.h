@@ -1,0 +1,194 @@
+/* gpu/graph.h: the inside of a model: a small graph that a backend turns into steps.
+ *
+ * The importer (onnx_import.c) lowers every ONNX operator to one of the few kinds of node below,
+ * with all shapes known and everything constant already computed. What runs is float32; integers
+ * exist only as constants while shapes are worked out. Each node has exactly one output value, and
+ * the nodes stand in an order in which they can run. After graph_optimize() nothing changes any
+ * more: backends read only. */
+#ifndef SIGHTLINE_GPU_GRAPH_H
+#define SIGHTLINE_GPU_GRAPH_H
+
+#include "config/why.h"
+#include "gpu/graph_memory.h"
+#include "gpu/model.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a file may ask for. Far above any network that counts people; low enough that a hostile
+ * file costs a moment and not the server. */
+#define LIMIT_MODEL_NODES           8192
+#define LIMIT_MODEL_VALUES          65536
+#define LIMIT_MODEL_TENSOR_ELEMENTS (INT64_C(1) << 26) /* one run-time tensor: 256 MiB */
+#define LIMIT_MODEL_ARENA_BYTES     (INT64_C(1) << 31) /* all run-time tensors of one runner */
+#define LIMIT_MODEL_MULTIPLY_ADDS   (INT64_C(1) << 42) /* of one picture: minutes on one core */
+#define LIMIT_MODEL_EXTRA_BYTES     (INT64_C(64) << 20) /* of memory besides some copies of the file */
+#define LIMIT_NODE_INPUTS           256
+#define LIMIT_NODE_OUTPUTS          256
+#define LIMIT_WINDOW                4096 /* kernel, stride, dilation and padding of a window */
+
+#define STRIDED_MAX_DIMENSIONS 8
+
+enum value_type { VALUE_F32, VALUE_I64 };
+
+/* A tensor: constant when floats or ints is set, otherwise computed by its producer or the input. */
+struct value {
+    const char *name; /* in the file; what a node inside the graph computes may have none */
+    enum value_type type;
+    int rank;
+    int64_t dimension[MODEL_MAX_DIMENSIONS];
+    int64_t elements;
+    const float *floats; /* row-major */
+    const int64_t *ints;
+    int producer; /* node, or -1 */
+    int uses;     /* as input of nodes and as output of the model */
+    bool is_input;
+};
+
+enum activation_kind {
+    ACTIVATION_NONE,
+    ACTIVATION_RELU,         /* x < 0 ? a * x : x */
+    ACTIVATION_CLIP,         /* min(max(x, a), b) */
+    ACTIVATION_SIGMOID,      /* 1 / (1 + exp(-x)) */
+    ACTIVATION_SILU,         /* x * sigmoid(x) */
+    ACTIVATION_HARD_SIGMOID, /* min(max(a * x + b, 0), 1) */
+    ACTIVATION_HARD_SWISH,   /* x * hard_sigmoid(x) */
+};
+
+struct activation {
+    enum activation_kind kind;
+    float a, b;
+};
+
+enum node_kind {
+    NODE_CONV,         /* inputs: x, weights, bias or -1, residual or -1 */
+    NODE_MAX_POOL,     /* x */
+    NODE_AVERAGE_POOL, /* x */
+    NODE_ACTIVATION,   /* x; what it does is in `activation` */
+    NODE_BINARY,       /* a, b, broadcast as in numpy */
+    NODE_CONCAT,       /* any number, joined along `axis` */
+    NODE_COPY,         /* x; reads it through `strided`: slices, reshapes, transposes, splits */
+    NODE_PAD,          /* x; copied into a tensor filled with pad.value */
+    NODE_RESIZE,       /* x */
+    NODE_SOFTMAX,      /* x, along `axis` */
+    NODE_MEAN,         /* x, over the axes of `axes` */
+    NODE_MATMUL,       /* a (…×M×K), b (…×K×N), c or -1 added with broadcasting */
+    NODE_REMOVED,
+};
+
+enum binary_kind { BINARY_ADD, BINARY_SUBTRACT, BINARY_MULTIPLY, BINARY_DIVIDE };
+
+enum residual_kind { RESIDUAL_NONE, RESIDUAL_BEFORE_ACTIVATION, RESIDUAL_AFTER_ACTIVATION };
+
+/* The sliding window of a convolution or pool; [0] is vertical, [1] horizontal. */
+struct window {
+    int kernel[2];
+    int stride[2];
+    int dilation[2];
+    int pad_begin[2];
+    int pad_end[2];
+    int groups;
+    bool count_padding; /* average pool: padding counts in the divisor */
+};
+
+/* Element (i0, i1, ...) of the output, in row-major order, is source[offset + i0*stride[0] + ...].
+ * The dimensions need not be those of the output value, only their product is the same. */
+struct strided {
+    int rank;
+    int64_t dimension[STRIDED_MAX_DIMENSIONS];
+    int64_t stride[STRIDED_MAX_DIMENSIONS];
+    int64_t offset;
+};
+
+enum resize_kind { RESIZE_NEAREST, RESIZE_LINEAR };
+enum resize_coordinates {
+    RESIZE_ASYMMETRIC,    /* x_in = x_out / scale */
+    RESIZE_HALF_PIXEL,    /* x_in = (x_out + 0.5) / scale - 0.5 */
+    RESIZE_ALIGN_CORNERS, /* x_in = x_out * (in - 1) / (out - 1) */
+};
+enum resize_rounding { RESIZE_FLOOR, RESIZE_CEIL, RESIZE_PREFER_FLOOR, RESIZE_PREFER_CEIL };
+
+struct node {
+    enum node_kind kind;
+    const char *name; /* of the ONNX node that it came from */
+    const char *op;   /* the ONNX operator that it came from */
+    int input_count;
+    int *input; /* values; -1 where an optional one is absent */
+    int output;
+
+    struct activation activation; /* also applied at the end of CONV, BINARY and MATMUL */
+    enum residual_kind residual;  /* CONV */
+    struct window window;         /* CONV and pools */
+    enum binary_kind binary;
+    int axis;
+    unsigned axes; /* bit i: axis i is averaged away */
+    struct strided strided;
+    struct {
+        int64_t begin[MODEL_MAX_DIMENSIONS];
+        float value;
+    } pad;
+    struct {
+        enum resize_kind kind;
+        enum resize_coordinates coordinates;
+        enum resize_rounding rounding;
+        float scale[2]; /* vertical, horizontal: output per input */
+    } resize;
+    struct {
+        bool transpose_a, transpose_b;
+        float alpha, beta;
+    } matmul;
+};
+
+struct graph {
+    struct graph_memory memory;
+    int value_count, value_room;
+    struct value *values;
+    int node_count, node_room;
+    struct node *nodes;
+    int input; /* value */
+    int output_count;
+    int outputs[MODEL_MAX_OUTPUTS];
+};
+
+/* The graph of a model, for the backends. */
+const struct graph *model_graph(const struct model *model);
+
+/* Starts empty; `max_bytes` bounds its memory. */
+void graph_init(struct graph *graph, size_t max_bytes);
+void graph_free(struct graph *graph);
+
+/* A new value or node; its number, or ERR_LIMIT / ERR_MEMORY. Pointers into graph->values and
+ * graph->nodes do not survive these calls. */
+int graph_add_value(struct graph *graph, const char *name, enum value_type type, int rank,
+                    const int64_t *dimension);
+int graph_add_node(struct graph *graph, enum node_kind kind, int input_count, const int *input,
+                   int output);
+
+/* Elements of a shape, or -1 when a dimension is below 1 or the product above `limit`. */
+int64_t graph_elements(int rank, const int64_t *dimension, int64_t limit);
+
+/* Row-major strides of a shape. */
+void graph_strides(int rank, const int64_t *dimension, int64_t *stride);
+
+/* "Conv 'Conv_41'": for messages. */
+void graph_describe_node(const struct node *node, char *text, size_t bytes);
+
+/* y = activation(x), exactly as the plain kernels compute it. */
+float graph_activate(const struct activation *activation, float x);
+
+/* Joins dimensions that lie together and drops those of 1. */
+void graph_strided_simplify(struct strided *strided);
+/* outer(inner(x)) as one; false when no single strided copy can say it. */
+bool graph_strided_compose(const struct strided *inner, const struct strided *outer,
+                           struct strided *out);
+/* True when it reads the source from front to back: a mere change of shape. */
+bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elements);
+
+/* Rewrites the graph so that a backend has less to do: see graph_optimize.c for the passes. */
+int graph_optimize(struct graph *graph, struct why *why);
+
+/* Of one picture. */
+int64_t graph_multiply_adds(const struct graph *graph);
+int64_t graph_parameters(const struct graph *graph);
+
+#endif

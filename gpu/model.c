@@ -1,0 +1,181 @@
+#include "gpu/model.h"
+
+#include "config/err.h"
+#include "config/limits.h"
+#include "gpu/onnx_import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The graph holds the weights, a second form of those that were folded, and the tables around
+ * them: this many times the file is plenty, and bounds what a hostile one can take. */
+#define MEMORY_FACTOR 8
+
+#define METADATA_MAX 64
+
+struct model {
+    struct model_info info;
+    struct graph graph;
+};
+
+const struct graph *model_graph(const struct model *model)
+{
+    return &model->graph;
+}
+
+const struct model_info *model_info(const struct model *model)
+{
+    return &model->info;
+}
+
+static void describe_tensor(const struct value *value, struct model_tensor *tensor)
+{
+    snprintf(tensor->name, sizeof tensor->name, "%s", value->name != NULL ? value->name : "");
+    tensor->dimension_count = value->rank;
+    memcpy(tensor->dimension, value->dimension, sizeof tensor->dimension);
+}
+
+static int copy_metadata(struct model *model, const Onnx__ModelProto *proto)
+{
+    struct graph_memory *memory = &model->graph.memory;
+    const char **keys = graph_memory_alloc(memory, METADATA_MAX, sizeof *keys);
+    const char **values = graph_memory_alloc(memory, METADATA_MAX, sizeof *values);
+    int count = 0;
+
+    if (keys == NULL || values == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < proto->n_metadata_props && count < METADATA_MAX; i++) {
+        keys[count] = graph_memory_text(memory, proto->metadata_props[i]->key);
+        values[count] = graph_memory_text(memory, proto->metadata_props[i]->value);
+        if (keys[count] == NULL || values[count] == NULL)
+            return ERR_MEMORY;
+        count++;
+    }
+    if (count == 0)
+        return 0;
+    model->info.metadata_keys = keys;
+    model->info.metadata_values = values;
+    model->info.metadata_count = count;
+    return 0;
+}
+
+static int describe_model(struct model *model, struct why *why)
+{
+    struct model_info *info = &model->info;
+
+    describe_tensor(&model->graph.values[model->graph.input], &info->input);
+    info->output_count = model->graph.output_count;
+    for (int i = 0; i < info->output_count; i++)
+        describe_tensor(&model->graph.values[model->graph.outputs[i]], &info->output[i]);
+    info->parameters = graph_parameters(&model->graph);
+    info->multiply_adds = graph_multiply_adds(&model->graph);
+    if (info->multiply_adds > LIMIT_MODEL_MULTIPLY_ADDS)
+        return why_set(why, ERR_LIMIT, "one picture would cost more than %lld multiply-adds",
+                       (long long)LIMIT_MODEL_MULTIPLY_ADDS);
+    return 0;
+}
+
+static int load_proto(struct model *model, const uint8_t *bytes, size_t count, struct why *why)
+{
+    struct onnx_file file;
+    int rc = onnx_file_open(&file, bytes, count, why);
+
+    if (rc != 0)
+        return rc;
+    graph_init(&model->graph, count * MEMORY_FACTOR + (size_t)LIMIT_MODEL_EXTRA_BYTES);
+    rc = onnx_import(&model->graph, file.proto, why);
+    if (rc == 0)
+        rc = graph_optimize(&model->graph, why);
+    if (rc == 0)
+        rc = copy_metadata(model, file.proto);
+    onnx_file_close(&file);
+    return rc == 0 ? describe_model(model, why) : rc;
+}
+
+int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
+                     struct why *why)
+{
+    uint8_t digest[32];
+    struct model *model;
+    int rc;
+
+    *out = NULL;
+    if (count > LIMIT_FILE_MODEL_BYTES)
+        return why_set(why, ERR_LIMIT, "%s: %zu bytes, at most %d are possible", name, count,
+                       LIMIT_FILE_MODEL_BYTES);
+    model = calloc(1, sizeof *model);
+    if (model == NULL)
+        return why_set(why, ERR_MEMORY, "%s: out of memory", name);
+    snprintf(model->info.path, sizeof model->info.path, "%s", name);
+    why_set(why, 0, "out of memory");
+    rc = load_proto(model, bytes, count, why);
+    if (rc != 0) {
+        why_prefix(why, "%s", name);
+        model_close(&model);
+        return rc;
+    }
+    crypto_generichash(digest, sizeof digest, bytes, count, NULL, 0);
+    sodium_bin2hex(model->info.digest, sizeof model->info.digest, digest, sizeof digest);
+    *out = model;
+    return 0;
+}
+
+static int read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    struct stat status;
+    size_t done = 0;
+
+    if (fd < 0)
+        return why_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path,
+                       strerror(errno));
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        rc = why_set(why, ERR_INVALID, "%s: not a file", path);
+    } else if (status.st_size > LIMIT_FILE_MODEL_BYTES) {
+        rc = why_set(why, ERR_LIMIT, "%s: %lld bytes, at most %d are possible", path,
+                     (long long)status.st_size, LIMIT_FILE_MODEL_BYTES);
+    } else if ((*bytes = malloc((size_t)status.st_size + 1)) == NULL) {
+        rc = why_set(why, ERR_MEMORY, "%s: out of memory", path);
+    }
+    while (rc == 0 && done < (size_t)status.st_size) {
+        ssize_t got = read(fd, *bytes + done, (size_t)status.st_size - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            rc = why_set(why, ERR_IO, "%s: could not be read to its end", path);
+        else
+            done += (size_t)got;
+    }
+    *count = done;
+    close(fd);
+    return rc;
+}
+
+int model_load(struct model **out, const char *path, struct why *why)
+{
+    uint8_t *bytes = NULL;
+    size_t count = 0;
+    int rc;
+
+    *out = NULL;
+    rc = read_file(path, &bytes, &count, why);
+    if (rc == 0)
+        rc = model_load_bytes(out, bytes, count, path, why);
+    free(bytes);
+    return rc;
+}
+
+void model_close(struct model **model)
+{
+    if (*model == NULL)
+        return;
+    graph_free(&(*model)->graph);
+    free(*model);
+    *model = NULL;
+}
