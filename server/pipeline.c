@@ -134,7 +134,7 @@ static int follow_stream(struct pipeline_camera *camera, const struct frame *fra
         counter_resize(camera->counter, frame->width_px, frame->height_px);
     } else if (frame->generation != camera->generation) {
         tracker_reset(camera->tracker);
-        counter_reset(camera->counter, on_event, camera);
+        counter_reset(camera->counter);
     }
     camera->generation = frame->generation;
     camera->width_px = frame->width_px;
@@ -174,6 +174,7 @@ static void count_frame(struct pipeline_camera *camera, const struct inference_r
     tracker_update(camera->tracker, result->boxes, result->box_count, frame->pts_ns);
     tracks = tracker_tracks(camera->tracker, &count);
     counter_update(camera->counter, tracks, count, &time, on_event, camera);
+    camera->last_time = time;
     tell_occupancy(camera);
     coverage_frame(&camera->coverage, frame->wall_ns);
     camera->latency_ns = clock_monotonic_ns() - frame->decoded_ns;
@@ -191,7 +192,7 @@ static void finish_if_done(struct pipeline_camera *camera)
         return;
     camera->finished = true;
     if (camera->counter != NULL)
-        counter_reset(camera->counter, on_event, camera);
+        counter_finish(camera->counter, &camera->last_time, on_event, camera);
     output->finished(output->arg, index_of(camera->pipeline, camera));
 }
 
@@ -293,7 +294,7 @@ static void remove_camera(struct pipeline *pipeline, struct pipeline_camera *cam
     if (pipeline->inference_pool != NULL)
         inference_pool_clear_slot(pipeline->inference_pool, camera->slot);
     if (camera->counter != NULL) {
-        counter_reset(camera->counter, on_event, camera);
+        counter_finish(camera->counter, &camera->last_time, on_event, camera);
         tell_occupancy(camera);
     }
     flush_coverage(camera, clock_wall_ns());
@@ -359,7 +360,7 @@ static bool same_stream(const struct settings_camera *a, const struct settings_c
 static void change_rules(struct pipeline_camera *camera, const struct settings_camera *settings)
 {
     if (camera->counter != NULL) {
-        counter_reset(camera->counter, on_event, camera);
+        counter_finish(camera->counter, &camera->last_time, on_event, camera);
         tell_occupancy(camera);
     }
     counter_close(&camera->counter); /* the next picture opens it with the new rules */

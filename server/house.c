@@ -1,0 +1,155 @@
+/* What the API may ask of the rest of the server: answers, from the loop, out of what is there. */
+#include "config/clock.h"
+#include "server/server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int house_camera_count(void *arg)
+{
+    const struct server *server = arg;
+
+    return server->pipeline == NULL ? 0 : pipeline_camera_count(server->pipeline);
+}
+
+static bool house_camera(void *arg, int index, struct api_camera *camera)
+{
+    struct server *server = arg;
+    struct pipeline_camera_stats stats;
+
+    if (index < 0 || index >= house_camera_count(arg))
+        return false;
+    pipeline_camera_stats(server->pipeline, index, &stats);
+    camera->settings = pipeline_camera_settings(server->pipeline, index);
+    camera_stats(pipeline_camera(server->pipeline, index), &camera->stats);
+    camera->frames_dropped = stats.frames_dropped;
+    camera->coverage = stats.coverage;
+    return true;
+}
+
+static int house_camera_index(void *arg, const char *name)
+{
+    struct server *server = arg;
+
+    for (int i = 0; i < house_camera_count(arg); i++) {
+        if (strcmp(pipeline_camera_settings(server->pipeline, i)->name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void house_want_video(void *arg, int index, unsigned kinds)
+{
+    struct server *server = arg;
+
+    if (index >= 0 && index < house_camera_count(arg))
+        camera_want_video(pipeline_camera(server->pipeline, index), kinds);
+}
+
+static void house_replay_units(void *arg, int index,
+                               void (*unit)(void *unit_arg, struct camera_unit *unit),
+                               void *unit_arg)
+{
+    struct server *server = arg;
+
+    if (index >= 0 && index < house_camera_count(arg))
+        camera_replay_units(pipeline_camera(server->pipeline, index), unit, unit_arg);
+}
+
+static const char *house_model_text(void *arg)
+{
+    const struct server *server = arg;
+
+    return server->model_text;
+}
+
+/* ---- problems ---- */
+
+struct problem_list {
+    struct api_problem *problems;
+    int capacity;
+    int count;
+};
+
+static void add_problem(struct problem_list *list, const char *what, bool not_ready,
+                        const char *text)
+{
+    struct api_problem *problem;
+
+    if (list->count == list->capacity)
+        return;
+    problem = &list->problems[list->count++];
+    problem->not_ready = not_ready;
+    snprintf(problem->what, sizeof problem->what, "%s", what);
+    snprintf(problem->text, sizeof problem->text, "%s", text);
+}
+
+static void ledger_problems(const struct server *server, struct problem_list *list)
+{
+    struct ledger_health health = ledger_health(server->ledger);
+    char text[256];
+
+    /* Events still fit into memory for a while: degraded. Half full: take no more responsibility. */
+    if (!health.writable)
+        add_problem(list, "ledger", health.waiting > LIMIT_LEDGER_QUEUE / 2, health.problem);
+    if (health.lost > 0) {
+        snprintf(text, sizeof text, "%llu events were lost because the ledger could not keep up",
+                 (unsigned long long)health.lost);
+        add_problem(list, "ledger", false, text);
+    }
+}
+
+static void camera_problems(struct server *server, struct problem_list *list)
+{
+    for (int i = 0; i < pipeline_camera_count(server->pipeline); i++) {
+        struct camera_stats stats;
+        char text[256];
+        camera_stats(pipeline_camera(server->pipeline, i), &stats);
+        if (stats.state != CAMERA_STALLED && stats.state != CAMERA_BACKOFF)
+            continue;
+        snprintf(text, sizeof text, "%s: %s", pipeline_camera_settings(server->pipeline, i)->name,
+                 stats.reason);
+        add_problem(list, "camera", false, text);
+    }
+}
+
+static int house_problems(void *arg, struct api_problem *problems, int capacity)
+{
+    struct server *server = arg;
+    struct problem_list list = {problems, capacity, 0};
+    struct live_health live = live_health(server->live);
+
+    ledger_problems(server, &list);
+    if (live.redis == LIVE_REDIS_CONNECTING)
+        add_problem(&list, "redis", false, live.reason);
+    if (server->detector == NULL)
+        add_problem(&list, "model", false, server->model_text);
+    if (server->reload_problem.text[0] != '\0')
+        add_problem(&list, "configuration", false, server->reload_problem.text);
+    if (server->restart_needed)
+        add_problem(&list, "configuration", false,
+                    "a changed setting outside of cameras takes effect at the next start");
+    camera_problems(server, &list);
+    return list.count;
+}
+
+static void house_metrics(void *arg, void (*write)(void *write_arg, const char *text, size_t bytes),
+                          void *write_arg)
+{
+    pipeline_metrics(arg, write, write_arg);
+}
+
+void house_init(struct api_house *house, struct server *server)
+{
+    *house = (struct api_house){
+        .arg = server,
+        .camera_count = house_camera_count,
+        .camera = house_camera,
+        .camera_index = house_camera_index,
+        .want_video = house_want_video,
+        .replay_units = house_replay_units,
+        .problems = house_problems,
+        .metrics = house_metrics,
+        .model_text = house_model_text,
+    };
+}

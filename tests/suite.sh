@@ -1,0 +1,48 @@
+# tests/suite.sh: `./run test`, sourced by ./run. Everything speaks TAP under prove.
+#
+#   ./run test            all of it
+#   ./run test --quick    release build alone: no sanitizers, fuzzers or container
+
+FUZZ_SECONDS=${SIGHTLINE_FUZZ_SECONDS:-60}
+
+prove_with() { # preset files...
+    preset=$1
+    shift
+    say "prove ($preset)"
+    SIGHTLINE_BUILD=$PWD/build/$preset prove --timer -j "$(nproc)" "$@"
+}
+
+# Tests that measure time or memory need the machine for themselves.
+prove_alone() { # preset files...
+    preset=$1
+    shift
+    say "prove, one at a time ($preset)"
+    SIGHTLINE_BUILD=$PWD/build/$preset prove --timer "$@"
+}
+
+suite() {
+    quick=
+    [ "${1:-}" != --quick ] || quick=yes
+    build_release
+    # shellcheck disable=SC2086
+    install_packages $TEST_PACKAGES
+    footage >/dev/null
+
+    prove_with release build/release/tests/*_test tests/web/*.t tests/integration/*.t tests/crash/*.t
+    prove_alone release tests/alone/*.t
+    [ -z "$quick" ] || return 0
+
+    say 'building with address and undefined-behaviour sanitizers'
+    build asan
+    export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+    prove_with asan build/asan/tests/*_test tests/integration/*.t
+    say 'building with the thread sanitizer'
+    build tsan
+    export TSAN_OPTIONS=halt_on_error=1:suppressions=$PWD/tests/tsan.supp
+    prove_with tsan build/tsan/tests/*_test tests/integration/server_load.t
+
+    say "fuzzing, $FUZZ_SECONDS s each"
+    build fuzz
+    SIGHTLINE_BUILD=$PWD/build/fuzz SIGHTLINE_FUZZ_SECONDS=$FUZZ_SECONDS prove --timer tests/fuzz/fuzz.t
+    prove_alone release tests/long/*.t
+}
