@@ -1,5 +1,6 @@
 /* The shape of sightline.yml: one table of keys per mapping, and what each value must be. */
 #include "config/err.h"
+#include "config/json_writer.h"
 #include "config/log.h"
 #include "config/object_class.h"
 #include "config/settings_camera.h"
@@ -272,15 +273,25 @@ static void read_document(struct yaml_reader *reader, struct fy_document *docume
     check_whole(reader, root, settings);
 }
 
-/* libfyaml's own recursion is not bounded: nesting that no configuration needs is refused first. */
-static bool nesting_is_sane(const char *text, size_t bytes)
+/* What libfyaml 0.7 does not survive and no configuration needs is refused before it sees the text:
+ * deep nesting (its recursion is not bounded), bytes that are not UTF-8 text and %-directives (it
+ * reads some of them for ever). NULL, or what is wrong. */
+static const char *refuse_text(const char *text, size_t bytes)
 {
     int depth = 0;
     int indent = 0;
     int dashes = 0;
 
+    if (bytes > LIMIT_FILE_CONFIG_BYTES)
+        return "the file is larger than any configuration (1 MiB)";
+    if (!json_utf8_valid(text, bytes))
+        return "the file is not UTF-8 text";
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
+        if ((unsigned char)c < 0x20 && c != '\n' && c != '\r' && c != '\t')
+            return "the file holds control characters";
+        if (c == '%' && (i == 0 || text[i - 1] == '\n' || text[i - 1] == '\r'))
+            return "%-directives are not supported";
         if (c == '\n') {
             indent = 0;
             dashes = 0;
@@ -294,9 +305,9 @@ static bool nesting_is_sane(const char *text, size_t bytes)
             indent++;
         }
         if (depth > YAML_NESTING_MAX || indent + dashes > YAML_LINE_MAX)
-            return false;
+            return "the file is nested more deeply than any configuration";
     }
-    return true;
+    return NULL;
 }
 
 int settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
@@ -314,10 +325,9 @@ int settings_load_text(struct settings **out, const char *text, size_t bytes, co
     problems->count = 0;
     if (slash != NULL)
         snprintf(reader.folder, sizeof reader.folder, "%.*s", (int)(slash - name), name);
-    if (bytes > LIMIT_FILE_CONFIG_BYTES || !nesting_is_sane(text, bytes)) {
-        yaml_problem(&reader, NULL,
-                     "the file is larger (%d bytes) or more deeply nested than any configuration",
-                     LIMIT_FILE_CONFIG_BYTES);
+    refused = refuse_text(text, bytes);
+    if (refused != NULL) {
+        yaml_problem(&reader, NULL, "%s", refused);
         return ERR_LIMIT;
     }
     settings = calloc(1, sizeof *settings);
@@ -346,7 +356,7 @@ done:
         settings_free(&settings);
     fy_document_destroy(document);
     if (diag != NULL)
-        fy_diag_unref(diag);
+        fy_diag_destroy(diag);
     return rc;
 }
 
