@@ -23,11 +23,11 @@ int64_t clock_wall_ns(void)
 
 void clock_format_utc(int64_t wall_ns, char text[static 32])
 {
-    int64_t seconds = wall_ns / NS_PER_S;
-    int64_t rest_ns = wall_ns % NS_PER_S;
+    int64_t   seconds = wall_ns / NS_PER_S;
+    int64_t   rest_ns = wall_ns % NS_PER_S;
     struct tm utc;
-    time_t when;
-    size_t used;
+    time_t    when;
+    size_t    used;
 
     if (rest_ns < 0) {
         rest_ns += NS_PER_S;

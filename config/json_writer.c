@@ -22,15 +22,15 @@ void json_free(struct json_writer *json)
 
 void json_reset(struct json_writer *json)
 {
-    json->used_bytes = 0;
-    json->failed = false;
+    json->used_bytes  = 0;
+    json->failed      = false;
     json->needs_comma = false;
 }
 
 static bool make_room(struct json_writer *json, size_t bytes)
 {
     size_t room = json->room_bytes == 0 ? FIRST_BYTES : json->room_bytes;
-    char *text;
+    char  *text;
 
     if (json->failed)
         return false;
@@ -49,7 +49,7 @@ static bool make_room(struct json_writer *json, size_t bytes)
         json->failed = true;
         return false;
     }
-    json->text = text;
+    json->text       = text;
     json->room_bytes = room;
     return true;
 }
@@ -149,7 +149,7 @@ bool json_utf8_valid(const char *bytes, size_t count)
 
 static void put_escaped(struct json_writer *json, const unsigned char *s, size_t bytes)
 {
-    char escape[8];
+    char   escape[8];
     size_t i = 0;
 
     while (i < bytes) {
@@ -199,7 +199,7 @@ void json_key(struct json_writer *json, const char *key)
 void json_int(struct json_writer *json, int64_t value)
 {
     char text[24];
-    int used = snprintf(text, sizeof text, "%" PRId64, value);
+    int  used = snprintf(text, sizeof text, "%" PRId64, value);
 
     before_value(json);
     put(json, text, (size_t)used);
@@ -208,7 +208,7 @@ void json_int(struct json_writer *json, int64_t value)
 void json_uint(struct json_writer *json, uint64_t value)
 {
     char text[24];
-    int used = snprintf(text, sizeof text, "%" PRIu64, value);
+    int  used = snprintf(text, sizeof text, "%" PRIu64, value);
 
     before_value(json);
     put(json, text, (size_t)used);
@@ -217,7 +217,7 @@ void json_uint(struct json_writer *json, uint64_t value)
 void json_fixed(struct json_writer *json, double value, int decimals)
 {
     char text[64];
-    int used;
+    int  used;
 
     if (!isfinite(value) || fabs(value) > 1e18) {
         json_null(json);
@@ -232,7 +232,7 @@ void json_fixed(struct json_writer *json, double value, int decimals)
     }
     if (used == 2 && text[0] == '-' && text[1] == '0') {
         text[0] = '0';
-        used = 1;
+        used    = 1;
     }
     before_value(json);
     put(json, text, (size_t)used);

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 struct json_writer {
-    char *text;
+    char  *text;
     size_t used_bytes;
     size_t room_bytes;
     size_t max_bytes;
-    bool failed;
-    bool needs_comma;
+    bool   failed;
+    bool   needs_comma;
 };
 
 /* Whether these bytes are UTF-8 as RFC 3629 has it. */

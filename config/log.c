@@ -18,10 +18,10 @@ static const char *const LEVEL_NAMES[] = {"error", "warning", "info", "debug"};
 static _Atomic int level_now = LOG_INFO;
 
 static pthread_mutex_t burst_lock = PTHREAD_MUTEX_INITIALIZER;
-static int64_t burst_second;      /* under burst_lock */
-static unsigned burst_lines;      /* under burst_lock */
-static uint64_t suppressed_burst; /* under burst_lock */
-static uint64_t suppressed_total; /* under burst_lock */
+static int64_t         burst_second;     /* under burst_lock */
+static unsigned        burst_lines;      /* under burst_lock */
+static uint64_t        suppressed_burst; /* under burst_lock */
+static uint64_t        suppressed_total; /* under burst_lock */
 
 void log_set_level(enum log_level level)
 {
@@ -47,9 +47,9 @@ static bool burst_allows(int64_t now_ns, uint64_t *swallowed)
     *swallowed = 0;
     pthread_mutex_lock(&burst_lock);
     if (now_ns / NS_PER_S != burst_second) {
-        burst_second = now_ns / NS_PER_S;
-        burst_lines = 0;
-        *swallowed = suppressed_burst;
+        burst_second     = now_ns / NS_PER_S;
+        burst_lines      = 0;
+        *swallowed       = suppressed_burst;
         suppressed_burst = 0;
     }
     allowed = burst_lines < LOG_BURST;
@@ -78,14 +78,14 @@ static void write_line(char *line, size_t used)
 
 void log_write(enum log_level level, const char *who, const char *format, ...)
 {
-    char line[LINE_BYTES];
-    char when[32];
-    int64_t now_ns = clock_wall_ns();
+    char     line[LINE_BYTES];
+    char     when[32];
+    int64_t  now_ns = clock_wall_ns();
     uint64_t swallowed;
-    va_list arguments;
-    int head;
-    int body;
-    size_t used;
+    va_list  arguments;
+    int      head;
+    int      body;
+    size_t   used;
 
     if ((int)level > atomic_load_explicit(&level_now, memory_order_relaxed))
         return;

@@ -9,30 +9,30 @@
 #include <time.h>
 
 struct mailbox {
-    pthread_mutex_t lock; /* a leaf lock: nothing else is taken under it */
-    pthread_cond_t not_empty;
-    pthread_cond_t not_full;
+    pthread_mutex_t  lock; /* a leaf lock: nothing else is taken under it */
+    pthread_cond_t   not_empty;
+    pthread_cond_t   not_full;
     mailbox_wake_fn *wake; /* immutable */
-    void *arg;             /* immutable */
-    size_t capacity;
-    size_t first; /* under lock, as all below */
-    size_t count;
-    bool stopped;
-    void *messages[];
+    void            *arg;  /* immutable */
+    size_t           capacity;
+    size_t           first; /* under lock, as all below */
+    size_t           count;
+    bool             stopped;
+    void            *messages[];
 };
 
 int mailbox_open(struct mailbox **out, size_t capacity, mailbox_wake_fn *wake, void *arg)
 {
-    struct mailbox *mailbox;
+    struct mailbox    *mailbox;
     pthread_condattr_t attributes;
 
-    *out = NULL;
+    *out    = NULL;
     mailbox = calloc(1, sizeof *mailbox + capacity * sizeof mailbox->messages[0]);
     if (mailbox == NULL)
         return ERR_MEMORY;
     mailbox->capacity = capacity;
-    mailbox->wake = wake;
-    mailbox->arg = arg;
+    mailbox->wake     = wake;
+    mailbox->arg      = arg;
     pthread_mutex_init(&mailbox->lock, NULL);
     /* The monotonic clock, so that setting the machine's clock stretches no wait. */
     pthread_condattr_init(&attributes);
@@ -68,7 +68,7 @@ static void *remove_locked(struct mailbox *mailbox)
 
     if (mailbox->count == 0)
         return NULL;
-    message = mailbox->messages[mailbox->first];
+    message        = mailbox->messages[mailbox->first];
     mailbox->first = (mailbox->first + 1) % mailbox->capacity;
     mailbox->count--;
     pthread_cond_signal(&mailbox->not_full);
@@ -139,11 +139,11 @@ void *mailbox_take(struct mailbox *mailbox)
 
 void *mailbox_take_or_wait(struct mailbox *mailbox, int64_t timeout_ns)
 {
-    struct timespec until = {0};
-    int64_t until_ns = clock_monotonic_ns() + (timeout_ns < 0 ? 0 : timeout_ns);
-    void *message;
+    struct timespec until    = {0};
+    int64_t         until_ns = clock_monotonic_ns() + (timeout_ns < 0 ? 0 : timeout_ns);
+    void           *message;
 
-    until.tv_sec = (time_t)(until_ns / NS_PER_S);
+    until.tv_sec  = (time_t)(until_ns / NS_PER_S);
     until.tv_nsec = (long)(until_ns % NS_PER_S);
     pthread_mutex_lock(&mailbox->lock);
     while (mailbox->count == 0 && !mailbox->stopped) {

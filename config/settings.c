@@ -18,11 +18,11 @@
 void settings_camera_default(struct settings_camera *camera)
 {
     memset(camera, 0, sizeof *camera);
-    camera->enabled = true;
-    camera->loop = true;
-    camera->pace = PACE_REAL_TIME;
+    camera->enabled    = true;
+    camera->loop       = true;
+    camera->pace       = PACE_REAL_TIME;
     camera->detect_fps = DETECT_FPS_DEFAULT;
-    camera->classes = SETTINGS_ALL_CLASSES;
+    camera->classes    = SETTINGS_ALL_CLASSES;
 }
 
 void settings_line_default(struct settings_line *line)
@@ -62,12 +62,12 @@ int settings_parse_points(const char *text, struct settings_point *points, int c
                           struct why *why)
 {
     const char *rest = text;
-    float value[2];
-    int values = 0;
-    int count = 0;
+    float       value[2];
+    int         values = 0;
+    int         count  = 0;
 
     for (;;) {
-        char *end;
+        char  *end;
         double number = strtod(rest, &end);
         if (end == rest)
             return why_set(why, ERR_INVALID, "expected a number at \"%.20s\"", rest);

@@ -26,19 +26,19 @@ struct settings_point {
 #define SETTINGS_ALL_CLASSES 0x3fU
 
 struct settings_line {
-    char name[LIMIT_NAME_BYTES];
-    int point_count; /* 2..LIMIT_LINE_POINTS */
+    char                  name[LIMIT_NAME_BYTES];
+    int                   point_count; /* 2..LIMIT_LINE_POINTS */
     struct settings_point points[LIMIT_LINE_POINTS];
-    unsigned classes;
+    unsigned              classes;
     char a_to_b[LIMIT_NAME_BYTES]; /* what the user calls the directions; "a_to_b" by default */
     char b_to_a[LIMIT_NAME_BYTES];
 };
 
 struct settings_zone {
-    char name[LIMIT_NAME_BYTES];
-    int point_count; /* 3..LIMIT_ZONE_POINTS, does not cross itself */
+    char                  name[LIMIT_NAME_BYTES];
+    int                   point_count; /* 3..LIMIT_ZONE_POINTS, does not cross itself */
     struct settings_point points[LIMIT_ZONE_POINTS];
-    unsigned classes;
+    unsigned              classes;
     int inertia; /* pictures inside (outside) before an entry (exit) is believed; default 3 */
 };
 
@@ -49,46 +49,46 @@ struct settings_camera {
     bool enabled;
     char url[LIMIT_URL_BYTES]; /* without credentials: rtsp://host/path, or a file's path */
     char user[LIMIT_NAME_BYTES];
-    struct secret password;
-    bool loop;               /* file: begin again at its end */
-    enum settings_pace pace; /* file */
-    double detect_fps;       /* analysed pictures a second; 0: every picture */
-    unsigned classes;        /* objects.track */
-    int line_count;
+    struct secret        password;
+    bool                 loop;       /* file: begin again at its end */
+    enum settings_pace   pace;       /* file */
+    double               detect_fps; /* analysed pictures a second; 0: every picture */
+    unsigned             classes;    /* objects.track */
+    int                  line_count;
     struct settings_line lines[LIMIT_LINES];
-    int zone_count;
+    int                  zone_count;
     struct settings_zone zones[LIMIT_ZONES];
 };
 
 struct settings {
-    char file[LIMIT_PATH_BYTES]; /* where it was read */
-    char http_listen[64];        /* address, default 127.0.0.1 */
-    uint16_t http_port;          /* default 8080; 0: any free one, printed at start */
-    struct secret http_token;    /* this or http_token_file is needed on any address but loopback */
-    char http_token_file
-        [LIMIT_PATH_BYTES];       /* made with a random token (0600) at first start when absent */
-    char data[LIMIT_PATH_BYTES];  /* folder of the ledger */
-    char model[LIMIT_PATH_BYTES]; /* ONNX file; empty: the default places are searched */
-    struct secret redis_url;      /* empty: no Redis; a URL may hold a password */
-    int inference_workers;        /* 0: by the machine */
-    int decode_workers;           /* 0: by the machine */
-    char log_level[16];
-    int camera_count;
+    char          file[LIMIT_PATH_BYTES]; /* where it was read */
+    char          http_listen[64];        /* address, default 127.0.0.1 */
+    uint16_t      http_port;              /* default 8080; 0: any free one, printed at start */
+    struct secret http_token; /* this or http_token_file is needed on any address but loopback */
+    char          http_token_file
+        [LIMIT_PATH_BYTES]; /* made with a random token (0600) at first start when absent */
+    char          data[LIMIT_PATH_BYTES];  /* folder of the ledger */
+    char          model[LIMIT_PATH_BYTES]; /* ONNX file; empty: the default places are searched */
+    struct secret redis_url;               /* empty: no Redis; a URL may hold a password */
+    int           inference_workers;       /* 0: by the machine */
+    int           decode_workers;          /* 0: by the machine */
+    char          log_level[16];
+    int           camera_count;
     struct settings_camera *cameras; /* in the file's order */
 };
 
 #define SETTINGS_MAX_PROBLEMS 50
 /* All that is wrong with a file at once: each "file:line:column: reason". */
 struct settings_problems {
-    int count; /* may be larger than what is kept */
+    int        count; /* may be larger than what is kept */
     struct why problem[SETTINGS_MAX_PROBLEMS];
 };
 
 /* 0, or ERR_NOT_FOUND / ERR_INVALID / ERR_LIMIT with at least one problem; *out is NULL then. */
 int settings_load(struct settings **out, const char *file, struct settings_problems *problems);
 /* As above from memory; `name` stands in for the file's name. For tests and the fuzzer. */
-int settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
-                       struct settings_problems *problems);
+int  settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
+                        struct settings_problems *problems);
 void settings_free(struct settings **settings);
 
 /* Every default set and all other bytes zero: how each of these structs begins its life. */

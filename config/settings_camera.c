@@ -18,7 +18,7 @@
 static void add_class(struct yaml_reader *reader, struct fy_node *node, unsigned *classes)
 {
     enum object_class object_class;
-    char name[32];
+    char              name[32];
 
     if (!yaml_text(reader, node, name, sizeof name))
         return;
@@ -32,8 +32,8 @@ static void add_class(struct yaml_reader *reader, struct fy_node *node, unsigned
 void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
                            void *target)
 {
-    unsigned classes = 0;
-    void *iterator = NULL;
+    unsigned        classes  = 0;
+    void           *iterator = NULL;
     struct fy_node *item;
 
     if (fy_node_is_sequence(value)) {
@@ -52,10 +52,10 @@ void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, stru
 /* "x,y,x,y", or a list whose items are "x,y" or single numbers, as Frigate has them. */
 static bool points_text(struct yaml_reader *reader, struct fy_node *value, char *text, size_t room)
 {
-    void *iterator = NULL;
-    size_t used = 0;
+    void           *iterator = NULL;
+    size_t          used     = 0;
     struct fy_node *item;
-    char part[64];
+    char            part[64];
 
     if (!fy_node_is_sequence(value))
         return yaml_text(reader, value, text, room);
@@ -75,9 +75,9 @@ static bool points_text(struct yaml_reader *reader, struct fy_node *value, char 
 static int read_points(struct yaml_reader *reader, struct fy_node *value,
                        struct settings_point *points, int capacity)
 {
-    char text[LIMIT_ZONE_POINTS * 32];
+    char       text[LIMIT_ZONE_POINTS * 32];
     struct why why;
-    int count;
+    int        count;
 
     if (!points_text(reader, value, text, sizeof text))
         return 0;
@@ -110,7 +110,7 @@ static void read_line_points(struct yaml_reader *reader, struct fy_node *key, st
 static void read_direction_name(struct yaml_reader *reader, struct fy_node *key,
                                 struct fy_node *value, void *target)
 {
-    char name[LIMIT_NAME_BYTES];
+    char       name[LIMIT_NAME_BYTES];
     struct why why;
 
     (void)key;
@@ -159,9 +159,9 @@ static void read_line(struct yaml_reader *reader, struct fy_node *key, struct fy
                       void *target)
 {
     struct settings_camera *camera = target;
-    struct settings_line *line = &camera->lines[camera->line_count];
-    char name[LIMIT_NAME_BYTES];
-    int problems = reader->problems->count;
+    struct settings_line   *line   = &camera->lines[camera->line_count];
+    char                    name[LIMIT_NAME_BYTES];
+    int                     problems = reader->problems->count;
 
     settings_line_default(line);
     if (!yaml_text(reader, key, name, sizeof name))
@@ -181,7 +181,7 @@ static void read_zone_points(struct yaml_reader *reader, struct fy_node *key, st
                              void *target)
 {
     struct settings_zone *zone = target;
-    struct why why;
+    struct why            why;
 
     (void)key;
     zone->point_count = read_points(reader, value, zone->points, LIMIT_ZONE_POINTS);
@@ -210,9 +210,9 @@ static void read_zone(struct yaml_reader *reader, struct fy_node *key, struct fy
                       void *target)
 {
     struct settings_camera *camera = target;
-    struct settings_zone *zone = &camera->zones[camera->zone_count];
-    char name[LIMIT_NAME_BYTES];
-    int problems = reader->problems->count;
+    struct settings_zone   *zone   = &camera->zones[camera->zone_count];
+    char                    name[LIMIT_NAME_BYTES];
+    int                     problems = reader->problems->count;
 
     settings_zone_default(zone);
     if (!yaml_text(reader, key, name, sizeof name))
@@ -229,8 +229,8 @@ static void read_zone(struct yaml_reader *reader, struct fy_node *key, struct fy
 /* ---- inputs ---- */
 
 struct input {
-    char path[LIMIT_URL_BYTES];
-    bool detect;
+    char            path[LIMIT_URL_BYTES];
+    bool            detect;
     struct fy_node *place;
 };
 
@@ -248,10 +248,10 @@ static void read_input_path(struct yaml_reader *reader, struct fy_node *key, str
 static void read_roles(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
                        void *target)
 {
-    struct input *input = target;
-    void *iterator = NULL;
+    struct input   *input    = target;
+    void           *iterator = NULL;
     struct fy_node *item;
-    char role[32];
+    char            role[32];
 
     (void)key;
     if (!fy_node_is_sequence(value)) {
@@ -293,10 +293,10 @@ static void use_input(struct yaml_reader *reader, const struct input *input,
 static void read_inputs(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
                         void *target)
 {
-    struct input chosen = {.detect = false};
-    void *iterator = NULL;
+    struct input    chosen   = {.detect = false};
+    void           *iterator = NULL;
     struct fy_node *item;
-    int count = 0;
+    int             count = 0;
 
     if (!fy_node_is_sequence(value)) {
         yaml_problem(reader, value, "inputs is a list: \"- path: rtsp://...\"");
@@ -434,11 +434,11 @@ static const struct yaml_key CAMERA_KEYS[] = {
 void settings_read_camera(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
                           void *target)
 {
-    struct settings_read_target *read = target;
-    struct settings *settings = &read->settings;
-    int problems = reader->problems->count;
-    struct settings_camera *cameras;
-    struct settings_camera *camera;
+    struct settings_read_target *read     = target;
+    struct settings             *settings = &read->settings;
+    int                          problems = reader->problems->count;
+    struct settings_camera      *cameras;
+    struct settings_camera      *camera;
 
     cameras = realloc(settings->cameras, ((size_t)settings->camera_count + 1) * sizeof *cameras);
     if (cameras == NULL) {
@@ -446,7 +446,7 @@ void settings_read_camera(struct yaml_reader *reader, struct fy_node *key, struc
         return;
     }
     settings->cameras = cameras;
-    camera = &cameras[settings->camera_count++];
+    camera            = &cameras[settings->camera_count++];
     settings_camera_default(camera);
     camera->classes = read->default_classes;
     yaml_text(reader, key, camera->name, sizeof camera->name);

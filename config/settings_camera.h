@@ -10,7 +10,7 @@
  * first member, so that offsets into struct settings hold. */
 struct settings_read_target {
     struct settings settings;
-    unsigned default_classes;
+    unsigned        default_classes;
 };
 
 /* yaml_read_fn for one entry of `cameras`; target: struct settings_read_target. */

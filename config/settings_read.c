@@ -55,7 +55,7 @@ static void read_level(struct yaml_reader *reader, struct fy_node *key, struct f
                        void *target)
 {
     enum log_level level;
-    char text[16];
+    char           text[16];
 
     (void)key;
     if (!yaml_text(reader, value, text, sizeof text))
@@ -70,7 +70,7 @@ static void read_listen(struct yaml_reader *reader, struct fy_node *key, struct 
                         void *target)
 {
     unsigned char address[16];
-    char text[64];
+    char          text[64];
 
     (void)key;
     if (!yaml_text(reader, value, text, sizeof text))
@@ -212,8 +212,8 @@ static struct fy_node *child(struct fy_node *mapping, const char *name)
 /* What holds for all cameras must be known before the first one is read. */
 static unsigned read_default_classes(struct yaml_reader *reader, struct fy_node *root)
 {
-    struct fy_node *track = child(child(root, "objects"), "track");
-    unsigned classes = SETTINGS_ALL_CLASSES;
+    struct fy_node *track   = child(child(root, "objects"), "track");
+    unsigned        classes = SETTINGS_ALL_CLASSES;
 
     if (track != NULL)
         settings_read_classes(reader, track, track, &classes);
@@ -241,8 +241,8 @@ static void check_whole(struct yaml_reader *reader, struct fy_node *root,
 
 static void collect_parse_errors(struct yaml_reader *reader, struct fy_diag *diag)
 {
-    struct fy_diag_error *error;
-    void *iterator = NULL;
+    struct fy_diag_error     *error;
+    void                     *iterator = NULL;
     struct settings_problems *problems = reader->problems;
 
     while ((error = fy_diag_errors_iterate(diag, &iterator)) != NULL) {
@@ -258,7 +258,7 @@ static void collect_parse_errors(struct yaml_reader *reader, struct fy_diag *dia
 static void read_document(struct yaml_reader *reader, struct fy_document *document,
                           struct settings *settings)
 {
-    struct fy_node *root = fy_document_root(document);
+    struct fy_node             *root = fy_document_root(document);
     struct settings_read_target target;
 
     if (root == NULL) {
@@ -266,7 +266,7 @@ static void read_document(struct yaml_reader *reader, struct fy_document *docume
         return;
     }
     /* The camera reader gets the defaults along with the settings. */
-    target = (struct settings_read_target){.settings = *settings};
+    target                 = (struct settings_read_target){.settings = *settings};
     target.default_classes = read_default_classes(reader, root);
     yaml_read_table(reader, root, "the file", TOP_KEYS, &target);
     *settings = target.settings;
@@ -278,7 +278,7 @@ static void read_document(struct yaml_reader *reader, struct fy_document *docume
  * reads some of them for ever). NULL, or what is wrong. */
 static const char *refuse_text(const char *text, size_t bytes)
 {
-    int depth = 0;
+    int depth  = 0;
     int indent = 0;
     int dashes = 0;
 
@@ -313,15 +313,16 @@ static const char *refuse_text(const char *text, size_t bytes)
 int settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
                        struct settings_problems *problems)
 {
-    struct fy_diag_cfg diag_config;
-    struct fy_diag *diag = NULL;
+    struct fy_diag_cfg  diag_config;
+    struct fy_diag     *diag     = NULL;
     struct fy_document *document = NULL;
-    struct settings *settings = NULL;
-    struct yaml_reader reader = {.file = name, .problems = problems};
-    const char *slash = strrchr(name, '/');
-    int rc = ERR_MEMORY;
+    struct settings    *settings = NULL;
+    struct yaml_reader  reader   = {.file = name, .problems = problems};
+    const char         *slash    = strrchr(name, '/');
+    const char         *refused;
+    int                 rc = ERR_MEMORY;
 
-    *out = NULL;
+    *out            = NULL;
     problems->count = 0;
     if (slash != NULL)
         snprintf(reader.folder, sizeof reader.folder, "%.*s", (int)(slash - name), name);
@@ -333,7 +334,7 @@ int settings_load_text(struct settings **out, const char *text, size_t bytes, co
     settings = calloc(1, sizeof *settings);
     fy_diag_cfg_default(&diag_config);
     diag_config.fp = NULL;
-    diag = fy_diag_create(&diag_config);
+    diag           = fy_diag_create(&diag_config);
     if (settings == NULL || diag == NULL)
         goto done;
     fy_diag_set_collect_errors(diag, true);
@@ -362,12 +363,12 @@ done:
 
 int settings_load(struct settings **out, const char *path, struct settings_problems *problems)
 {
-    FILE *file = fopen(path, "re");
-    char *text = NULL;
+    FILE  *file  = fopen(path, "re");
+    char  *text  = NULL;
     size_t bytes = 0;
-    int rc;
+    int    rc;
 
-    *out = NULL;
+    *out            = NULL;
     problems->count = 0;
     if (file == NULL) {
         problems->count = 1;
@@ -379,7 +380,7 @@ int settings_load(struct settings **out, const char *path, struct settings_probl
         bytes = fread(text, 1, LIMIT_FILE_CONFIG_BYTES + 1, file);
     if (text == NULL || ferror(file)) {
         problems->count = 1;
-        rc = why_set(&problems->problem[0], ERR_IO, "%s:1:1: cannot be read", path);
+        rc              = why_set(&problems->problem[0], ERR_IO, "%s:1:1: cannot be read", path);
     } else {
         rc = settings_load_text(out, text, bytes, path, problems);
     }

@@ -9,7 +9,7 @@
 
 static bool read_secret_file(const char *path, char *value, size_t room)
 {
-    FILE *file = fopen(path, "re");
+    FILE  *file = fopen(path, "re");
     size_t used;
 
     if (file == NULL)
@@ -34,7 +34,7 @@ static bool look_up(struct yaml_reader *reader, struct fy_node *node, const char
     /* Docker and Podman secrets; systemd's LoadCredential. */
     const char *folders[] = {"/run/secrets", getenv("CREDENTIALS_DIRECTORY")};
     const char *set;
-    char path[LIMIT_PATH_BYTES];
+    char        path[LIMIT_PATH_BYTES];
 
     if (has_prefix(name, "file:")) {
         snprintf(path, sizeof path, "%s", name + strlen("file:"));
@@ -91,17 +91,17 @@ static bool in_user_part(const char *start, const char *placeholder, const char 
 
 bool yaml_substitute(struct yaml_reader *reader, struct fy_node *node, char *text, size_t room)
 {
-    char whole[LIMIT_URL_BYTES];
+    char        whole[LIMIT_URL_BYTES];
     const char *rest = whole;
-    size_t used = 0;
+    size_t      used = 0;
 
     snprintf(whole, sizeof whole, "%s", text);
     memset(text, 0, room);
     while (*rest != '\0') {
-        char value[LIMIT_SECRET_BYTES];
-        char name[LIMIT_PATH_BYTES];
+        char        value[LIMIT_SECRET_BYTES];
+        char        name[LIMIT_PATH_BYTES];
         const char *end = *rest == '{' ? strchr(rest, '}') : NULL;
-        bool fits;
+        bool        fits;
         if (end != NULL && (has_prefix(rest, "{SIGHTLINE_") || has_prefix(rest, "{FRIGATE_") ||
                             has_prefix(rest, "{file:"))) {
             snprintf(name, sizeof name, "%.*s", (int)(end - rest - 1), rest + 1);
@@ -111,7 +111,7 @@ bool yaml_substitute(struct yaml_reader *reader, struct fy_node *node, char *tex
             rest = end + 1;
         } else {
             char one[2] = {*rest++, '\0'};
-            fits = append(text, &used, room, one, false);
+            fits        = append(text, &used, room, one, false);
         }
         if (!fits) {
             yaml_problem(reader, node, "value is longer than %zu bytes after substitution",

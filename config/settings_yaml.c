@@ -14,7 +14,7 @@
 
 static struct fy_token *first_scalar(struct fy_node *node, int depth)
 {
-    void *iterator = NULL;
+    void                *iterator = NULL;
     struct fy_node_pair *pair;
 
     if (node == NULL || depth > DEPTH_MAX)
@@ -37,10 +37,10 @@ static void add_problem(struct settings_problems *problems, const char *file, in
 
 void yaml_problem(struct yaml_reader *reader, struct fy_node *node, const char *format, ...)
 {
-    char text[400];
-    va_list arguments;
-    struct fy_token *token = first_scalar(node, 0);
-    const struct fy_mark *mark = token == NULL ? NULL : fy_token_start_mark(token);
+    char                  text[400];
+    va_list               arguments;
+    struct fy_token      *token = first_scalar(node, 0);
+    const struct fy_mark *mark  = token == NULL ? NULL : fy_token_start_mark(token);
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -62,7 +62,7 @@ struct fy_node *yaml_resolve(struct fy_node *node)
 
 int yaml_edit_distance(const char *a, const char *b)
 {
-    int row[LIMIT_NAME_BYTES + 1];
+    int    row[LIMIT_NAME_BYTES + 1];
     size_t a_count = strlen(a);
     size_t b_count = strlen(b);
 
@@ -72,13 +72,13 @@ int yaml_edit_distance(const char *a, const char *b)
         row[j] = (int)j;
     for (size_t i = 1; i <= a_count; i++) {
         int diagonal = row[0];
-        row[0] = (int)i;
+        row[0]       = (int)i;
         for (size_t j = 1; j <= b_count; j++) {
-            int above = row[j];
+            int above  = row[j];
             int change = diagonal + (a[i - 1] != b[j - 1]);
-            int best = above + 1 < row[j - 1] + 1 ? above + 1 : row[j - 1] + 1;
-            row[j] = best < change ? best : change;
-            diagonal = above;
+            int best   = above + 1 < row[j - 1] + 1 ? above + 1 : row[j - 1] + 1;
+            row[j]     = best < change ? best : change;
+            diagonal   = above;
         }
     }
     return row[b_count];
@@ -87,14 +87,14 @@ int yaml_edit_distance(const char *a, const char *b)
 static void unknown_key(struct yaml_reader *reader, struct fy_node *key, const char *name,
                         const char *what, const struct yaml_key *table)
 {
-    const char *nearest = NULL;
-    int distance = 4; /* more than three edits is another word */
+    const char *nearest  = NULL;
+    int         distance = 4; /* more than three edits is another word */
 
     for (const struct yaml_key *known = table; known->name != NULL; known++) {
         int edits = yaml_edit_distance(name, known->name);
         if (edits < distance && edits < (int)strlen(known->name)) {
             distance = edits;
-            nearest = known->name;
+            nearest  = known->name;
         }
     }
     if (strcmp(name, "<<") == 0)
@@ -118,17 +118,17 @@ static bool is_mapping(struct yaml_reader *reader, struct fy_node *node, const c
 void yaml_read_table(struct yaml_reader *reader, struct fy_node *mapping, const char *what,
                      const struct yaml_key *table, void *target)
 {
-    void *iterator = NULL;
+    void                *iterator = NULL;
     struct fy_node_pair *pair;
 
     mapping = yaml_resolve(mapping);
     if (!is_mapping(reader, mapping, what))
         return;
     while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
-        struct fy_node *key = fy_node_pair_key(pair);
-        struct fy_node *value = yaml_resolve(fy_node_pair_value(pair));
+        struct fy_node        *key   = fy_node_pair_key(pair);
+        struct fy_node        *value = yaml_resolve(fy_node_pair_value(pair));
         const struct yaml_key *known = table;
-        char name[LIMIT_NAME_BYTES];
+        char                   name[LIMIT_NAME_BYTES];
         if (!yaml_text(reader, key, name, sizeof name))
             continue;
         while (known->name != NULL && strcmp(known->name, name) != 0)
@@ -145,18 +145,18 @@ void yaml_read_table(struct yaml_reader *reader, struct fy_node *mapping, const 
 void yaml_read_names(struct yaml_reader *reader, struct fy_node *mapping, const char *what,
                      int limit, yaml_read_fn *read, void *target)
 {
-    void *iterator = NULL;
+    void                *iterator = NULL;
     struct fy_node_pair *pair;
-    int count = 0;
+    int                  count = 0;
 
     mapping = yaml_resolve(mapping);
     if (!is_mapping(reader, mapping, what))
         return;
     while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
-        struct fy_node *key = fy_node_pair_key(pair);
+        struct fy_node *key   = fy_node_pair_key(pair);
         struct fy_node *value = yaml_resolve(fy_node_pair_value(pair));
-        struct why why;
-        char name[LIMIT_NAME_BYTES];
+        struct why      why;
+        char            name[LIMIT_NAME_BYTES];
         if (!yaml_text(reader, key, name, sizeof name))
             continue;
         if (settings_check_name(name, &why) != 0) {
@@ -175,10 +175,10 @@ void yaml_read_names(struct yaml_reader *reader, struct fy_node *mapping, const 
 
 bool yaml_text(struct yaml_reader *reader, struct fy_node *node, char *text, size_t room)
 {
-    size_t bytes = 0;
+    size_t      bytes = 0;
     const char *value;
 
-    node = yaml_resolve(node);
+    node  = yaml_resolve(node);
     value = node == NULL || !fy_node_is_scalar(node) ? NULL : fy_node_get_scalar(node, &bytes);
     if (value == NULL) {
         yaml_problem(reader, node, "expected a single value here");
@@ -200,8 +200,8 @@ bool yaml_text(struct yaml_reader *reader, struct fy_node *node, char *text, siz
 bool yaml_number(struct yaml_reader *reader, struct fy_node *node, double low, double high,
                  double *value)
 {
-    char text[64];
-    char *end;
+    char   text[64];
+    char  *end;
     double number;
 
     if (!yaml_text(reader, node, text, sizeof text))
@@ -217,13 +217,13 @@ bool yaml_number(struct yaml_reader *reader, struct fy_node *node, double low, d
 
 bool yaml_int(struct yaml_reader *reader, struct fy_node *node, long low, long high, long *value)
 {
-    char text[64];
+    char  text[64];
     char *end;
-    long number;
+    long  number;
 
     if (!yaml_text(reader, node, text, sizeof text))
         return false;
-    errno = 0;
+    errno  = 0;
     number = strtol(text, &end, 10);
     if (end == text || *end != '\0' || errno != 0 || number < low || number > high) {
         yaml_problem(reader, node, "\"%s\" is not a whole number from %ld to %ld", text, low, high);

@@ -13,8 +13,8 @@
 #include <stddef.h>
 
 struct yaml_reader {
-    const char *file;              /* as it is shown in problems */
-    char folder[LIMIT_PATH_BYTES]; /* relative paths begin here */
+    const char               *file;                     /* as it is shown in problems */
+    char                      folder[LIMIT_PATH_BYTES]; /* relative paths begin here */
     struct settings_problems *problems;
 };
 
@@ -25,9 +25,9 @@ void yaml_problem(struct yaml_reader *reader, struct fy_node *node, const char *
 typedef void yaml_read_fn(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
                           void *target);
 struct yaml_key {
-    const char *name;
+    const char   *name;
     yaml_read_fn *read;
-    size_t offset; /* added to the target that the table is read into */
+    size_t        offset; /* added to the target that the table is read into */
 };
 /* Reads a mapping by a table that ends with a NULL name; unknown keys are problems that name the nearest known
  * one. `what` names the mapping in messages: "http". */

@@ -19,8 +19,8 @@ int why_set(struct why *why, int code, const char *format, ...)
 void why_prefix(struct why *why, const char *format, ...)
 {
     struct why old;
-    va_list arguments;
-    int used;
+    va_list    arguments;
+    int        used;
 
     if (why == NULL)
         return;

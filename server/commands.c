@@ -24,7 +24,7 @@ static const char USAGE[] =
 static const char *default_settings_file(void)
 {
     static const char *const PLACES[] = {"sightline.yml", "/etc/sightline/sightline.yml"};
-    const char *set = getenv("SIGHTLINE_CONFIG");
+    const char              *set      = getenv("SIGHTLINE_CONFIG");
 
     if (set != NULL && set[0] != '\0')
         return set;
@@ -55,16 +55,16 @@ bool commands_parse_serve(int argc, char **argv, const char **settings_file, int
 int command_config(int argc, char **argv)
 {
     static struct settings_problems problems;
-    struct settings *settings = NULL;
-    const char *file;
-    int rc;
+    struct settings                *settings = NULL;
+    const char                     *file;
+    int                             rc;
 
     if (argc < 2 || argc > 3 || strcmp(argv[1], "check") != 0) {
         fputs("usage: sightline config check [FILE]\n", stderr);
         return 2;
     }
     file = argc == 3 ? argv[2] : default_settings_file();
-    rc = settings_load(&settings, file, &problems);
+    rc   = settings_load(&settings, file, &problems);
     for (int i = 0; i < problems.count && i < SETTINGS_MAX_PROBLEMS; i++)
         fprintf(stderr, "%s\n", problems.problem[i].text);
     if (problems.count > SETTINGS_MAX_PROBLEMS)

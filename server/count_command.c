@@ -20,15 +20,15 @@
 #define BAR_CELLS   30
 
 struct run {
-    uv_loop_t loop;
-    uv_signal_t interrupt;
-    uv_timer_t progress;
-    struct pipeline *pipeline;
+    uv_loop_t           loop;
+    uv_signal_t         interrupt;
+    uv_timer_t          progress;
+    struct pipeline    *pipeline;
     struct count_report report;
-    bool is_file;
-    bool show_progress;
-    bool done;
-    struct why failure; /* empty text: none */
+    bool                is_file;
+    bool                show_progress;
+    bool                done;
+    struct why          failure; /* empty text: none */
 };
 
 static void stop(struct run *run)
@@ -89,7 +89,7 @@ static void on_unit(void *arg, int index, struct camera_unit *unit)
 /* A file that cannot be read would be tried again and again by a server; here it is the end. */
 static void on_camera_changed(void *arg, int index)
 {
-    struct run *run = arg;
+    struct run         *run = arg;
     struct camera_stats stats;
 
     camera_stats(pipeline_camera(run->pipeline, index), &stats);
@@ -109,10 +109,10 @@ static void on_finished(void *arg, int index)
 
 static void on_progress(uv_timer_t *timer)
 {
-    struct run *run = timer->data;
+    struct run         *run = timer->data;
     struct camera_stats stats;
-    char bar[BAR_CELLS + 1];
-    int cells;
+    char                bar[BAR_CELLS + 1];
+    int                 cells;
 
     if (pipeline_camera_count(run->pipeline) == 0)
         return;
@@ -137,13 +137,13 @@ static void on_interrupt(uv_signal_t *handle, int number)
 
 static int open_detector(struct detector **detector, const char *model, struct why *why)
 {
-    char path[LIMIT_PATH_BYTES];
+    char                     path[LIMIT_PATH_BYTES];
     struct detector_settings settings = {.model_path = path,
-                                         .backend = "auto",
-                                         .head = "auto",
-                                         .min_score = DETECTOR_MIN_SCORE_DEFAULT,
-                                         .nms_iou = DETECTOR_NMS_IOU_DEFAULT};
-    int rc = model_place(model, path, why);
+                                         .backend    = "auto",
+                                         .head       = "auto",
+                                         .min_score  = DETECTOR_MIN_SCORE_DEFAULT,
+                                         .nms_iou    = DETECTOR_NMS_IOU_DEFAULT};
+    int                      rc       = model_place(model, path, why);
 
     return rc == 0 ? detector_open(detector, &settings, why) : rc;
 }
@@ -152,20 +152,20 @@ static int run_loop(struct run *run, const struct detector *detector,
                     const struct settings_camera *camera, struct why *why)
 {
     struct pipeline_settings settings = {
-        .loop = &run->loop,
-        .detector = detector,
+        .loop        = &run->loop,
+        .detector    = detector,
         .every_frame = run->is_file,
-        .output = {.arg = run,
-                   .event = on_event,
-                   .tracks = on_tracks,
-                   .occupancy = on_occupancy,
-                   .coverage = on_coverage,
-                   .unit = on_unit,
-                   .camera_changed = on_camera_changed,
-                   .finished = on_finished},
+        .output      = {.arg            = run,
+                        .event          = on_event,
+                        .tracks         = on_tracks,
+                        .occupancy      = on_occupancy,
+                        .coverage       = on_coverage,
+                        .unit           = on_unit,
+                        .camera_changed = on_camera_changed,
+                        .finished       = on_finished},
     };
     struct camera_stats stats;
-    int rc = pipeline_open(&run->pipeline, &settings, why);
+    int                 rc = pipeline_open(&run->pipeline, &settings, why);
 
     if (rc == 0)
         rc = pipeline_apply(run->pipeline, camera, 1, why);
@@ -179,7 +179,7 @@ static int run_loop(struct run *run, const struct detector *detector,
         }
         camera_stats(pipeline_camera(run->pipeline, 0), &stats);
         run->report.frames_decoded = stats.frames_decoded;
-        run->report.duration_s = stats.duration_s;
+        run->report.duration_s     = stats.duration_s;
     }
     pipeline_close(&run->pipeline);
     if (rc == 0 && run->failure.text[0] != '\0')
@@ -190,11 +190,11 @@ static int run_loop(struct run *run, const struct detector *detector,
 int command_count(int argc, char **argv)
 {
     static struct count_options options;
-    struct run run = {.done = false};
-    struct detector *detector = NULL;
-    struct why why;
-    int64_t start_ns = clock_monotonic_ns();
-    int rc;
+    struct run                  run      = {.done = false};
+    struct detector            *detector = NULL;
+    struct why                  why;
+    int64_t                     start_ns = clock_monotonic_ns();
+    int                         rc;
 
     if (count_options_parse(&options, argc, argv, &why) != 0) {
         fprintf(stderr, "sightline count: %s\n\n%s", why.text, COUNT_USAGE);
@@ -207,7 +207,7 @@ int command_count(int argc, char **argv)
     ffmpeg_log_start();
     log_set_level(LOG_ERROR);
     signal(SIGPIPE, SIG_IGN);
-    run.is_file = strstr(options.camera.url, "://") == NULL;
+    run.is_file       = strstr(options.camera.url, "://") == NULL;
     run.show_progress = isatty(STDERR_FILENO);
     count_report_begin(&run.report, &options.camera);
     uv_loop_init(&run.loop);

@@ -30,14 +30,14 @@ const char COUNT_USAGE[] =
 /* The picture's size, read once, when the first point in pixels is met. */
 struct picture {
     const char *source;
-    int width_px, height_px;
+    int         width_px, height_px;
 };
 
 static int learn_size(struct picture *picture, struct why *why)
 {
     static const atomic_bool NEVER = false;
-    struct source_file *file;
-    int rc;
+    struct source_file      *file;
+    int                      rc;
 
     if (picture->width_px > 0)
         return 0;
@@ -47,7 +47,7 @@ static int learn_size(struct picture *picture, struct why *why)
     rc = source_file_open(&file, picture->source, &NEVER, why);
     if (rc != 0)
         return rc;
-    picture->width_px = source_file_parameters(file)->width;
+    picture->width_px  = source_file_parameters(file)->width;
     picture->height_px = source_file_parameters(file)->height;
     source_file_close(file);
     if (picture->width_px <= 0 || picture->height_px <= 0)
@@ -70,17 +70,17 @@ static bool any_above_one(const char *points)
 static int pixels_to_parts(struct picture *picture, const char *points, char *parts, size_t room,
                            struct why *why)
 {
-    size_t used = 0;
-    int index = 0;
-    int rc = learn_size(picture, why);
+    size_t used  = 0;
+    int    index = 0;
+    int    rc    = learn_size(picture, why);
 
     if (rc != 0)
         return rc;
     parts[0] = '\0';
     for (const char *rest = points;; rest++) {
-        char *end;
+        char  *end;
         double value = strtod(rest, &end);
-        double size = index % 2 == 0 ? picture->width_px : picture->height_px;
+        double size  = index % 2 == 0 ? picture->width_px : picture->height_px;
         if (end == rest)
             return why_set(why, ERR_INVALID, "expected a number at \"%.20s\"", rest);
         /* The last column and row, width-1 and height-1, and the edge itself are all "the end". */
@@ -101,8 +101,8 @@ static int read_shape(struct picture *picture, const char *argument, char name[L
                       struct settings_point *points, int capacity, struct why *why)
 {
     const char *colon = strrchr(argument, ':');
-    char parts[ARGUMENT_BYTES];
-    int rc;
+    char        parts[ARGUMENT_BYTES];
+    int         rc;
 
     if (colon == NULL)
         return why_set(why, ERR_INVALID, "\"%s\" is not NAME:x1,y1,x2,y2", argument);
@@ -126,7 +126,7 @@ static int add_line(struct count_options *options, struct picture *picture, cons
                     struct why *why)
 {
     struct settings_line *line = &options->camera.lines[options->camera.line_count];
-    int count;
+    int                   count;
 
     if (options->camera.line_count == LIMIT_LINES)
         return why_set(why, ERR_LIMIT, "more than %d lines", LIMIT_LINES);
@@ -147,14 +147,14 @@ static int add_zone(struct count_options *options, struct picture *picture, cons
                     struct why *why)
 {
     struct settings_zone *zone = &options->camera.zones[options->camera.zone_count];
-    int count;
-    int rc;
+    int                   count;
+    int                   rc;
 
     if (options->camera.zone_count == LIMIT_ZONES)
         return why_set(why, ERR_LIMIT, "more than %d zones", LIMIT_ZONES);
     settings_zone_default(zone);
     count = read_shape(picture, argument, zone->name, zone->points, LIMIT_ZONE_POINTS, why);
-    rc = count < 0 ? count : settings_check_polygon(zone->points, count, why);
+    rc    = count < 0 ? count : settings_check_polygon(zone->points, count, why);
     if (rc != 0) {
         why_prefix(why, "--zone");
         return rc;
@@ -166,7 +166,7 @@ static int add_zone(struct count_options *options, struct picture *picture, cons
 
 static int set_fps(struct count_options *options, const char *argument, struct why *why)
 {
-    char *end;
+    char  *end;
     double fps = strtod(argument, &end);
 
     if (end == argument || *end != '\0' || !(fps >= 0 && fps <= 120))
@@ -178,7 +178,7 @@ static int set_fps(struct count_options *options, const char *argument, struct w
 static int check_names(const struct settings_camera *camera, struct why *why)
 {
     const char *names[LIMIT_LINES + LIMIT_ZONES];
-    int count = 0;
+    int         count = 0;
 
     for (int i = 0; i < camera->line_count; i++)
         names[count++] = camera->lines[i].name;
@@ -211,13 +211,13 @@ static int set_source(struct count_options *options, struct why *why)
 int count_options_parse(struct count_options *options, int argc, char **argv, struct why *why)
 {
     struct picture picture = {.source = NULL};
-    int rc = 0;
+    int            rc      = 0;
 
     memset(options, 0, sizeof *options);
     settings_camera_default(&options->camera);
     memcpy(options->camera.name, "video", sizeof "video");
-    options->camera.loop = false;
-    options->camera.pace = PACE_FASTEST;
+    options->camera.loop       = false;
+    options->camera.pace       = PACE_FASTEST;
     options->camera.detect_fps = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -230,7 +230,7 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             picture.source = argv[i];
     }
     options->source = picture.source;
-    rc = set_source(options, why);
+    rc              = set_source(options, why);
     for (int i = 1; i < argc && rc == 0; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--json") == 0) {

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 
 struct count_options {
-    const char *source; /* as it was given; credentials and all */
-    const char *model;  /* NULL: the default */
-    bool json;
-    bool help;
+    const char            *source; /* as it was given; credentials and all */
+    const char            *model;  /* NULL: the default */
+    bool                   json;
+    bool                   help;
     struct settings_camera camera; /* named "video"; lines and zones relative to the picture */
 };
 

@@ -43,7 +43,7 @@ void count_report_occupancy(struct count_report *report, const char *name,
 {
     for (int i = 0; i < report->camera->zone_count; i++) {
         struct count_report_zone *zone = &report->zones[i];
-        uint32_t sum = 0;
+        uint32_t                  sum  = 0;
         if (strcmp(report->camera->zones[i].name, name) != 0)
             continue;
         memcpy(zone->occupancy, inside, sizeof zone->occupancy);
@@ -142,8 +142,8 @@ static void json_zone(struct json_writer *json, const char *name,
 static int print_json(const struct count_report *report, const char *source)
 {
     const struct settings_camera *camera = report->camera;
-    struct json_writer json;
-    const char *text;
+    struct json_writer            json;
+    const char                   *text;
 
     json_init(&json, JSON_MAX_BYTES);
     json_begin_object(&json);

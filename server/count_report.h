@@ -19,14 +19,14 @@ struct count_report_zone {
 };
 struct count_report {
     const struct settings_camera *camera;
-    uint64_t frames_decoded;
-    uint64_t frames_analysed;
-    uint64_t events;
-    int64_t last_pts_ns;
-    double duration_s; /* as the file says, 0 if it does not */
-    double wall_s;
-    struct count_report_line lines[LIMIT_LINES];
-    struct count_report_zone zones[LIMIT_ZONES];
+    uint64_t                      frames_decoded;
+    uint64_t                      frames_analysed;
+    uint64_t                      events;
+    int64_t                       last_pts_ns;
+    double                        duration_s; /* as the file says, 0 if it does not */
+    double                        wall_s;
+    struct count_report_line      lines[LIMIT_LINES];
+    struct count_report_zone      zones[LIMIT_ZONES];
 };
 
 /* `camera` outlives the report. */

@@ -13,7 +13,7 @@ void coverage_begin(struct coverage *coverage, double wanted_fps, int64_t now_ns
     if (wanted_fps > 0 && 3e9 / wanted_fps > (double)COVERAGE_GAP_NS)
         coverage->gap_ns = (int64_t)(3e9 / wanted_fps);
     coverage->reported_ns = now_ns;
-    coverage->minute = now_ns / MINUTE_NS;
+    coverage->minute      = now_ns / MINUTE_NS;
     coverage->last_minute = -1;
 }
 
@@ -34,32 +34,32 @@ static void close_minute(struct coverage *coverage, int64_t minute)
     if (coverage->minute_elapsed_ms > 0)
         coverage->last_minute = (double)coverage->minute_analysed_ms /
                                 (double)coverage->minute_elapsed_ms;
-    coverage->minute = minute;
+    coverage->minute             = minute;
     coverage->minute_analysed_ms = 0;
-    coverage->minute_elapsed_ms = 0;
+    coverage->minute_elapsed_ms  = 0;
 }
 
 bool coverage_take(struct coverage *coverage, int64_t now_ns, struct coverage_span *span)
 {
     int64_t minute_end_ns = (coverage->reported_ns / MINUTE_NS + 1) * MINUTE_NS;
-    int64_t until_ns = now_ns < minute_end_ns ? now_ns : minute_end_ns;
-    int64_t elapsed_ns = until_ns - coverage->reported_ns;
+    int64_t until_ns      = now_ns < minute_end_ns ? now_ns : minute_end_ns;
+    int64_t elapsed_ns    = until_ns - coverage->reported_ns;
     int64_t analysed_ns;
 
     /* The clock was set back, or the machine slept: begin anew rather than invent time. */
     if (elapsed_ns < 0 || now_ns - coverage->reported_ns > 10 * MINUTE_NS) {
-        coverage->reported_ns = now_ns;
+        coverage->reported_ns   = now_ns;
         coverage->last_frame_ns = 0;
-        coverage->analysed_ns = 0;
+        coverage->analysed_ns   = 0;
         return false;
     }
     if (elapsed_ns == 0 || (until_ns == now_ns && elapsed_ns < COVERAGE_FLUSH_NS))
         return false;
     close_minute(coverage, coverage->reported_ns / MINUTE_NS);
-    analysed_ns = coverage->analysed_ns < elapsed_ns ? coverage->analysed_ns : elapsed_ns;
-    span->time_ns = coverage->reported_ns;
+    analysed_ns       = coverage->analysed_ns < elapsed_ns ? coverage->analysed_ns : elapsed_ns;
+    span->time_ns     = coverage->reported_ns;
     span->analysed_ms = (uint32_t)(analysed_ns / NS_PER_MS);
-    span->elapsed_ms = (uint32_t)(elapsed_ns / NS_PER_MS);
+    span->elapsed_ms  = (uint32_t)(elapsed_ns / NS_PER_MS);
     /* What a late picture vouched for beyond this span is carried into the next one. */
     coverage->analysed_ns -= analysed_ns;
     coverage->reported_ns = until_ns;

@@ -13,7 +13,7 @@
     INT64_C(1000000000) /* a second: a walker moves 1.4 m, about two body widths */
 
 struct coverage_span {
-    int64_t time_ns; /* within the minute that the figures belong to */
+    int64_t  time_ns; /* within the minute that the figures belong to */
     uint32_t analysed_ms;
     uint32_t elapsed_ms;
 };
@@ -25,7 +25,7 @@ struct coverage {
     int64_t analysed_ns; /* since reported_ns */
     int64_t minute;      /* of the figures below */
     int64_t minute_analysed_ms, minute_elapsed_ms;
-    double last_minute; /* negative: none yet */
+    double  last_minute; /* negative: none yet */
 };
 
 void coverage_begin(struct coverage *coverage, double wanted_fps, int64_t now_ns);

@@ -14,7 +14,7 @@ static int house_camera_count(void *arg)
 
 static bool house_camera(void *arg, int index, struct api_camera *camera)
 {
-    struct server *server = arg;
+    struct server               *server = arg;
     struct pipeline_camera_stats stats;
 
     if (index < 0 || index >= house_camera_count(arg))
@@ -23,7 +23,7 @@ static bool house_camera(void *arg, int index, struct api_camera *camera)
     camera->settings = pipeline_camera_settings(server->pipeline, index);
     camera_stats(pipeline_camera(server->pipeline, index), &camera->stats);
     camera->frames_dropped = stats.frames_dropped;
-    camera->coverage = stats.coverage;
+    camera->coverage       = stats.coverage;
     return true;
 }
 
@@ -67,8 +67,8 @@ static const char *house_model_text(void *arg)
 
 struct problem_list {
     struct api_problem *problems;
-    int capacity;
-    int count;
+    int                 capacity;
+    int                 count;
 };
 
 static void add_problem(struct problem_list *list, const char *what, bool not_ready,
@@ -78,7 +78,7 @@ static void add_problem(struct problem_list *list, const char *what, bool not_re
 
     if (list->count == list->capacity)
         return;
-    problem = &list->problems[list->count++];
+    problem            = &list->problems[list->count++];
     problem->not_ready = not_ready;
     snprintf(problem->what, sizeof problem->what, "%s", what);
     snprintf(problem->text, sizeof problem->text, "%s", text);
@@ -87,7 +87,7 @@ static void add_problem(struct problem_list *list, const char *what, bool not_re
 static void ledger_problems(const struct server *server, struct problem_list *list)
 {
     struct ledger_health health = ledger_health(server->ledger);
-    char text[256];
+    char                 text[256];
 
     /* Events still fit into memory for a while: degraded. Half full: take no more responsibility. */
     if (!health.writable)
@@ -103,7 +103,7 @@ static void camera_problems(struct server *server, struct problem_list *list)
 {
     for (int i = 0; i < pipeline_camera_count(server->pipeline); i++) {
         struct camera_stats stats;
-        char text[256];
+        char                text[256];
         camera_stats(pipeline_camera(server->pipeline, i), &stats);
         if (stats.state != CAMERA_STALLED && stats.state != CAMERA_BACKOFF)
             continue;
@@ -115,9 +115,9 @@ static void camera_problems(struct server *server, struct problem_list *list)
 
 static int house_problems(void *arg, struct api_problem *problems, int capacity)
 {
-    struct server *server = arg;
-    struct problem_list list = {problems, capacity, 0};
-    struct live_health live = live_health(server->live);
+    struct server      *server = arg;
+    struct problem_list list   = {problems, capacity, 0};
+    struct live_health  live   = live_health(server->live);
 
     ledger_problems(server, &list);
     if (live.redis == LIVE_REDIS_CONNECTING)
@@ -142,14 +142,14 @@ static void house_metrics(void *arg, void (*write)(void *write_arg, const char *
 void house_init(struct api_house *house, struct server *server)
 {
     *house = (struct api_house){
-        .arg = server,
+        .arg          = server,
         .camera_count = house_camera_count,
-        .camera = house_camera,
+        .camera       = house_camera,
         .camera_index = house_camera_index,
-        .want_video = house_want_video,
+        .want_video   = house_want_video,
         .replay_units = house_replay_units,
-        .problems = house_problems,
-        .metrics = house_metrics,
-        .model_text = house_model_text,
+        .problems     = house_problems,
+        .metrics      = house_metrics,
+        .model_text   = house_model_text,
     };
 }

@@ -24,15 +24,15 @@ static const char USAGE[] =
     "running.\n";
 
 struct arguments {
-    const char *action;
-    char data[LIMIT_PATH_BYTES];
+    const char        *action;
+    char               data[LIMIT_PATH_BYTES];
     enum export_format format;
 };
 
 static int read_data_folder(const char *file, char data[LIMIT_PATH_BYTES])
 {
     static struct settings_problems problems;
-    struct settings *settings;
+    struct settings                *settings;
 
     if (settings_load(&settings, file, &problems) != 0) {
         fprintf(stderr, "%s\n", problems.problem[0].text);
@@ -91,7 +91,7 @@ static void show_progress(void *arg, double done)
 static int verify(struct ledger *ledger, struct why *why)
 {
     struct ledger_report report;
-    bool terminal = isatty(STDERR_FILENO);
+    bool                 terminal = isatty(STDERR_FILENO);
     int rc = ledger_verify(ledger, &report, terminal ? show_progress : NULL, NULL, why);
 
     if (terminal)
@@ -106,7 +106,7 @@ static int verify(struct ledger *ledger, struct why *why)
 static int stats(struct ledger *ledger, struct why *why)
 {
     struct ledger_report report;
-    int rc = ledger_stats(ledger, &report, why);
+    int                  rc = ledger_stats(ledger, &report, why);
 
     if (rc == 0)
         print_report(&report);
@@ -116,10 +116,10 @@ static int stats(struct ledger *ledger, struct why *why)
 int command_ledger(int argc, char **argv)
 {
     struct ledger_settings settings = {.read_only = true};
-    struct arguments arguments;
-    struct ledger *ledger;
-    struct why why;
-    int rc;
+    struct arguments       arguments;
+    struct ledger         *ledger;
+    struct why             why;
+    int                    rc;
 
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(USAGE, stdout);

@@ -38,9 +38,9 @@ static void stop_modules(struct server *server, int started)
 static int serve(const char *settings_file)
 {
     struct server server = {.settings_file = settings_file};
-    struct why why = {.text = "no reason given"};
-    int started;
-    int rc = 0;
+    struct why    why    = {.text = "no reason given"};
+    int           started;
+    int           rc = 0;
 
     if (uv_loop_init(&server.loop) != 0) {
         log_error("main", "the event loop cannot be made: too few descriptors or memory");
@@ -67,7 +67,7 @@ static int serve(const char *settings_file)
 int main(int argc, char **argv)
 {
     const char *settings_file = NULL;
-    int exit_code = 0;
+    int         exit_code     = 0;
 
     if (commands_parse_serve(argc, argv, &settings_file, &exit_code))
         return serve(settings_file);

@@ -12,10 +12,10 @@
 static void program_folder(char folder[static LIMIT_PATH_BYTES])
 {
     ssize_t used = readlink("/proc/self/exe", folder, LIMIT_PATH_BYTES - 1);
-    char *slash;
+    char   *slash;
 
     folder[used > 0 ? used : 0] = '\0';
-    slash = strrchr(folder, '/');
+    slash                       = strrchr(folder, '/');
     if (slash == NULL)
         memcpy(folder, ".", sizeof ".");
     else

@@ -35,37 +35,37 @@
 #define WAITING_NEWEST      1
 
 struct pipeline_camera {
-    struct pipeline *pipeline;
+    struct pipeline       *pipeline;
     struct settings_camera settings;
-    struct camera *camera;
-    struct tracker *tracker;
-    struct counter *counter; /* NULL before the first picture */
-    struct coverage coverage;
-    unsigned slot;
-    int64_t opened_ns;
-    unsigned generation;
-    int width_px, height_px;
-    atomic_uint_fast64_t submitted; /* grows on a decode worker */
-    uint64_t handled;               /* results seen here, or pictures that were dropped */
-    bool ended;
-    bool finished;
-    uint64_t frames_failed;
-    atomic_uint_fast64_t frames_dropped; /* grows on a decode worker */
-    uint64_t events;
-    int64_t latency_ns;
-    uint32_t occupancy[LIMIT_ZONES][OBJECT_CLASSES];
+    struct camera         *camera;
+    struct tracker        *tracker;
+    struct counter        *counter; /* NULL before the first picture */
+    struct coverage        coverage;
+    unsigned               slot;
+    int64_t                opened_ns;
+    unsigned               generation;
+    int                    width_px, height_px;
+    atomic_uint_fast64_t   submitted; /* grows on a decode worker */
+    uint64_t               handled;   /* results seen here, or pictures that were dropped */
+    bool                   ended;
+    bool                   finished;
+    uint64_t               frames_failed;
+    atomic_uint_fast64_t   frames_dropped; /* grows on a decode worker */
+    uint64_t               events;
+    int64_t                latency_ns;
+    uint32_t               occupancy[LIMIT_ZONES][OBJECT_CLASSES];
 };
 
 struct pipeline {
     struct pipeline_settings settings;
-    struct decode_pool *decode_pool;
-    struct inference_pool *inference_pool;
-    uv_async_t results;
-    uv_timer_t tick;
-    int handles_open;
-    int count;
-    struct pipeline_camera *cameras[LIMIT_CAMERAS];
-    bool slot_used[LIMIT_CAMERAS];
+    struct decode_pool      *decode_pool;
+    struct inference_pool   *inference_pool;
+    uv_async_t               results;
+    uv_timer_t               tick;
+    int                      handles_open;
+    int                      count;
+    struct pipeline_camera  *cameras[LIMIT_CAMERAS];
+    bool                     slot_used[LIMIT_CAMERAS];
 };
 
 /* ---- from the camera to the inference pool ---- */
@@ -74,8 +74,8 @@ struct pipeline {
 static void on_frame(void *arg, struct frame *frame)
 {
     struct pipeline_camera *camera = arg;
-    struct inference_pool *pool = camera->pipeline->inference_pool;
-    int rc;
+    struct inference_pool  *pool   = camera->pipeline->inference_pool;
+    int                     rc;
 
     if (pool == NULL) {
         frame_unref(&frame);
@@ -114,7 +114,7 @@ static int index_of(const struct pipeline *pipeline, const struct pipeline_camer
 
 static void on_event(void *arg, const struct event *event)
 {
-    struct pipeline_camera *camera = arg;
+    struct pipeline_camera       *camera = arg;
     const struct pipeline_output *output = &camera->pipeline->settings.output;
 
     camera->events++;
@@ -137,15 +137,15 @@ static int follow_stream(struct pipeline_camera *camera, const struct frame *fra
         counter_reset(camera->counter);
     }
     camera->generation = frame->generation;
-    camera->width_px = frame->width_px;
-    camera->height_px = frame->height_px;
+    camera->width_px   = frame->width_px;
+    camera->height_px  = frame->height_px;
     return 0;
 }
 
 static void tell_occupancy(struct pipeline_camera *camera)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
-    uint32_t inside[OBJECT_CLASSES];
+    uint32_t                      inside[OBJECT_CLASSES];
 
     for (int i = 0; i < camera->settings.zone_count; i++) {
         counter_occupancy(camera->counter, i, inside);
@@ -160,11 +160,11 @@ static void tell_occupancy(struct pipeline_camera *camera)
 static void count_frame(struct pipeline_camera *camera, const struct inference_result *result)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
-    const struct frame *frame = result->frame;
-    struct counter_time time = {frame->wall_ns, frame->pts_ns, frame->number};
-    const struct track *tracks;
-    struct why why;
-    int count;
+    const struct frame           *frame  = result->frame;
+    struct counter_time           time   = {frame->wall_ns, frame->pts_ns, frame->number};
+    const struct track           *tracks;
+    struct why                    why;
+    int                           count;
 
     if (follow_stream(camera, frame, &why) != 0) {
         log_error(camera->settings.name, "cannot count: %s", why.text);
@@ -198,7 +198,7 @@ static void finish_if_done(struct pipeline_camera *camera)
 
 static void on_results(uv_async_t *handle)
 {
-    struct pipeline *pipeline = handle->data;
+    struct pipeline         *pipeline = handle->data;
     struct inference_result *result;
 
     while ((result = inference_pool_take(pipeline->inference_pool)) != NULL) {
@@ -224,10 +224,10 @@ static void on_results(uv_async_t *handle)
 
 static void on_camera_changed(void *arg, struct camera *source)
 {
-    struct pipeline_camera *camera = arg;
+    struct pipeline_camera       *camera = arg;
     const struct pipeline_output *output = &camera->pipeline->settings.output;
-    struct camera_stats stats;
-    int index = index_of(camera->pipeline, camera);
+    struct camera_stats           stats;
+    int                           index = index_of(camera->pipeline, camera);
 
     if (index < 0)
         return;
@@ -241,9 +241,9 @@ static void on_camera_changed(void *arg, struct camera *source)
 
 static void on_unit(void *arg, struct camera *source, struct camera_unit *unit)
 {
-    struct pipeline_camera *camera = arg;
+    struct pipeline_camera       *camera = arg;
     const struct pipeline_output *output = &camera->pipeline->settings.output;
-    int index = index_of(camera->pipeline, camera);
+    int                           index  = index_of(camera->pipeline, camera);
 
     (void)source;
     if (index >= 0)
@@ -253,7 +253,7 @@ static void on_unit(void *arg, struct camera *source, struct camera_unit *unit)
 static void flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
-    struct coverage_span span;
+    struct coverage_span          span;
 
     while (coverage_take(&camera->coverage, now_ns, &span))
         output->coverage(output->arg, camera->settings.name, span.time_ns, span.analysed_ms,
@@ -263,7 +263,7 @@ static void flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
 static void on_tick(uv_timer_t *timer)
 {
     struct pipeline *pipeline = timer->data;
-    int64_t now_ns = clock_wall_ns();
+    int64_t          now_ns   = clock_wall_ns();
 
     for (int i = 0; i < pipeline->count; i++)
         flush_coverage(pipeline->cameras[i], now_ns);
@@ -315,8 +315,8 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
     struct pipeline_camera *camera;
     struct tracker_settings tracking = tracker_settings_default();
     struct camera_sink sink = {.frame = on_frame, .changed = on_camera_changed, .unit = on_unit};
-    int slot = take_slot(pipeline);
-    int rc;
+    int                slot = take_slot(pipeline);
+    int                rc;
 
     if (slot < 0)
         return why_set(why, ERR_LIMIT, "more than %d cameras", LIMIT_CAMERAS);
@@ -325,11 +325,11 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
         pipeline->slot_used[slot] = false;
         return why_set(why, ERR_MEMORY, "out of memory");
     }
-    camera->pipeline = pipeline;
-    camera->settings = *settings;
-    camera->slot = (unsigned)slot;
+    camera->pipeline  = pipeline;
+    camera->settings  = *settings;
+    camera->slot      = (unsigned)slot;
     camera->opened_ns = clock_monotonic_ns();
-    sink.arg = camera;
+    sink.arg          = camera;
     coverage_begin(&camera->coverage, settings->detect_fps, clock_wall_ns());
     rc = tracker_open(&camera->tracker, &tracking);
     if (rc == 0)
@@ -349,7 +349,7 @@ static bool same_stream(const struct settings_camera *a, const struct settings_c
 {
     struct settings_camera copy = *a;
 
-    copy.classes = b->classes;
+    copy.classes    = b->classes;
     copy.line_count = b->line_count;
     copy.zone_count = b->zone_count;
     memcpy(copy.lines, b->lines, sizeof copy.lines);
@@ -391,7 +391,7 @@ int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *came
                    struct why *why)
 {
     unsigned delay_ms = 0;
-    int rc = 0;
+    int      rc       = 0;
 
     for (int i = pipeline->count - 1; i >= 0; i--) {
         if (!is_wanted(pipeline->cameras[i], cameras, count))
@@ -423,13 +423,13 @@ static void on_handle_closed(uv_handle_t *handle)
 
 int pipeline_open(struct pipeline **out, const struct pipeline_settings *settings, struct why *why)
 {
-    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
-    struct inference_pool_settings pool = {
-        .detector = settings->detector,
-        .workers = settings->inference_workers,
-        .waiting_per_slot = settings->every_frame ? WAITING_EVERY_FRAME : WAITING_NEWEST,
-        .wake = wake,
-        .arg = pipeline,
+    struct pipeline               *pipeline = calloc(1, sizeof *pipeline);
+    struct inference_pool_settings pool     = {
+            .detector         = settings->detector,
+            .workers          = settings->inference_workers,
+            .waiting_per_slot = settings->every_frame ? WAITING_EVERY_FRAME : WAITING_NEWEST,
+            .wake             = wake,
+            .arg              = pipeline,
     };
     int rc;
 
@@ -437,12 +437,12 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
     if (pipeline == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
     pipeline->settings = *settings;
-    rc = uv_async_init(settings->loop, &pipeline->results, on_results);
+    rc                 = uv_async_init(settings->loop, &pipeline->results, on_results);
     ASSERT(rc == 0); /* fails only without memory or descriptors at start */
     rc = uv_timer_init(settings->loop, &pipeline->tick);
     ASSERT(rc == 0);
     pipeline->results.data = pipeline;
-    pipeline->tick.data = pipeline;
+    pipeline->tick.data    = pipeline;
     pipeline->handles_open = 2;
     uv_timer_start(&pipeline->tick, on_tick, TICK_MS, TICK_MS);
     rc = decode_pool_open(&pipeline->decode_pool, settings->decode_workers, why);
@@ -495,10 +495,10 @@ void pipeline_camera_stats(const struct pipeline *pipeline, int index,
 
     *stats = (struct pipeline_camera_stats){
         .frames_dropped = atomic_load(&camera->frames_dropped),
-        .frames_failed = camera->frames_failed,
-        .events = camera->events,
-        .coverage = coverage_last_minute(&camera->coverage),
-        .latency_ns = camera->latency_ns,
+        .frames_failed  = camera->frames_failed,
+        .events         = camera->events,
+        .coverage       = coverage_last_minute(&camera->coverage),
+        .latency_ns     = camera->latency_ns,
     };
 }
 

@@ -37,11 +37,11 @@ struct pipeline_output {
 };
 
 struct pipeline_settings {
-    uv_loop_t *loop;
+    uv_loop_t             *loop;
     const struct detector *detector; /* NULL: cameras run for live view, nothing is counted */
-    int decode_workers;
-    int inference_workers;
-    bool every_frame; /* files as fast as possible: nothing is ever dropped */
+    int                    decode_workers;
+    int                    inference_workers;
+    bool                   every_frame; /* files as fast as possible: nothing is ever dropped */
     struct pipeline_output output;
 };
 
@@ -54,16 +54,16 @@ void pipeline_close(struct pipeline **pipeline);
 int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *cameras, int count,
                    struct why *why);
 
-int pipeline_camera_count(const struct pipeline *pipeline);
+int                           pipeline_camera_count(const struct pipeline *pipeline);
 const struct settings_camera *pipeline_camera_settings(const struct pipeline *pipeline, int index);
-struct camera *pipeline_camera(const struct pipeline *pipeline, int index);
+struct camera                *pipeline_camera(const struct pipeline *pipeline, int index);
 
 struct pipeline_camera_stats {
     uint64_t frames_dropped; /* newer ones took their place before they were analysed */
     uint64_t frames_failed;
     uint64_t events;
-    double coverage;    /* of the last full minute, 0..1; negative before it */
-    int64_t latency_ns; /* decode to counted, of the last picture */
+    double   coverage;   /* of the last full minute, 0..1; negative before it */
+    int64_t  latency_ns; /* decode to counted, of the last picture */
 };
 void pipeline_camera_stats(const struct pipeline *pipeline, int index,
                            struct pipeline_camera_stats *stats);

@@ -15,18 +15,18 @@
 #define SETTLE_MS 300
 
 struct reload {
-    struct server *server;
-    uv_fs_event_t watch;
-    uv_timer_t settle;
-    uv_signal_t hangup;
-    uv_work_t work;
-    bool working;
-    bool again; /* changed once more while a worker was reading */
-    bool closing;
-    int handles_open;
-    char file[LIMIT_PATH_BYTES];
-    char name[LIMIT_PATH_BYTES]; /* of the file within its folder */
-    struct settings *loaded;
+    struct server           *server;
+    uv_fs_event_t            watch;
+    uv_timer_t               settle;
+    uv_signal_t              hangup;
+    uv_work_t                work;
+    bool                     working;
+    bool                     again; /* changed once more while a worker was reading */
+    bool                     closing;
+    int                      handles_open;
+    char                     file[LIMIT_PATH_BYTES];
+    char                     name[LIMIT_PATH_BYTES]; /* of the file within its folder */
+    struct settings         *loaded;
     struct settings_problems problems;
 };
 
@@ -67,7 +67,7 @@ static bool needs_restart(const struct settings *a, const struct settings *b)
 static void apply(struct reload *reload)
 {
     struct server *server = reload->server;
-    struct why why;
+    struct why     why;
     enum log_level level;
 
     if (reload->loaded == NULL) {
@@ -152,8 +152,8 @@ static void add_handle(struct reload *reload, uv_handle_t *handle)
 int reload_start(struct server *server, struct why *why)
 {
     struct reload *reload = calloc(1, sizeof *reload);
-    char folder[LIMIT_PATH_BYTES];
-    char copy[LIMIT_PATH_BYTES];
+    char           folder[LIMIT_PATH_BYTES];
+    char           copy[LIMIT_PATH_BYTES];
 
     if (reload == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
@@ -189,7 +189,7 @@ void reload_stop(struct server *server)
 
     if (reload == NULL)
         return;
-    server->reload = NULL;
+    server->reload  = NULL;
     reload->closing = true;
     if (reload->handles_open == 0) {
         free_if_done(reload);

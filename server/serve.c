@@ -20,8 +20,8 @@
 int settings_start(struct server *server, struct why *why)
 {
     static struct settings_problems problems;
-    enum log_level level;
-    int rc;
+    enum log_level                  level;
+    int                             rc;
 
     ffmpeg_log_start();
     rc = settings_load(&server->settings, server->settings_file, &problems);
@@ -82,15 +82,15 @@ void signals_stop(struct server *server)
 static int make_token_file(struct server *server, const char *path, struct why *why)
 {
     unsigned char random[TOKEN_RANDOM_BYTES];
-    int fd;
-    size_t length;
-    bool written;
+    int           fd;
+    size_t        length;
+    bool          written;
 
     randombytes_buf(random, sizeof random);
     sodium_bin2base64(server->token, sizeof server->token, random, sizeof random,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     length = strlen(server->token);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    fd     = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return why_set(why, ERR_IO, "the token file %s cannot be made: %s", path, strerror(errno));
     written = write(fd, server->token, length) == (ssize_t)length && write(fd, "\n", 1) == 1 &&
@@ -110,7 +110,7 @@ static int make_token_file(struct server *server, const char *path, struct why *
 int token_start(struct server *server, struct why *why)
 {
     const struct settings *settings = server->settings;
-    FILE *file;
+    FILE                  *file;
 
     if (sodium_init() < 0)
         return why_set(why, ERR_IO, "no source of random numbers");
@@ -166,12 +166,12 @@ static void wake_for_ledger(void *arg)
 int ledger_start(struct server *server, struct why *why)
 {
     struct ledger_settings settings = {.wake = wake_for_ledger, .arg = server};
-    int rc;
+    int                    rc;
 
     if (uv_async_init(&server->loop, &server->ledger_wake, on_ledger) != 0)
         return why_set(why, ERR_IO, "too few descriptors");
     server->ledger_wake.data = server;
-    rc = ledger_open(&server->ledger, server->settings->data, &settings, why);
+    rc                       = ledger_open(&server->ledger, server->settings->data, &settings, why);
     if (rc != 0) {
         uv_close((uv_handle_t *)&server->ledger_wake, NULL);
         return rc;
@@ -191,7 +191,7 @@ void ledger_stop(struct server *server)
 
 int live_start(struct server *server, struct why *why)
 {
-    const char *url = server->settings->redis_url.value;
+    const char          *url      = server->settings->redis_url.value;
     struct live_settings settings = {
         .loop = &server->loop, .redis_url = url[0] == '\0' ? NULL : url, .ledger = server->ledger};
 
@@ -207,14 +207,14 @@ void live_stop(struct server *server)
 
 int detector_start(struct server *server, struct why *why)
 {
-    char path[LIMIT_PATH_BYTES];
-    const char *name;
+    char                     path[LIMIT_PATH_BYTES];
+    const char              *name;
     struct detector_settings settings = {.model_path = path,
-                                         .backend = "auto",
-                                         .head = "auto",
-                                         .min_score = DETECTOR_MIN_SCORE_DEFAULT,
-                                         .nms_iou = DETECTOR_NMS_IOU_DEFAULT};
-    int rc;
+                                         .backend    = "auto",
+                                         .head       = "auto",
+                                         .min_score  = DETECTOR_MIN_SCORE_DEFAULT,
+                                         .nms_iou    = DETECTOR_NMS_IOU_DEFAULT};
+    int                      rc;
 
     rc = model_place(server->settings->model, path, why);
     if (rc == ERR_NOT_FOUND && server->settings->model[0] == '\0') {
@@ -245,7 +245,7 @@ void detector_stop(struct server *server)
 static void on_event(void *arg, const struct event *event)
 {
     struct server *server = arg;
-    int rc = ledger_append(server->ledger, event);
+    int            rc     = ledger_append(server->ledger, event);
 
     if (rc != 0)
         log_error("ledger", "an event of %s/%s is lost: %s", event->camera, event->counter,
@@ -306,18 +306,18 @@ static void on_finished(void *arg, int index)
 int pipeline_start(struct server *server, struct why *why)
 {
     struct pipeline_settings settings = {
-        .loop = &server->loop,
-        .detector = server->detector,
-        .decode_workers = server->settings->decode_workers,
+        .loop              = &server->loop,
+        .detector          = server->detector,
+        .decode_workers    = server->settings->decode_workers,
         .inference_workers = server->settings->inference_workers,
-        .output = {.arg = server,
-                   .event = on_event,
-                   .tracks = on_tracks,
-                   .occupancy = on_occupancy,
-                   .coverage = on_coverage,
-                   .unit = on_unit,
-                   .camera_changed = on_camera_changed,
-                   .finished = on_finished},
+        .output            = {.arg            = server,
+                              .event          = on_event,
+                              .tracks         = on_tracks,
+                              .occupancy      = on_occupancy,
+                              .coverage       = on_coverage,
+                              .unit           = on_unit,
+                              .camera_changed = on_camera_changed,
+                              .finished       = on_finished},
     };
 
     return pipeline_open(&server->pipeline, &settings, why);
@@ -333,13 +333,13 @@ void pipeline_stop(struct server *server)
 int api_start(struct server *server, struct why *why)
 {
     struct api_settings settings = {
-        .loop = &server->loop,
+        .loop   = &server->loop,
         .listen = server->settings->http_listen,
-        .port = server->settings->http_port,
-        .token = server->token[0] == '\0' ? NULL : server->token,
+        .port   = server->settings->http_port,
+        .token  = server->token[0] == '\0' ? NULL : server->token,
         .ledger = server->ledger,
-        .live = server->live,
-        .house = &server->house,
+        .live   = server->live,
+        .house  = &server->house,
     };
     int rc;
 

@@ -18,23 +18,23 @@
 struct reload; /* reload.c */
 
 struct server {
-    uv_loop_t loop;
-    const char *settings_file;
+    uv_loop_t        loop;
+    const char      *settings_file;
     struct settings *settings;
-    char token[LIMIT_SECRET_BYTES]; /* empty: none needed */
-    struct ledger *ledger;
-    uv_async_t ledger_wake;
-    struct live *live;
+    char             token[LIMIT_SECRET_BYTES]; /* empty: none needed */
+    struct ledger   *ledger;
+    uv_async_t       ledger_wake;
+    struct live     *live;
     struct detector *detector; /* NULL: no model, cameras run for live view alone */
-    char model_text[512];
+    char             model_text[512];
     struct pipeline *pipeline;
-    struct api *api;
+    struct api      *api;
     struct api_house house;
-    struct reload *reload;
-    uv_signal_t signals[2]; /* SIGTERM, SIGINT */
-    bool stopping;
-    bool restart_needed;       /* a changed setting takes effect only at the next start */
-    struct why reload_problem; /* why the file on disk is not what runs; empty text: it is */
+    struct reload   *reload;
+    uv_signal_t      signals[2]; /* SIGTERM, SIGINT */
+    bool             stopping;
+    bool             restart_needed; /* a changed setting takes effect only at the next start */
+    struct why       reload_problem; /* why the file on disk is not what runs; empty text: it is */
 };
 
 struct server_module {
@@ -44,23 +44,23 @@ struct server_module {
 };
 
 /* serve.c */
-int settings_start(struct server *server, struct why *why);
+int  settings_start(struct server *server, struct why *why);
 void settings_stop(struct server *server);
-int token_start(struct server *server, struct why *why);
-int ledger_start(struct server *server, struct why *why);
+int  token_start(struct server *server, struct why *why);
+int  ledger_start(struct server *server, struct why *why);
 void ledger_stop(struct server *server);
-int live_start(struct server *server, struct why *why);
+int  live_start(struct server *server, struct why *why);
 void live_stop(struct server *server);
-int detector_start(struct server *server, struct why *why);
+int  detector_start(struct server *server, struct why *why);
 void detector_stop(struct server *server);
-int pipeline_start(struct server *server, struct why *why);
+int  pipeline_start(struct server *server, struct why *why);
 void pipeline_stop(struct server *server);
-int api_start(struct server *server, struct why *why);
+int  api_start(struct server *server, struct why *why);
 void api_stop(struct server *server);
-int signals_start(struct server *server, struct why *why);
+int  signals_start(struct server *server, struct why *why);
 void signals_stop(struct server *server);
 /* reload.c: notices a changed file (or SIGHUP), reads it on a worker, applies it whole or not at all. */
-int reload_start(struct server *server, struct why *why);
+int  reload_start(struct server *server, struct why *why);
 void reload_stop(struct server *server);
 /* cameras.c: makes the pipeline's cameras and the registered counters those of the settings. */
 int cameras_start(struct server *server, struct why *why);

@@ -104,8 +104,8 @@ __attribute__((unused)) static const char *material(void)
 {
     static char path[512];
     const char *set = getenv("SIGHTLINE_MATERIAL");
-    FILE *probe;
-    char readme[600];
+    FILE       *probe;
+    char        readme[600];
 
     snprintf(path, sizeof path, "%s", set != NULL ? set : "../shared/material");
     snprintf(readme, sizeof readme, "%s/README.md", path);

@@ -14,8 +14,8 @@
 static void test_mailbox(void)
 {
     struct mailbox *mailbox;
-    void *dropped;
-    int numbers[4] = {0, 1, 2, 3};
+    void           *dropped;
+    int             numbers[4] = {0, 1, 2, 3};
 
     is_int(mailbox_open(&mailbox, 2, NULL, NULL), 0, "opens");
     is_int(mailbox_put_or_fail(mailbox, &numbers[0]), 0, "first fits");
@@ -45,8 +45,8 @@ static void *put_many(void *arg)
 static void test_mailbox_threads(void)
 {
     struct mailbox *mailbox;
-    pthread_t thread[2];
-    int64_t sum = 0;
+    pthread_t       thread[2];
+    int64_t         sum = 0;
 
     mailbox_open(&mailbox, 3, NULL, NULL);
     pthread_create(&thread[0], NULL, put_many, mailbox);
@@ -94,10 +94,10 @@ static void test_json(void)
 
 static void test_small(void)
 {
-    char text[32];
-    enum log_level level;
+    char              text[32];
+    enum log_level    level;
     enum object_class object_class;
-    struct why why;
+    struct why        why;
 
     clock_format_utc(INT64_C(1795230245678) * NS_PER_MS, text);
     is_text(text, "2026-11-21T03:04:05.678Z", "UTC text");

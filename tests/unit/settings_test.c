@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct settings *settings;
+static struct settings         *settings;
 static struct settings_problems problems;
 
 static int load(const char *text)
@@ -153,7 +153,7 @@ static void test_exposure(void)
 static void test_substitution(void)
 {
     char path[] = "/tmp/sightline-settings-XXXXXX";
-    int fd = mkstemp(path);
+    int  fd     = mkstemp(path);
     char text[256];
 
     setenv("SIGHTLINE_CAMERA_PASSWORD", "p@ss/word", 1);
