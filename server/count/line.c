@@ -14,8 +14,8 @@
 /* A line that ends this close to the picture's border was meant to reach it. */
 #define BORDER_SHARE 0.015
 
-/* An object that begins or ends its life inside the band was on a side if it was at least this
- * part of the band away from the line. */
+/* An object that is lost inside the band was on a side if it was at least this part of the band away
+ * from the line. */
 #define HALF_SETTLED 0.33
 
 struct cut {
@@ -115,10 +115,8 @@ static int settle(struct line_state *state, int side, struct line_crossing *cros
 {
     bool counts = state->balance != 0;
 
-    /* One that began inside the band must have begun clearly on a side. */
-    if (!state->settled)
-        counts = counts && state->cuts == 1 &&
-                 state->first_depth_px >= HALF_SETTLED * state->band_px;
+    /* One that began inside the band was never clearly on a side. */
+    counts = counts && state->settled;
     /* One that spent time inside the band may have slipped around the line's end. */
     if (state->steps_since_cut > 0)
         counts = counts && (state->balance > 0) == (side > 0);
@@ -152,10 +150,8 @@ int line_step(const struct line *line, struct line_state *state, struct point po
 
     state->band_px = band_px;
     if (!state->seen) {
-        *state = (struct line_state){.seen = true,
-                                     .settled = distance > band_px,
-                                     .band_px = band_px,
-                                     .first_depth_px = distance};
+        *state = (struct line_state){
+            .seen = true, .settled = distance > band_px, .band_px = band_px};
     } else {
         cut_count = find_cuts(line, state->last, point, cuts);
         if (cut_count == 0)

@@ -7,9 +7,9 @@
  * out, a fast object that is beyond the band at its next observation is counted at once, and a way
  * around the line's end never cuts it.
  *
- * The ends of a life inside the band. An object first seen inside the band, or lost inside
- * it, has crossed if it cut the line exactly once, its first (last) point was at least a third of
- * the band away from the line, and (when lost) it had not begun to come back. */
+ * The ends of a life. An object first seen inside the band was never on a side, so its first
+ * crossing there counts nothing. One lost inside the band has crossed if it cut the line exactly once,
+ * was at least a third of the band away from it, and had not begun to come back. */
 #ifndef SIGHTLINE_SERVER_COUNT_LINE_H
 #define SIGHTLINE_SERVER_COUNT_LINE_H
 
@@ -34,11 +34,10 @@ struct line_state {
     int64_t last_ns;
     int balance; /* cuts from A to B less cuts from B to A since it was last settled */
     int cuts;
-    int steps_since_cut;   /* observations inside the band after the last cut */
-    int64_t cut_ns;        /* of the cut that took the balance away from 0 */
-    double band_px;        /* at the last observation */
-    double first_depth_px; /* distance from the line at the first observation */
-    double deepest_px;     /* largest distance since the last cut */
+    int steps_since_cut; /* observations inside the band after the last cut */
+    int64_t cut_ns;      /* of the cut that took the balance away from 0 */
+    double band_px;      /* at the last observation */
+    double deepest_px;   /* largest distance since the last cut */
 };
 
 struct line_crossing {

@@ -35,6 +35,8 @@ struct tracked {
     int64_t first_ns, last_ns;
     int observations;
     float score_sum;
+    float evidence; /* sum of the scores that speak for an object of its own */
+    int evidence_count;
     float votes[OBJECT_CLASSES];
     /* The newest observations' centres, a ring; for the direction of the way. */
     struct {

@@ -17,6 +17,12 @@
 /* Boxes of one group of classes that overlap more are one object (a pickup is found as car and truck). */
 #define SAME_OBJECT_IOU 0.65F
 
+/* A box that lies within a surer one by this part of its area may be a part of that object (the rear of a
+ * car, a bust): it is no evidence that there is one more. */
+#define PART_SHARE 0.7F
+/* An object that was not found for no longer than this still has its parts. */
+#define BLINK_NS INT64_C(250000000)
+
 /* The least likeness at which a pair is possible, per stage. */
 #define LEAST_SURE    0.15F
 #define LEAST_WEAK    0.40F
@@ -44,6 +50,7 @@ struct found {
     enum class_group group;
     bool sure;
     bool taken;
+    bool owned; /* by a confirmed object */
 };
 
 struct tracker {
@@ -59,6 +66,7 @@ struct tracker {
     float widest;               /* of the found boxes */
     int rows[LIMIT_TRACKS];     /* the objects of the stage */
     bool matched[LIMIT_TRACKS]; /* object, in this picture */
+    int found_by[LIMIT_TRACKS]; /* if matched: by which box */
 
     struct assignment assignment;
     struct track tracks[LIMIT_TRACKS];
@@ -193,6 +201,16 @@ static float way_agreement(const struct tracked *object, const struct box *box)
     return (dx * to_x + dy * to_y) / (length * to_length);
 }
 
+/* 1 for a box as large as the object, less the more they differ. */
+static float shape_likeness(const struct tracked *object, const struct box *box)
+{
+    float width = object->now.width.value, height = object->now.height.value;
+    float found_width = box->x1 - box->x0, found_height = box->y1 - box->y0;
+
+    return sqrtf(fminf(width, found_width) * fminf(height, found_height) /
+                 (fmaxf(width, found_width) * fmaxf(height, found_height)));
+}
+
 static void add_row(struct tracker *tracker, const struct stage *stage,
                     const struct tracked *object)
 {
@@ -246,9 +264,58 @@ static void run_stage(struct tracker *tracker, const struct stage *stage)
         if (column < 0)
             continue;
         tracked_observe(&tracker->objects[object], &tracker->found[column].box, tracker->time_ns);
+        tracker->found_by[object] = column;
         tracker->matched[object] = true;
         tracker->found[column].taken = true;
+        tracker->found[column].owned = stage->confirmed;
     }
+}
+
+static float inside_share(const struct box *part, const struct box *whole)
+{
+    float width = fminf(part->x1, whole->x1) - fmaxf(part->x0, whole->x0);
+    float height = fminf(part->y1, whole->y1) - fmaxf(part->y0, whole->y0);
+
+    if (width <= 0.0F || height <= 0.0F)
+        return 0.0F;
+    return width * height / ((part->x1 - part->x0) * (part->y1 - part->y0));
+}
+
+static bool covers(const struct box *a, const struct box *b)
+{
+    return inside_share(a, b) >= PART_SHARE || inside_share(b, a) >= PART_SHARE;
+}
+
+/* Is the box a part of a surer box, or another view of a confirmed object? */
+static bool is_part(const struct tracker *tracker, int index)
+{
+    const struct found *part = &tracker->found[index];
+
+    for (int i = 0; i < tracker->found_count; i++) {
+        const struct found *whole = &tracker->found[i];
+
+        if (whole->box.x0 > part->box.x1)
+            break;
+        if (i == index || whole->group != part->group)
+            continue;
+        if (whole->owned && covers(&part->box, &whole->box))
+            return true;
+        if (whole->box.score > part->box.score &&
+            inside_share(&part->box, &whole->box) >= PART_SHARE)
+            return true;
+    }
+    for (int i = 0; i < tracker->object_count; i++) {
+        const struct tracked *object = &tracker->objects[i];
+        struct box expected;
+
+        if (tracker->matched[i] || !object->confirmed || object->group != part->group ||
+            tracker->time_ns - object->last_ns > BLINK_NS)
+            continue;
+        expected = tracked_box(object);
+        if (covers(&part->box, &expected))
+            return true;
+    }
+    return false;
 }
 
 static void begin_objects(struct tracker *tracker)
@@ -260,9 +327,24 @@ static void begin_objects(struct tracker *tracker)
             tracker->object_count == LIMIT_TRACKS)
             continue;
         tracker->matched[tracker->object_count] = true;
+        tracker->found_by[tracker->object_count] = i;
         tracked_init(&tracker->objects[tracker->object_count++], tracker->next_id++, &found->box,
                      tracker->time_ns);
     }
+}
+
+/* How long an object may stay unseen: what was seen only briefly is not known well enough to be found again
+ * much later. */
+static int64_t patience_ns(const struct tracker *tracker, const struct tracked *object)
+{
+    int64_t lived_ns = object->last_ns - object->first_ns;
+
+    if (!object->confirmed)
+        return UNCONFIRMED_NS;
+    if (lived_ns > tracker->settings.lost_ns)
+        return tracker->settings.lost_ns;
+    return lived_ns + UNCONFIRMED_NS < tracker->settings.lost_ns ? lived_ns + UNCONFIRMED_NS
+                                                                 : tracker->settings.lost_ns;
 }
 
 static void drop_lost(struct tracker *tracker)
@@ -271,9 +353,8 @@ static void drop_lost(struct tracker *tracker)
 
     for (int i = 0; i < tracker->object_count; i++) {
         const struct tracked *object = &tracker->objects[i];
-        int64_t limit_ns = object->confirmed ? tracker->settings.lost_ns : UNCONFIRMED_NS;
 
-        if (tracker->time_ns - object->last_ns > limit_ns)
+        if (tracker->time_ns - object->last_ns > patience_ns(tracker, object))
             continue;
         if (kept != i) {
             tracker->objects[kept] = tracker->objects[i];
@@ -282,6 +363,27 @@ static void drop_lost(struct tracker *tracker)
         kept++;
     }
     tracker->object_count = kept;
+}
+
+/* An object is confirmed by boxes that cannot be a part of another. */
+static void confirm_objects(struct tracker *tracker)
+{
+    for (int i = 0; i < tracker->object_count; i++) {
+        struct tracked *object = &tracker->objects[i];
+
+        if (object->confirmed || !tracker->matched[i] || is_part(tracker, tracker->found_by[i]))
+            continue;
+        object->evidence += object->last.score;
+        object->evidence_count++;
+    }
+    /* Only now, so that two that appear at once are not each other's parts by their order. */
+    for (int i = 0; i < tracker->object_count; i++) {
+        struct tracked *object = &tracker->objects[i];
+
+        if (object->evidence_count >= tracker->settings.confirm_hits &&
+            object->evidence >= CONFIRM_SCORE)
+            object->confirmed = true;
+    }
 }
 
 static void give_out(struct tracker *tracker)
@@ -293,9 +395,6 @@ static void give_out(struct tracker *tracker)
         bool first = !object->given;
         float votes = 0.0F;
 
-        if (!object->confirmed && object->observations >= tracker->settings.confirm_hits &&
-            object->score_sum >= CONFIRM_SCORE)
-            object->confirmed = true;
         if (!object->confirmed)
             continue;
         tracker->track_count++;
@@ -349,6 +448,7 @@ void tracker_update(struct tracker *tracker, const struct box *boxes, int count,
     run_stage(tracker, &fresh);
     run_stage(tracker, &fresh_weak);
     begin_objects(tracker);
+    confirm_objects(tracker);
     give_out(tracker);
 }
 
