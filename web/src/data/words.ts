@@ -1,0 +1,112 @@
+// What states and problems mean, and what a person can do about them.
+
+import type { Camera, CameraState, CountEvent, Line } from '../state/protocol';
+
+export type Tone = 'good' | 'busy' | 'bad' | 'quiet';
+
+export const STATE_TONE: Record<CameraState, Tone> = {
+  streaming: 'good',
+  connecting: 'busy',
+  backoff: 'bad',
+  stalled: 'bad',
+  idle: 'quiet',
+  ended: 'quiet',
+};
+export const STATE_NAME: Record<CameraState, string> = {
+  streaming: 'Streaming',
+  connecting: 'Connecting',
+  backoff: 'Waiting to retry',
+  stalled: 'Stalled',
+  idle: 'Not started',
+  ended: 'Ended',
+};
+
+/** One sentence on how the camera is, for somebody who has never seen the source code. */
+export function stateSentence(camera: Camera): string {
+  switch (camera.state) {
+    case 'streaming':
+      return 'Pictures arrive and are analysed.';
+    case 'connecting':
+      return 'The server is opening the stream.';
+    case 'backoff':
+      return 'The last attempt failed. The server tries again by itself; other cameras go on.';
+    case 'stalled':
+      return 'The connection is open but no picture has arrived for some seconds.';
+    case 'ended':
+      return 'The file has been played to its end and does not loop.';
+    case 'idle':
+      return 'The camera is configured but has not been started.';
+  }
+}
+
+/** What to do; "" when there is nothing to do. */
+export function stateAdvice(state: CameraState): string {
+  switch (state) {
+    case 'backoff':
+      return 'Check that the camera has power and network, and that address, user and password in the configuration are right.';
+    case 'stalled':
+      return 'Check the network between camera and server; if it lasts, restart the camera. The server reconnects by itself.';
+    case 'ended':
+      return 'Set “loop: true” for this file in the configuration to play it again and again.';
+    case 'idle':
+      return 'Set “enabled: true” for this camera in the configuration.';
+    default:
+      return '';
+  }
+}
+
+export interface ProblemWords {
+  title: string;
+  meaning: string;
+  advice: string;
+}
+
+/** `what` of the server's problems; one that is not known here still shows the server's own text. */
+export function problemWords(what: string): ProblemWords {
+  switch (what) {
+    case 'ledger':
+      return {
+        title: 'The ledger cannot be written',
+        meaning: 'New counts are held in memory and are not safe on disk until this is solved.',
+        advice: 'Look at the free space and the rights of the data folder. Do not restart the server before: what waits in memory would be lost.',
+      };
+    case 'redis':
+      return {
+        title: 'Redis is not reachable',
+        meaning: 'Counting goes on and nothing is lost; other programs that read from Redis see old figures.',
+        advice: 'Check that Redis runs and that its address in the configuration is right. The server brings it up to date by itself.',
+      };
+    case 'camera':
+      return {
+        title: 'A camera is not delivering pictures',
+        meaning: 'Its time without pictures is a gap in the history, not a zero. Other cameras go on.',
+        advice: 'See the camera in the table below for the reason.',
+      };
+    case 'model':
+      return {
+        title: 'The detector is not running',
+        meaning: 'Without it nothing is detected and nothing is counted.',
+        advice: 'Check the model file in the configuration with “sightline model check FILE”.',
+      };
+    default:
+      return { title: what === '' ? 'A problem' : `Problem: ${what}`, meaning: '', advice: '' };
+  }
+}
+
+/** The user's name of an event's direction. */
+export function directionName(event: CountEvent, lines: readonly Line[]): string {
+  if (event.kind === 'zone_entry') return 'entered';
+  if (event.kind === 'zone_exit') return 'left';
+  const line = lines.find((one) => one.name === event.counter);
+  if (line === undefined) return event.direction;
+  return event.direction === 'a_to_b' ? line.aToB : line.bToA;
+}
+
+/** Analysed against wanted rate: false when the server cannot keep up. */
+export function keepsUp(camera: Camera): boolean {
+  if (camera.state !== 'streaming') return true;
+  const wanted = camera.fps.wanted > 0 ? camera.fps.wanted : camera.fps.decoded;
+  // A camera that sends fewer pictures than wanted is not the server's failure.
+  const possible = camera.fps.decoded > 0 ? Math.min(wanted, camera.fps.decoded) : wanted;
+  return camera.fps.analysed >= possible * 0.85;
+}

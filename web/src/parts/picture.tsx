@@ -1,0 +1,166 @@
+// A camera's live picture with everything drawn over it, on one canvas. Asks for video only while it can be seen.
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { drawOverlay } from '../draw/overlay';
+import { fit } from '../draw/geometry';
+import type { Camera } from '../state/protocol';
+import { counterOf, link, onEvent } from '../state/store';
+import { calm } from '../state/theme';
+import { LivePicture, type LiveState } from '../video/live';
+import { STATE_NAME } from '../data/words';
+
+/** A tab that is hidden for longer than this stops its video. */
+const HIDDEN_MS = 4000;
+const GLOW_MS = 900;
+/** Without a new picture for so long, the one that is shown is called old. */
+const OLD_MS = 4000;
+
+interface Props {
+  camera: Camera;
+  words: boolean;
+  label: string;
+}
+
+export function Picture({ camera, words, label }: Props) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const current = useRef(camera);
+  current.current = camera;
+  const [state, setState] = useState<LiveState>({ kind: null, fallback: '' });
+  const [old, setOld] = useState(false);
+
+  // The way to the camera is one per name and kind of video; its other figures change all the time.
+  useEffect(
+    () => runPicture(canvas.current!, current, words, setState, setOld),
+    [camera.name, camera.video, words],
+  );
+
+  const lost = link.value.phase !== 'open';
+  const silent = state.kind === null || old;
+  return (
+    <div class={`picture${old || lost ? ' picture-old' : ''}`}>
+      <canvas ref={canvas} role="img" aria-label={label} />
+      {silent && <Waiting camera={camera} lost={lost} seen={state.kind !== null} />}
+      {state.kind !== null && (
+        <span class="video-kind" title={kindTitle(state)}>
+          {state.kind === 'h264' ? 'H.264' : 'JPEG'}
+          {state.fallback !== '' && <span class="video-kind-note"> fallback</span>}
+        </span>
+      )}
+    </div>
+  );
+}
+
+function kindTitle(state: LiveState): string {
+  if (state.kind === 'h264') return 'The camera’s own video, decoded by this browser';
+  return state.fallback === ''
+    ? 'Analysed pictures, sent as JPEG'
+    : `Analysed pictures, sent as JPEG, because ${state.fallback}`;
+}
+
+function Waiting({ camera, lost, seen }: { camera: Camera; lost: boolean; seen: boolean }) {
+  if (lost) return seen ? null : <p class="picture-words">No connection to the server</p>;
+  const streaming = camera.state === 'streaming';
+  return (
+    <p class={`picture-words${streaming && !seen ? ' picture-wait' : ''}`}>
+      {streaming ? (seen ? 'No new picture' : 'Waiting for the first picture') : STATE_NAME[camera.state]}
+      {!streaming && camera.reason !== '' && <small>{camera.reason}</small>}
+    </p>
+  );
+}
+
+function runPicture(
+  canvas: HTMLCanvasElement,
+  camera: { current: Camera },
+  words: boolean,
+  setState: (state: LiveState) => void,
+  setOld: (old: boolean) => void,
+): () => void {
+  const context = canvas.getContext('2d', { alpha: false })!;
+  const glows = new Map<string, number>();
+  let frameRequest = 0;
+  let inView = false;
+  let hiddenTimer = 0;
+
+  const live = new LivePicture(camera.current, redraw, setState);
+
+  function redraw(): void {
+    if (frameRequest === 0) frameRequest = requestAnimationFrame(draw);
+  }
+
+  function draw(): void {
+    frameRequest = 0;
+    const scale = Math.min(devicePixelRatio || 1, 2);
+    const width = canvas.clientWidth;
+    const height = canvas.clientHeight;
+    if (width === 0 || height === 0) return;
+    if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
+    if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.fillStyle = '#0b0f13';
+    context.fillRect(0, 0, width, height);
+    const image = live.image;
+    const wide = image === null ? camera.current.width : 'displayWidth' in image ? image.displayWidth : image.width;
+    const high = image === null ? camera.current.height : 'displayHeight' in image ? image.displayHeight : image.height;
+    const frame = fit(wide, high, width, height);
+    if (image !== null) context.drawImage(image, frame.x, frame.y, frame.width, frame.height);
+    const { tracks, tails } = live.overlay();
+    const nowMs = performance.now();
+    let glowing = false;
+    drawOverlay(context, frame, {
+      camera: camera.current,
+      tracks,
+      tails,
+      words,
+      glow: (name) => {
+        const share = 1 - (nowMs - (glows.get(name) ?? -GLOW_MS)) / GLOW_MS;
+        if (share > 0) glowing = true;
+        return Math.max(0, share);
+      },
+      occupancy: (zone) => {
+        const counter = counterOf(camera.current.name, zone).peek();
+        return counter?.kind === 'zone' ? counter.total.occupancy : null;
+      },
+    });
+    if (glowing) redraw();
+  }
+
+  function decide(): void {
+    clearTimeout(hiddenTimer);
+    if (inView && !document.hidden) live.start();
+    else hiddenTimer = window.setTimeout(() => live.stop(), inView ? HIDDEN_MS : 500);
+  }
+
+  const seen = new IntersectionObserver(
+    (entries) => {
+      inView = entries.at(-1)?.isIntersecting ?? false;
+      decide();
+    },
+    { rootMargin: '80px' },
+  );
+  seen.observe(canvas);
+  const sized = new ResizeObserver(redraw);
+  sized.observe(canvas);
+  document.addEventListener('visibilitychange', decide);
+  const deaf = onEvent((event) => {
+    if (event.camera !== camera.current.name || calm.peek()) return;
+    glows.set(event.counter, performance.now());
+    redraw();
+  });
+  const aging = window.setInterval(() => {
+    setOld(live.shownAt !== 0 && performance.now() - live.shownAt > OLD_MS);
+  }, 1000);
+  redraw();
+
+  return () => {
+    clearInterval(aging);
+    clearTimeout(hiddenTimer);
+    cancelAnimationFrame(frameRequest);
+    seen.disconnect();
+    sized.disconnect();
+    document.removeEventListener('visibilitychange', decide);
+    deaf();
+    live.close();
+    setState({ kind: null, fallback: '' });
+    setOld(false);
+  };
+}

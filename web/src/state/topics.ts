@@ -1,0 +1,80 @@
+// Which topics are wanted, by how many parts of the page, and what must be told to the server so
+// that it knows. Pure: the socket sends what flush() returns.
+
+import type { PictureKind } from './protocol';
+
+/** Protocol limit of topics of one client, and what events, counts and health take of it. */
+export const TOPICS_MAX = 64;
+export const TOPICS_FIXED = 3;
+/** A tile takes two topics (video and tracks); the rest is air for a view that is being left. */
+export const TILES_MAX = Math.floor((TOPICS_MAX - TOPICS_FIXED) / 2) - 6;
+
+export type WantedVideo = Extract<PictureKind, 'h264' | 'jpeg'>;
+
+interface Wish {
+  count: number;
+  video: WantedVideo;
+}
+export interface Request {
+  type: 'subscribe' | 'unsubscribe';
+  topics: string[];
+  video?: WantedVideo;
+  since?: number;
+}
+
+export class TopicBook {
+  private wishes = new Map<string, Wish>();
+  /** What the server has been told, with the kind of video that was asked for. */
+  private told = new Map<string, WantedVideo>();
+
+  want(topic: string, video: WantedVideo = 'jpeg'): void {
+    const wish = this.wishes.get(topic);
+    if (wish === undefined) this.wishes.set(topic, { count: 1, video });
+    else {
+      wish.count += 1;
+      wish.video = video;
+    }
+  }
+
+  release(topic: string): void {
+    const wish = this.wishes.get(topic);
+    if (wish === undefined) return;
+    wish.count -= 1;
+    if (wish.count <= 0) this.wishes.delete(topic);
+  }
+
+  /** A new connection: the server knows nothing yet. */
+  forget(): void {
+    this.told.clear();
+  }
+
+  /** The server refused this topic or has ended it: it may be asked for again. */
+  lost(topic: string): void {
+    this.told.delete(topic);
+  }
+
+  /** The fewest messages that bring the server from what it was told to what is wanted. */
+  flush(since: number | null): Request[] {
+    const gone: string[] = [];
+    const added: Record<WantedVideo, string[]> = { h264: [], jpeg: [] };
+    for (const [topic, video] of this.told) {
+      if (this.wishes.get(topic)?.video === video) continue;
+      gone.push(topic);
+      this.told.delete(topic);
+    }
+    for (const [topic, wish] of this.wishes) {
+      if (this.told.has(topic)) continue;
+      added[wish.video].push(topic);
+      this.told.set(topic, wish.video);
+    }
+    const requests: Request[] = [];
+    if (gone.length > 0) requests.push({ type: 'unsubscribe', topics: gone });
+    for (const video of ['jpeg', 'h264'] as const) {
+      if (added[video].length === 0) continue;
+      const request: Request = { type: 'subscribe', topics: added[video], video };
+      if (since !== null && added[video].includes('events')) request.since = since;
+      requests.push(request);
+    }
+    return requests;
+  }
+}

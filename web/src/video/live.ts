@@ -1,0 +1,193 @@
+// The live picture of one camera: asks for video and tracks while somebody looks, lets pictures wait
+// for their tracks, decodes them when they are due, and falls back to JPEG when H.264 does not work here.
+
+import type { Camera, Picture, Track } from '../state/protocol';
+import { readTracks } from '../state/protocol';
+import { onTracks, socket } from '../state/store';
+import type { WantedVideo } from '../state/topics';
+import type { Decoder, Image } from './decoder';
+import { canDecodeH264, H264Decoder, supportsCodec } from './h264';
+import { JpegDecoder } from './jpeg';
+import { JUMP_MS, Playout, TrackRing, type Tail } from './sync';
+
+const TAIL_MS = 2500;
+/** Packets that wait at most; past it the oldest go to the decoder at once. */
+const WAITING_MAX = 120;
+
+export interface LiveState {
+  /** What is shown; null before the first picture. */
+  kind: WantedVideo | null;
+  /** Why it is JPEG though the camera has H.264; "" if there is nothing to explain. */
+  fallback: string;
+}
+
+export class LivePicture {
+  image: Image | null = null;
+  imagePtsMs = 0;
+  /** performance.now() of the last picture shown; 0: none yet. */
+  shownAt = 0;
+
+  private readonly ring = new TrackRing();
+  private readonly playout = new Playout();
+  private decoder: Decoder | null = null;
+  private decoderKind: WantedVideo | null = null;
+  private waiting: { picture: Picture; dueMs: number }[] = [];
+  private dueTimer = 0;
+  private lastPtsMs: number | null = null;
+  private asked: WantedVideo | null = null;
+  private h264Failed = '';
+  private stops: (() => void)[] = [];
+  private readonly video: string;
+  private readonly tracksTopic: string;
+
+  /** `changed`: something new is to be drawn. `stateChanged`: the label is another one. */
+  constructor(
+    private readonly camera: Camera,
+    private readonly changed: () => void,
+    private readonly stateChanged: (state: LiveState) => void,
+  ) {
+    this.video = `video/${camera.name}`;
+    this.tracksTopic = `tracks/${camera.name}`;
+  }
+
+  start(): void {
+    if (this.asked !== null) return;
+    this.stops = [
+      onTracks(this.tracksTopic, (data) => this.takeTracks(data)),
+      socket.onPicture(this.video, (picture) => this.takePicture(picture)),
+    ];
+    socket.want(this.tracksTopic);
+    const h264 = this.camera.video === 'h264' && this.h264Failed === '' && canDecodeH264();
+    if (this.camera.video === 'h264' && !canDecodeH264())
+      this.h264Failed = window.isSecureContext
+        ? 'this browser has no video decoder'
+        : 'the browser decodes video only over https or on the server’s own machine';
+    this.ask(h264 ? 'h264' : 'jpeg');
+  }
+
+  /** Stops traffic; the last picture stays. */
+  stop(): void {
+    if (this.asked === null) return;
+    socket.release(this.video);
+    socket.release(this.tracksTopic);
+    this.asked = null;
+    for (const stop of this.stops.splice(0)) stop();
+    this.dropDecoder();
+    this.ring.clear();
+    this.playout.reset();
+  }
+
+  close(): void {
+    this.stop();
+    this.image?.close();
+    this.image = null;
+  }
+
+  /** Tracks and their tails for the picture that is shown; without any picture the newest ones. */
+  overlay(): { tracks: Track[]; tails: Tail[] } {
+    const ptsMs = this.image === null ? this.ring.newestMs : this.imagePtsMs;
+    if (ptsMs === null) return { tracks: [], tails: [] };
+    const tracks = this.ring.at(ptsMs);
+    return { tracks, tails: this.ring.tails(tracks, ptsMs, TAIL_MS) };
+  }
+
+  private ask(kind: WantedVideo): void {
+    if (this.asked !== null) socket.release(this.video);
+    this.asked = kind;
+    socket.want(this.video, kind);
+  }
+
+  private takeTracks(data: unknown): void {
+    const message = readTracks(data);
+    this.ring.push(message);
+    this.playout.tracks(message.ptsMs, performance.now());
+    if (this.image === null) this.changed();
+  }
+
+  private takePicture(picture: Picture): void {
+    if (picture.kind === 'h265') {
+      this.fallBack('this browser does not show H.265');
+      return;
+    }
+    if (this.lastPtsMs !== null && Math.abs(picture.ptsMs - this.lastPtsMs) > JUMP_MS) this.playout.reset();
+    this.lastPtsMs = picture.ptsMs;
+    this.waiting.push({ picture, dueMs: this.playout.picture(picture.ptsMs, performance.now()) });
+    if (this.waiting.length > WAITING_MAX) this.decode(this.waiting.shift()!.picture);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.dueTimer !== 0) return;
+    const first = this.waiting[0];
+    if (first === undefined) return;
+    this.dueTimer = window.setTimeout(
+      () => {
+        this.dueTimer = 0;
+        const nowMs = performance.now() + 2;
+        while (this.waiting[0] !== undefined && this.waiting[0].dueMs <= nowMs)
+          this.decode(this.waiting.shift()!.picture);
+        this.schedule();
+      },
+      Math.max(0, first.dueMs - performance.now()),
+    );
+  }
+
+  private decode(picture: Picture): void {
+    if (picture.kind === 'h265') return;
+    if (this.decoder === null || this.decoderKind !== picture.kind) {
+      if (picture.kind === 'h264' && !picture.key) return;
+      this.openDecoder(picture.kind);
+    }
+    this.decoder?.push(picture);
+  }
+
+  private openDecoder(kind: WantedVideo): void {
+    this.decoder?.close();
+    this.decoderKind = kind;
+    const events = {
+      image: (image: Image, ptsMs: number) => this.show(image, ptsMs, kind),
+      failed: (reason: string) => this.fallBack(reason),
+    };
+    if (kind === 'jpeg') {
+      this.decoder = new JpegDecoder(events);
+      return;
+    }
+    const codec = socket.codecOf(this.video) || 'avc1.640028';
+    this.decoder = new H264Decoder(codec, events);
+    void supportsCodec(codec).then((supported) => {
+      if (!supported && this.decoderKind === 'h264') this.fallBack(`this browser does not show ${codec}`);
+    });
+  }
+
+  private show(image: Image, ptsMs: number, kind: WantedVideo): void {
+    const first = this.shownAt === 0 || this.decoderKind !== kind;
+    this.image?.close();
+    this.image = image;
+    this.imagePtsMs = ptsMs;
+    this.shownAt = performance.now();
+    if (first || this.shownKind !== kind) {
+      this.shownKind = kind;
+      this.stateChanged({ kind, fallback: kind === 'jpeg' ? this.h264Failed : '' });
+    }
+    this.changed();
+  }
+  private shownKind: WantedVideo | null = null;
+
+  /** JPEG instead, and say so. A failure of JPEG itself is only shown. */
+  private fallBack(reason: string): void {
+    if (this.asked === null || this.h264Failed === reason) return;
+    this.h264Failed = reason;
+    this.dropDecoder();
+    this.stateChanged({ kind: this.shownKind, fallback: reason });
+    if (this.asked === 'h264') this.ask('jpeg');
+  }
+
+  private dropDecoder(): void {
+    clearTimeout(this.dueTimer);
+    this.dueTimer = 0;
+    this.waiting = [];
+    this.decoder?.close();
+    this.decoder = null;
+    this.decoderKind = null;
+  }
+}

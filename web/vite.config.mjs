@@ -1,0 +1,23 @@
+// Everything in one page, one script, one style sheet: nothing is loaded from elsewhere and nothing
+// is inline, so that the server can send a strict Content-Security-Policy.
+import { defineConfig } from 'vite';
+
+const server = process.env.SIGHTLINE_URL ?? 'http://127.0.0.1:8080';
+
+export default defineConfig({
+  esbuild: { jsx: 'automatic', jsxImportSource: 'preact', legalComments: 'none' },
+  build: {
+    target: 'es2022',
+    // An inlined asset is a data: address, which the policy refuses.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    outDir: 'dist',
+    emptyOutDir: true,
+    reportCompressedSize: false,
+    sourcemap: false,
+  },
+  server: {
+    host: '127.0.0.1',
+    proxy: { '/api': { target: server, ws: true, changeOrigin: true } },
+  },
+});
