@@ -13,10 +13,10 @@
 void assignment_begin(struct assignment *assignment, int column_count)
 {
     ASSERT(column_count >= 0 && column_count <= ASSIGNMENT_COLUMNS_MAX);
-    assignment->row_count = 0;
+    assignment->row_count    = 0;
     assignment->column_count = column_count;
-    assignment->pair_count = 0;
-    assignment->first[0] = 0;
+    assignment->pair_count   = 0;
+    assignment->first[0]     = 0;
 }
 
 void assignment_add_row(struct assignment *assignment)
@@ -32,22 +32,22 @@ void assignment_add_pair(struct assignment *assignment, int column, float gain)
     if (assignment->pair_count == ASSIGNMENT_PAIRS_MAX || !(gain > 0.0F))
         return;
     assignment->pairs[assignment->pair_count++] = (struct assignment_pair){column, gain};
-    assignment->first[assignment->row_count] = assignment->pair_count;
+    assignment->first[assignment->row_count]    = assignment->pair_count;
 }
 
 /* Where a search ended: in a free column, or at a row that is better off alone. */
 struct path_end {
     double length;
-    int column; /* -1: `row` goes alone */
-    int row;
+    int    column; /* -1: `row` goes alone */
+    int    row;
 };
 
 /* Relaxes the pairs of a row that is `distance` away. Returns how many columns are reached now. */
 static int scan_row(struct assignment *assignment, int row, double distance, int reached_count)
 {
     for (int i = assignment->first[row]; i < assignment->first[row + 1]; i++) {
-        int column = assignment->pairs[i].column;
-        double next = distance - (double)assignment->pairs[i].gain - assignment->row_price[row] -
+        int    column = assignment->pairs[i].column;
+        double next   = distance - (double)assignment->pairs[i].gain - assignment->row_price[row] -
                       assignment->column_price[column];
 
         if (assignment->distance[column] <= next || assignment->done[column])
@@ -64,8 +64,8 @@ static int scan_row(struct assignment *assignment, int row, double distance, int
 static struct path_end find_path(struct assignment *assignment, int start, int *reached_count)
 {
     struct path_end end = {-assignment->row_price[start], -1, start};
-    int row = start, count = 0;
-    double here = 0.0;
+    int             row = start, count = 0;
+    double          here = 0.0;
 
     for (;;) {
         int nearest = -1;
@@ -80,7 +80,7 @@ static struct path_end find_path(struct assignment *assignment, int start, int *
         if (nearest < 0 || assignment->distance[nearest] >= end.length)
             break;
         here = assignment->distance[nearest];
-        row = assignment->row_of[nearest];
+        row  = assignment->row_of[nearest];
         if (row < 0) {
             end = (struct path_end){here, nearest, -1};
             break;
@@ -99,13 +99,13 @@ static void augment(struct assignment *assignment, int start, const struct path_
     int column = end->column;
 
     if (column < 0) {
-        column = assignment->column_of[end->row];
+        column                          = assignment->column_of[end->row];
         assignment->column_of[end->row] = -1;
         if (end->row == start)
             return;
     }
     for (;;) {
-        int row = assignment->from_row[column];
+        int row      = assignment->from_row[column];
         int previous = assignment->column_of[row];
 
         assignment->row_of[column] = row;
@@ -119,22 +119,22 @@ static void augment(struct assignment *assignment, int start, const struct path_
 void assignment_solve(struct assignment *assignment)
 {
     for (int i = 0; i < assignment->column_count; i++) {
-        assignment->row_of[i] = -1;
+        assignment->row_of[i]       = -1;
         assignment->column_price[i] = 0.0;
-        assignment->distance[i] = INFINITY;
-        assignment->done[i] = false;
+        assignment->distance[i]     = INFINITY;
+        assignment->done[i]         = false;
     }
     for (int row = 0; row < assignment->row_count; row++) {
         struct path_end end;
-        int reached_count;
-        double price = 0.0;
+        int             reached_count;
+        double          price = 0.0;
 
         for (int i = assignment->first[row]; i < assignment->first[row + 1]; i++)
             price = fmin(price, -(double)assignment->pairs[i].gain -
                                     assignment->column_price[assignment->pairs[i].column]);
         assignment->row_price[row] = price;
         assignment->column_of[row] = -1;
-        end = find_path(assignment, row, &reached_count);
+        end                        = find_path(assignment, row, &reached_count);
         assignment->row_price[row] += end.length;
         for (int i = 0; i < reached_count; i++) {
             int column = assignment->reached[i];
@@ -144,7 +144,7 @@ void assignment_solve(struct assignment *assignment)
                 assignment->row_price[assignment->row_of[column]] += less;
             }
             assignment->distance[column] = INFINITY;
-            assignment->done[column] = false;
+            assignment->done[column]     = false;
         }
         augment(assignment, row, &end);
     }

@@ -16,7 +16,7 @@
 
 /* A row and a column that may go together, at a gain above 0. */
 struct assignment_pair {
-    int column;
+    int   column;
     float gain;
 };
 
@@ -24,7 +24,7 @@ struct assignment_pair {
 struct assignment {
     int row_count, column_count, pair_count;
     /* Row r's pairs are pairs[first[r]] .. pairs[first[r + 1] - 1]. */
-    int first[ASSIGNMENT_ROWS_MAX + 1];
+    int                    first[ASSIGNMENT_ROWS_MAX + 1];
     struct assignment_pair pairs[ASSIGNMENT_PAIRS_MAX];
 
     int column_of[ASSIGNMENT_ROWS_MAX]; /* the answer; -1: alone */
@@ -34,7 +34,7 @@ struct assignment {
     double row_price[ASSIGNMENT_ROWS_MAX];
     double column_price[ASSIGNMENT_COLUMNS_MAX];
     double distance[ASSIGNMENT_COLUMNS_MAX];
-    int from_row[ASSIGNMENT_COLUMNS_MAX];
+    int    from_row[ASSIGNMENT_COLUMNS_MAX];
     int reached[ASSIGNMENT_COLUMNS_MAX]; /* columns with a distance, in the order they were found */
     bool done[ASSIGNMENT_COLUMNS_MAX];
 };

@@ -28,7 +28,7 @@
 /* The stay of one object in one zone. */
 struct visit {
     struct zone_state state;
-    bool counted;                   /* its entry was emitted: its exit must be */
+    bool              counted;      /* its entry was emitted: its exit must be */
     enum object_class object_class; /* as its entry said */
 };
 
@@ -36,47 +36,47 @@ struct visit {
 struct follow {
     struct track track; /* as last given out; `early` is not kept */
     struct point foot;  /* at its last observation, px */
-    double size_px;
-    struct way way;
+    double       size_px;
+    struct way   way;
 };
 
 /* A visit whose track is gone; times are of the wall clock, which outlives a stream's. */
 struct left_visit {
-    struct visit visit;
+    struct visit  visit;
     struct follow follow;
-    int64_t entry_wall_ns, last_wall_ns;
+    int64_t       entry_wall_ns, last_wall_ns;
 };
 
 struct counter {
     struct settings_camera settings;
-    int width_px, height_px;
-    struct line lines[LIMIT_LINES];
-    struct zone zones[LIMIT_ZONES];
-    uint32_t line_rules[LIMIT_LINES];
-    uint32_t zone_rules[LIMIT_ZONES];
+    int                    width_px, height_px;
+    struct line            lines[LIMIT_LINES];
+    struct zone            zones[LIMIT_ZONES];
+    uint32_t               line_rules[LIMIT_LINES];
+    uint32_t               zone_rules[LIMIT_ZONES];
 
-    struct follow *follows;         /* LIMIT_TRACKS slots */
+    struct follow     *follows;     /* LIMIT_TRACKS slots */
     struct line_state *line_states; /* [slot * line_count + line] */
-    struct visit *visits;           /* [slot * zone_count + zone] */
+    struct visit      *visits;      /* [slot * zone_count + zone] */
     struct left_visit *left;        /* [zone * LEFT_MAX + n] */
-    int left_count[LIMIT_ZONES];
-    int order[LIMIT_TRACKS]; /* slots in use, by track id */
-    int follow_count;
-    int free_slots[LIMIT_TRACKS];
-    int free_count;
-    bool all_gone; /* reset: the lives of all follows are over */
+    int                left_count[LIMIT_ZONES];
+    int                order[LIMIT_TRACKS]; /* slots in use, by track id */
+    int                follow_count;
+    int                free_slots[LIMIT_TRACKS];
+    int                free_count;
+    bool               all_gone; /* reset: the lives of all follows are over */
 
     /* Of the picture that is being counted. */
     struct counter_time time;
-    int64_t wall_less_pts_ns;
-    counter_event_fn *emit;
-    void *arg;
+    int64_t             wall_less_pts_ns;
+    counter_event_fn   *emit;
+    void               *arg;
 };
 
 static void forget_all(struct counter *counter)
 {
     counter->follow_count = 0;
-    counter->free_count = LIMIT_TRACKS;
+    counter->free_count   = LIMIT_TRACKS;
     for (int i = 0; i < LIMIT_TRACKS; i++)
         counter->free_slots[i] = LIMIT_TRACKS - 1 - i;
     counter->all_gone = false;
@@ -95,7 +95,7 @@ static uint32_t rule_digest(const struct settings_point *points, int count, unsi
                             int inertia)
 {
     uint32_t head[4] = {RULE_VERSION, (uint32_t)count, classes, (uint32_t)inertia};
-    uint32_t hash = digest(2166136261U, head, sizeof head);
+    uint32_t hash    = digest(2166136261U, head, sizeof head);
 
     return digest(hash, points, (size_t)count * sizeof *points);
 }
@@ -104,7 +104,7 @@ static void place(struct counter *counter, int width_px, int height_px)
 {
     const struct settings_camera *settings = &counter->settings;
 
-    counter->width_px = width_px;
+    counter->width_px  = width_px;
     counter->height_px = height_px;
     for (int i = 0; i < settings->line_count; i++)
         line_init(&counter->lines[i], &settings->lines[i], width_px, height_px);
@@ -128,8 +128,8 @@ int counter_open(struct counter **out, const struct settings_camera *camera, int
                  int height_px, struct why *why)
 {
     struct counter *counter = NULL;
-    size_t lines, zones;
-    int rc;
+    size_t          lines, zones;
+    int             rc;
 
     *out = NULL;
     if ((rc = check(camera, width_px, height_px, why)) != 0)
@@ -137,13 +137,13 @@ int counter_open(struct counter **out, const struct settings_camera *camera, int
     /* At least one of each: an allocation of nothing may be NULL. */
     lines = camera->line_count > 0 ? (size_t)camera->line_count : 1;
     zones = camera->zone_count > 0 ? (size_t)camera->zone_count : 1;
-    rc = ERR_MEMORY;
+    rc    = ERR_MEMORY;
     if ((counter = calloc(1, sizeof *counter)) == NULL)
         goto fail;
-    counter->follows = calloc(LIMIT_TRACKS, sizeof *counter->follows);
+    counter->follows     = calloc(LIMIT_TRACKS, sizeof *counter->follows);
     counter->line_states = calloc(LIMIT_TRACKS * lines, sizeof *counter->line_states);
-    counter->visits = calloc(LIMIT_TRACKS * zones, sizeof *counter->visits);
-    counter->left = calloc(LEFT_MAX * zones, sizeof *counter->left);
+    counter->visits      = calloc(LIMIT_TRACKS * zones, sizeof *counter->visits);
+    counter->left        = calloc(LEFT_MAX * zones, sizeof *counter->left);
     if (counter->follows == NULL || counter->line_states == NULL || counter->visits == NULL ||
         counter->left == NULL)
         goto fail;
@@ -206,12 +206,12 @@ static void event_begin(const struct counter *counter, struct event *event,
     memcpy(event->camera, counter->settings.name, sizeof event->camera);
     memcpy(event->counter, name, sizeof event->counter);
     event->object_class = follow->track.box.object_class;
-    event->confidence = follow->track.confidence;
-    event->class_share = follow->track.class_share;
-    event->track = follow->track.id;
-    event->frame = counter->time.frame;
-    event->pts_ns = counter->time.pts_ns;
-    event->path_count = follow->way.count;
+    event->confidence   = follow->track.confidence;
+    event->class_share  = follow->track.class_share;
+    event->track        = follow->track.id;
+    event->frame        = counter->time.frame;
+    event->pts_ns       = counter->time.pts_ns;
+    event->path_count   = follow->way.count;
     memcpy(event->path, follow->way.points, sizeof event->path);
 }
 
@@ -219,15 +219,15 @@ static void emit_crossing(struct counter *counter, const struct follow *follow, 
                           const struct line_crossing *crossing)
 {
     const struct settings_line *settings = &counter->settings.lines[line];
-    struct event event;
+    struct event                event;
 
     if (!wanted(counter, settings->classes, follow->track.box.object_class))
         return;
     event_begin(counter, &event, follow, settings->name,
                 crossing->time_ns + counter->wall_less_pts_ns);
-    event.kind = EVENT_LINE_CROSSING;
+    event.kind      = EVENT_LINE_CROSSING;
     event.direction = crossing->direction;
-    event.rule = counter->line_rules[line];
+    event.rule      = counter->line_rules[line];
     counter->emit(counter->arg, &event);
 }
 
@@ -235,11 +235,11 @@ static void emit_entry(struct counter *counter, const struct follow *follow, str
                        int zone)
 {
     const struct settings_zone *settings = &counter->settings.zones[zone];
-    struct event event;
+    struct event                event;
 
     if (!wanted(counter, settings->classes, follow->track.box.object_class))
         return;
-    visit->counted = true;
+    visit->counted      = true;
     visit->object_class = follow->track.box.object_class;
     event_begin(counter, &event, follow, settings->name,
                 visit->state.entry_ns + counter->wall_less_pts_ns);
@@ -252,14 +252,14 @@ static void emit_exit(struct counter *counter, const struct follow *follow, stru
                       int zone, int64_t entry_wall_ns, int64_t exit_wall_ns)
 {
     struct event event;
-    int64_t dwell_ms = (exit_wall_ns - entry_wall_ns + 500000) / 1000000;
+    int64_t      dwell_ms = (exit_wall_ns - entry_wall_ns + 500000) / 1000000;
 
     if (!visit->counted)
         return;
     visit->counted = false;
     event_begin(counter, &event, follow, counter->settings.zones[zone].name, exit_wall_ns);
-    event.kind = EVENT_ZONE_EXIT;
-    event.rule = counter->zone_rules[zone];
+    event.kind         = EVENT_ZONE_EXIT;
+    event.rule         = counter->zone_rules[zone];
     event.object_class = visit->object_class;
     event.dwell_ms = (uint32_t)(dwell_ms < 0 ? 0 : dwell_ms > UINT32_MAX ? UINT32_MAX : dwell_ms);
     counter->emit(counter->arg, &event);
@@ -287,11 +287,11 @@ static bool at_border(const struct counter *counter, const struct box *box)
 /* The track is gone inside a zone: its visit stays open for a while, for whoever takes it over. */
 static void leave_visit(struct counter *counter, int slot, int zone, bool at_once)
 {
-    struct visit *visit = visit_of(counter, slot, zone);
+    struct visit        *visit  = visit_of(counter, slot, zone);
     const struct follow *follow = &counter->follows[slot];
-    int64_t entry = visit->state.entry_ns + counter->wall_less_pts_ns;
-    int64_t last = visit->state.last_ns + counter->wall_less_pts_ns;
-    struct left_visit *left;
+    int64_t              entry  = visit->state.entry_ns + counter->wall_less_pts_ns;
+    int64_t              last   = visit->state.last_ns + counter->wall_less_pts_ns;
+    struct left_visit   *left;
 
     if (!visit->state.inside)
         return;
@@ -303,7 +303,7 @@ static void leave_visit(struct counter *counter, int slot, int zone, bool at_onc
     }
     if (counter->left_count[zone] == LEFT_MAX)
         end_left_visit(counter, zone, 0);
-    left = &counter->left[zone * LEFT_MAX + counter->left_count[zone]++];
+    left  = &counter->left[zone * LEFT_MAX + counter->left_count[zone]++];
     *left = (struct left_visit){*visit, *follow, entry, last};
 }
 
@@ -332,10 +332,10 @@ static void end_all(struct counter *counter, bool at_once)
  * beside the old one is not it. */
 static double misfit(const struct follow *follow, const struct follow *old, int64_t gap_ns)
 {
-    double size = fmax(fmax(follow->size_px, old->size_px), 1.0);
-    double away = hypot(follow->foot.x - old->foot.x, follow->foot.y - old->foot.y);
-    bool is_person = follow->track.box.object_class == OBJECT_PERSON;
-    bool was_person = old->track.box.object_class == OBJECT_PERSON;
+    double size       = fmax(fmax(follow->size_px, old->size_px), 1.0);
+    double away       = hypot(follow->foot.x - old->foot.x, follow->foot.y - old->foot.y);
+    bool   is_person  = follow->track.box.object_class == OBJECT_PERSON;
+    bool   was_person = old->track.box.object_class == OBJECT_PERSON;
 
     return gap_ns > 0 && is_person == was_person ? away / size : INFINITY;
 }
@@ -344,44 +344,44 @@ static double misfit(const struct follow *follow, const struct follow *old, int6
 static void take_over_visit(struct counter *counter, int slot, int zone)
 {
     const struct follow *follow = &counter->follows[slot];
-    struct visit *visit = visit_of(counter, slot, zone);
-    double best = 1.0, fit;
-    int index = -1, other = -1;
+    struct visit        *visit  = visit_of(counter, slot, zone);
+    double               best   = 1.0, fit;
+    int                  index = -1, other = -1;
 
     for (int i = 0; i < counter->left_count[zone]; i++) {
-        const struct left_visit *left = &counter->left[zone * LEFT_MAX + i];
-        int64_t first_wall_ns = follow->track.first_ns + counter->wall_less_pts_ns;
+        const struct left_visit *left          = &counter->left[zone * LEFT_MAX + i];
+        int64_t                  first_wall_ns = follow->track.first_ns + counter->wall_less_pts_ns;
 
         if ((fit = misfit(follow, &left->follow, first_wall_ns - left->last_wall_ns)) < best) {
-            best = fit;
+            best  = fit;
             index = i;
         }
     }
     for (int i = 0; i < counter->follow_count; i++) {
-        int candidate = counter->order[i];
-        const struct follow *old = &counter->follows[candidate];
+        int                  candidate = counter->order[i];
+        const struct follow *old       = &counter->follows[candidate];
         if (candidate == slot || old->track.seen ||
             !visit_of(counter, candidate, zone)->state.inside)
             continue;
         if ((fit = misfit(follow, old, follow->track.first_ns - old->track.last_seen_ns)) < best) {
-            best = fit;
+            best  = fit;
             other = candidate;
         }
     }
     if (other >= 0) {
-        struct visit *old = visit_of(counter, other, zone);
-        visit->counted = old->counted;
-        visit->object_class = old->object_class;
+        struct visit *old     = visit_of(counter, other, zone);
+        visit->counted        = old->counted;
+        visit->object_class   = old->object_class;
         visit->state.entry_ns = old->state.entry_ns;
-        visit->state.inside = true;
+        visit->state.inside   = true;
         memset(old, 0, sizeof *old);
     } else if (index >= 0) {
         struct left_visit *left = &counter->left[zone * LEFT_MAX + index];
-        visit->counted = left->visit.counted;
-        visit->object_class = left->visit.object_class;
-        visit->state.entry_ns = left->entry_wall_ns - counter->wall_less_pts_ns;
-        visit->state.inside = true;
-        left->visit.counted = false;
+        visit->counted          = left->visit.counted;
+        visit->object_class     = left->visit.object_class;
+        visit->state.entry_ns   = left->entry_wall_ns - counter->wall_less_pts_ns;
+        visit->state.inside     = true;
+        left->visit.counted     = false;
         end_left_visit(counter, zone, index);
     }
 }
@@ -389,8 +389,8 @@ static void take_over_visit(struct counter *counter, int slot, int zone)
 static void step_zone(struct counter *counter, int slot, int zone, int64_t time_ns, double band_px)
 {
     struct follow *follow = &counter->follows[slot];
-    struct visit *visit = visit_of(counter, slot, zone);
-    bool first = !visit->state.seen;
+    struct visit  *visit  = visit_of(counter, slot, zone);
+    bool           first  = !visit->state.seen;
 
     switch (zone_step(&counter->zones[zone], &visit->state, follow->foot, time_ns, band_px)) {
     case ZONE_LEFT:
@@ -410,16 +410,16 @@ static void step_zone(struct counter *counter, int slot, int zone, int64_t time_
 /* One observation of one track. */
 static void observe(struct counter *counter, int slot, const struct box *box, int64_t time_ns)
 {
-    struct follow *follow = &counter->follows[slot];
-    double width = box->x1 - box->x0, height = box->y1 - box->y0;
-    double band_px = line_band_px(width, height, counter->height_px);
+    struct follow       *follow = &counter->follows[slot];
+    double               width = box->x1 - box->x0, height = box->y1 - box->y0;
+    double               band_px = line_band_px(width, height, counter->height_px);
     struct line_crossing crossings[LINE_STEP_CROSSINGS];
-    struct event_point point;
+    struct event_point   point;
 
-    follow->foot = (struct point){((double)box->x0 + box->x1) / 2.0, box->y1};
+    follow->foot    = (struct point){((double)box->x0 + box->x1) / 2.0, box->y1};
     follow->size_px = sqrt(fmax(width, 0.0) * fmax(height, 0.0));
-    point = (struct event_point){(float)(follow->foot.x / counter->width_px),
-                                 (float)(follow->foot.y / counter->height_px)};
+    point           = (struct event_point){(float)(follow->foot.x / counter->width_px),
+                                           (float)(follow->foot.y / counter->height_px)};
     way_add(&follow->way, point);
     for (int i = 0; i < counter->settings.line_count; i++) {
         int count = line_step(&counter->lines[i], line_state(counter, slot, i), follow->foot,
@@ -450,8 +450,8 @@ static void end_missing(struct counter *counter, const struct track *tracks, int
     int kept = 0, next = 0;
 
     for (int i = 0; i < counter->follow_count; i++) {
-        int slot = counter->order[i];
-        uint64_t id = counter->follows[slot].track.id;
+        int      slot = counter->order[i];
+        uint64_t id   = counter->follows[slot].track.id;
 
         while (next < count && tracks[next].id < id)
             next++;
@@ -478,7 +478,7 @@ static void merge(struct counter *counter, const struct track *tracks, int count
         else
             slot = begin_follow(counter, &tracks[i]);
         counter->follows[slot].track = tracks[i];
-        counter->order[i] = slot;
+        counter->order[i]            = slot;
     }
     counter->follow_count = count;
 }
@@ -488,7 +488,7 @@ static void begin_picture(struct counter *counter, const struct counter_time *ti
 {
     counter->time = *time;
     counter->emit = emit;
-    counter->arg = arg;
+    counter->arg  = arg;
     if (counter->all_gone)
         end_all(counter, false); /* on the clock of the pictures before */
     counter->wall_less_pts_ns = time->wall_ns - time->pts_ns;
@@ -507,7 +507,7 @@ void counter_update(struct counter *counter, const struct track *tracks, int cou
             observe(counter, slot, &tracks[i].early[k].box, tracks[i].early[k].time_ns);
         if (tracks[i].seen)
             observe(counter, slot, &tracks[i].box, time->pts_ns);
-        counter->follows[slot].track.early = NULL;
+        counter->follows[slot].track.early       = NULL;
         counter->follows[slot].track.early_count = 0;
     }
     for (int zone = 0; zone < counter->settings.zone_count; zone++)

@@ -21,8 +21,8 @@ struct counter;
 
 /* `camera`: its lines and zones are copied. width/height: the picture's size in px; when it changes,
  * counter_resize() keeps the counts and forgets where the tracks were. */
-int counter_open(struct counter **out, const struct settings_camera *camera, int width_px,
-                 int height_px, struct why *why);
+int  counter_open(struct counter **out, const struct settings_camera *camera, int width_px,
+                  int height_px, struct why *why);
 void counter_close(struct counter **counter);
 void counter_resize(struct counter *counter, int width_px, int height_px);
 /* All tracks are gone (stream restarted): their lives ended when they were last seen. What that decides is
@@ -30,16 +30,16 @@ void counter_resize(struct counter *counter, int width_px, int height_px);
 void counter_reset(struct counter *counter);
 
 struct counter_time {
-    int64_t wall_ns; /* of the frame */
-    int64_t pts_ns;
+    int64_t  wall_ns; /* of the frame */
+    int64_t  pts_ns;
     uint64_t frame;
 };
 
 /* One analysed picture: every track that tracker_tracks() gave. Calls `emit` for each event, in a
  * deterministic order, before it returns; seq is 0. event.time_ns is interpolated to the crossing itself. */
 typedef void counter_event_fn(void *arg, const struct event *event);
-void counter_update(struct counter *counter, const struct track *tracks, int count,
-                    const struct counter_time *time, counter_event_fn *emit, void *arg);
+void         counter_update(struct counter *counter, const struct track *tracks, int count,
+                            const struct counter_time *time, counter_event_fn *emit, void *arg);
 
 /* The camera is removed or its file is at its end: every life and every visit ends where it was last seen. `time` is
  * that of the last picture. */

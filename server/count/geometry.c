@@ -11,7 +11,7 @@ double geometry_orient(struct point a, struct point b, struct point p)
 int geometry_cross(struct point from, struct point to, struct point a, struct point b, double *at)
 {
     double side_from = geometry_orient(a, b, from);
-    double side_to = geometry_orient(a, b, to);
+    double side_to   = geometry_orient(a, b, to);
 
     if ((side_from >= 0.0) == (side_to >= 0.0))
         return 0;
@@ -25,11 +25,11 @@ double geometry_distance(struct point p, struct point a, struct point b, double 
 {
     double dx = b.x - a.x, dy = b.y - a.y;
     double length2 = dx * dx + dy * dy;
-    double t = 0.0;
+    double t       = 0.0;
 
     if (length2 > 0.0)
         t = ((p.x - a.x) * dx + (p.y - a.y) * dy) / length2;
-    t = t < 0.0 ? 0.0 : t > 1.0 ? 1.0 : t;
+    t      = t < 0.0 ? 0.0 : t > 1.0 ? 1.0 : t;
     *along = t;
     return hypot(p.x - (a.x + t * dx), p.y - (a.y + t * dy));
 }
@@ -46,8 +46,8 @@ bool geometry_inside(const struct point *polygon, int count, struct point p)
          * neighbours that share it then agree on every point to the last bit. */
         if (a.y > b.y) {
             struct point upper = b;
-            b = a;
-            a = upper;
+            b                  = a;
+            a                  = upper;
         }
         if (geometry_orient(a, b, p) > 0.0)
             inside = !inside;

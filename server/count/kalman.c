@@ -5,9 +5,9 @@ void kalman_init(struct kalman *kalman, float value, float value_sd, float speed
 {
     kalman->value = value;
     kalman->speed = speed;
-    kalman->p00 = value_sd * value_sd;
-    kalman->p01 = 0.0F;
-    kalman->p11 = speed_sd * speed_sd;
+    kalman->p00   = value_sd * value_sd;
+    kalman->p01   = 0.0F;
+    kalman->p11   = speed_sd * speed_sd;
 }
 
 void kalman_predict(struct kalman *kalman, float seconds, float acceleration)
@@ -23,7 +23,7 @@ void kalman_predict(struct kalman *kalman, float seconds, float acceleration)
 void kalman_update(struct kalman *kalman, float value, float noise)
 {
     float innovation = value - kalman->value;
-    float variance = kalman->p00 + noise;
+    float variance   = kalman->p00 + noise;
     float gain_value = kalman->p00 / variance, gain_speed = kalman->p01 / variance;
 
     kalman->value += gain_value * innovation;

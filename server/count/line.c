@@ -19,8 +19,8 @@
 #define HALF_SETTLED 0.33
 
 struct cut {
-    double at; /* on the step, 0..1 */
-    int sign;  /* +1: A to B */
+    double at;   /* on the step, 0..1 */
+    int    sign; /* +1: A to B */
 };
 
 static struct point drawn_on(struct point end, struct point inner, double width, double height)
@@ -28,7 +28,7 @@ static struct point drawn_on(struct point end, struct point inner, double width,
     double dx = end.x - inner.x, dy = end.y - inner.y;
     double length = hypot(dx, dy), reach = (width + height) / 4.0;
     double near_x = width * BORDER_SHARE, near_y = height * BORDER_SHARE;
-    bool outward;
+    bool   outward;
 
     if (length <= 0.0)
         return end;
@@ -45,7 +45,7 @@ static struct point drawn_on(struct point end, struct point inner, double width,
 void line_init(struct line *line, const struct settings_line *settings, int width_px, int height_px)
 {
     struct point first, last;
-    int count = settings->point_count;
+    int          count = settings->point_count;
 
     ASSERT(count >= 2 && count <= LIMIT_LINE_POINTS);
     memset(line, 0, sizeof *line);
@@ -55,8 +55,8 @@ void line_init(struct line *line, const struct settings_line *settings, int widt
         line->points[i].y = (double)settings->points[i].y * height_px + NUDGE_Y_PX;
     }
     first = drawn_on(line->points[0], line->points[1], width_px, height_px);
-    last = drawn_on(line->points[count - 1], line->points[count - 2], width_px, height_px);
-    line->points[0] = first;
+    last  = drawn_on(line->points[count - 1], line->points[count - 2], width_px, height_px);
+    line->points[0]         = first;
     line->points[count - 1] = last;
 }
 
@@ -76,9 +76,9 @@ static double side_of(const struct line *line, struct point p, int *side)
 
     for (int i = 0; i + 1 < line->point_count; i++) {
         struct point a = line->points[i], b = line->points[i + 1];
-        double along, distance = geometry_distance(p, a, b, &along);
-        double length = hypot(b.x - a.x, b.y - a.y);
-        double here = length > 0.0 ? geometry_orient(a, b, p) / length : 0.0;
+        double       along, distance        = geometry_distance(p, a, b, &along);
+        double       length = hypot(b.x - a.x, b.y - a.y);
+        double       here   = length > 0.0 ? geometry_orient(a, b, p) / length : 0.0;
 
         /* Both pieces at a corner see the same distance: their sides are added. */
         if (fabs(distance - least) <= 1e-9 * (1.0 + distance))
@@ -97,8 +97,8 @@ static int find_cuts(const struct line *line, struct point from, struct point to
 
     for (int i = 0; i + 1 < line->point_count; i++) {
         double at;
-        int sign = geometry_cross(from, to, line->points[i], line->points[i + 1], &at);
-        int slot = count;
+        int    sign = geometry_cross(from, to, line->points[i], line->points[i + 1], &at);
+        int    slot = count;
 
         if (sign == 0)
             continue;
@@ -123,9 +123,9 @@ static int settle(struct line_state *state, int side, struct line_crossing *cros
     if (counts)
         *crossing = (struct line_crossing){state->balance > 0 ? DIRECTION_A_TO_B : DIRECTION_B_TO_A,
                                            state->cut_ns};
-    state->settled = true;
-    state->balance = 0;
-    state->cuts = 0;
+    state->settled         = true;
+    state->balance         = 0;
+    state->cuts            = 0;
     state->steps_since_cut = 0;
     return counts ? 1 : 0;
 }
@@ -138,15 +138,15 @@ static void take_cut(struct line_state *state, const struct cut *cut, int64_t ti
     state->balance += cut->sign;
     state->cuts++;
     state->steps_since_cut = 0;
-    state->deepest_px = 0.0;
+    state->deepest_px      = 0.0;
 }
 
 int line_step(const struct line *line, struct line_state *state, struct point point,
               int64_t time_ns, double band_px, struct line_crossing *crossings)
 {
     struct cut cuts[LIMIT_LINE_POINTS];
-    int cut_count, decided = 0, side;
-    double distance = side_of(line, point, &side);
+    int        cut_count, decided = 0, side;
+    double     distance = side_of(line, point, &side);
 
     state->band_px = band_px;
     if (!state->seen) {
@@ -162,7 +162,7 @@ int line_step(const struct line *line, struct line_state *state, struct point po
                 /* Was it outside the band between two cuts of the same step? */
                 struct point middle = geometry_between(state->last, point,
                                                        (cuts[i].at + cuts[i + 1].at) / 2.0);
-                int middle_side;
+                int          middle_side;
                 if (side_of(line, middle, &middle_side) > band_px)
                     decided += settle(state, middle_side, &crossings[decided]);
             }
@@ -171,15 +171,15 @@ int line_step(const struct line *line, struct line_state *state, struct point po
             decided += settle(state, side, &crossings[decided]);
     }
     state->deepest_px = fmax(state->deepest_px, distance);
-    state->last = point;
-    state->last_ns = time_ns;
+    state->last       = point;
+    state->last_ns    = time_ns;
     return decided;
 }
 
 bool line_end(const struct line *line, const struct line_state *state,
               struct line_crossing *crossing)
 {
-    int side;
+    int    side;
     double distance;
 
     if (!state->seen || !state->settled || state->balance == 0 || state->cuts != 1)

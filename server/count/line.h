@@ -22,27 +22,27 @@
 #include <stdint.h>
 
 struct line {
-    int point_count;
+    int          point_count;
     struct point points[LIMIT_LINE_POINTS]; /* px */
 };
 
 /* What a line knows of one object. All zero: never seen. */
 struct line_state {
-    bool seen;
-    bool settled; /* was outside the band at least once */
+    bool         seen;
+    bool         settled; /* was outside the band at least once */
     struct point last;
-    int64_t last_ns;
-    int balance; /* cuts from A to B less cuts from B to A since it was last settled */
-    int cuts;
-    int steps_since_cut; /* observations inside the band after the last cut */
-    int64_t cut_ns;      /* of the cut that took the balance away from 0 */
-    double band_px;      /* at the last observation */
-    double deepest_px;   /* largest distance since the last cut */
+    int64_t      last_ns;
+    int          balance; /* cuts from A to B less cuts from B to A since it was last settled */
+    int          cuts;
+    int          steps_since_cut; /* observations inside the band after the last cut */
+    int64_t      cut_ns;          /* of the cut that took the balance away from 0 */
+    double       band_px;         /* at the last observation */
+    double       deepest_px;      /* largest distance since the last cut */
 };
 
 struct line_crossing {
     enum event_direction direction;
-    int64_t time_ns; /* of the cut itself, on the clock of the observations */
+    int64_t              time_ns; /* of the cut itself, on the clock of the observations */
 };
 
 /* Places the line on a picture. An end that lies at the picture's border is drawn on beyond it, for

@@ -43,14 +43,14 @@ static float size_of(const struct tracked_filter *filter)
 
 static void filter_predict(struct tracked_filter *filter, float seconds)
 {
-    float size = size_of(filter);
+    float size  = size_of(filter);
     float place = ACCELERATION_PLACE * size, shape = ACCELERATION_SIZE * size;
 
     kalman_predict(&filter->x, seconds, place * place);
     kalman_predict(&filter->y, seconds, place * place);
     kalman_predict(&filter->width, seconds, shape * shape);
     kalman_predict(&filter->height, seconds, shape * shape);
-    filter->width.value = fmaxf(filter->width.value, 1.0F);
+    filter->width.value  = fmaxf(filter->width.value, 1.0F);
     filter->height.value = fmaxf(filter->height.value, 1.0F);
 }
 
@@ -72,12 +72,12 @@ static void remember(struct tracked *tracked, const struct box *box, int64_t tim
     int slot = tracked->recent_count++ % TRACKED_RECENT;
 
     tracked->recent[slot].time_ns = time_ns;
-    tracked->recent[slot].x = (box->x0 + box->x1) / 2.0F;
-    tracked->recent[slot].y = (box->y0 + box->y1) / 2.0F;
-    tracked->last = *box;
-    tracked->last_ns = time_ns;
-    tracked->then = tracked->now;
-    tracked->missed = 0;
+    tracked->recent[slot].x       = (box->x0 + box->x1) / 2.0F;
+    tracked->recent[slot].y       = (box->y0 + box->y1) / 2.0F;
+    tracked->last                 = *box;
+    tracked->last_ns              = time_ns;
+    tracked->then                 = tracked->now;
+    tracked->missed               = 0;
     tracked->observations++;
     tracked->score_sum += box->score;
     tracked->votes[box->object_class] += box->score;
@@ -95,8 +95,8 @@ void tracked_init(struct tracked *tracked, uint64_t id, const struct box *box, i
     float speed;
 
     memset(tracked, 0, sizeof *tracked);
-    tracked->id = id;
-    tracked->group = class_group_of(box->object_class);
+    tracked->id       = id;
+    tracked->group    = class_group_of(box->object_class);
     tracked->first_ns = time_ns;
     speed = size * (tracked->group == GROUP_PERSON ? SPEED_UNKNOWN : SPEED_UNKNOWN_VEHICLE);
     kalman_init(&tracked->now.x, (box->x0 + box->x1) / 2.0F, NOISE_PLACE * size, 0.0F, speed);
@@ -111,7 +111,7 @@ void tracked_predict(struct tracked *tracked, float seconds)
 {
     /* Unseen for two pictures, the size stays as it is: a size that goes on shrinking is a dream. */
     if (tracked->missed >= 2) {
-        tracked->now.width.speed = 0.0F;
+        tracked->now.width.speed  = 0.0F;
         tracked->now.height.speed = 0.0F;
     }
     filter_predict(&tracked->now, seconds);
@@ -120,8 +120,8 @@ void tracked_predict(struct tracked *tracked, float seconds)
 
 static void fill_gap(struct tracked *tracked, const struct box *box, int64_t time_ns)
 {
-    int steps = tracked->missed < FILL_STEPS_MAX ? tracked->missed : FILL_STEPS_MAX;
-    float seconds = (float)((double)(time_ns - tracked->last_ns) * 1e-9) / (float)steps;
+    int        steps   = tracked->missed < FILL_STEPS_MAX ? tracked->missed : FILL_STEPS_MAX;
+    float      seconds = (float)((double)(time_ns - tracked->last_ns) * 1e-9) / (float)steps;
     struct box from = tracked->last, step = *box;
 
     tracked->now = tracked->then;
@@ -148,7 +148,7 @@ void tracked_observe(struct tracked *tracked, const struct box *box, int64_t tim
 
 struct box tracked_box(const struct tracked *tracked)
 {
-    float half_width = tracked->now.width.value / 2.0F;
+    float half_width  = tracked->now.width.value / 2.0F;
     float half_height = tracked->now.height.value / 2.0F;
 
     return (struct box){tracked->now.x.value - half_width,
@@ -172,7 +172,7 @@ enum object_class tracked_class(const struct tracked *tracked)
 
 bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy)
 {
-    int kept = tracked->recent_count < TRACKED_RECENT ? tracked->recent_count : TRACKED_RECENT;
+    int kept   = tracked->recent_count < TRACKED_RECENT ? tracked->recent_count : TRACKED_RECENT;
     int newest = (tracked->recent_count - 1) % TRACKED_RECENT, oldest = newest;
 
     for (int i = 1; i < kept; i++) {

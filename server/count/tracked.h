@@ -25,27 +25,27 @@ struct tracked_filter {
 };
 
 struct tracked {
-    uint64_t id;
-    enum class_group group;
-    bool confirmed;
-    bool given;                      /* was among the tracks given out */
-    int missed;                      /* pictures since the last observation */
+    uint64_t              id;
+    enum class_group      group;
+    bool                  confirmed;
+    bool                  given;     /* was among the tracks given out */
+    int                   missed;    /* pictures since the last observation */
     struct tracked_filter now, then; /* then: at the last observation */
-    struct box last;                 /* observation */
-    int64_t first_ns, last_ns;
-    int observations;
-    float score_sum;
-    float evidence; /* sum of the scores that speak for an object of its own */
-    int evidence_count;
-    float votes[OBJECT_CLASSES];
+    struct box            last;      /* observation */
+    int64_t               first_ns, last_ns;
+    int                   observations;
+    float                 score_sum;
+    float                 evidence; /* sum of the scores that speak for an object of its own */
+    int                   evidence_count;
+    float                 votes[OBJECT_CLASSES];
     /* The newest observations' centres, a ring; for the direction of the way. */
     struct {
         int64_t time_ns;
-        float x, y;
+        float   x, y;
     } recent[TRACKED_RECENT];
-    int recent_count; /* ever */
+    int                      recent_count; /* ever */
     struct track_observation early[TRACK_EARLY_MAX];
-    int early_count;
+    int                      early_count;
 };
 
 void tracked_init(struct tracked *tracked, uint64_t id, const struct box *box, int64_t time_ns);
@@ -53,7 +53,7 @@ void tracked_predict(struct tracked *tracked, float seconds);
 void tracked_observe(struct tracked *tracked, const struct box *box, int64_t time_ns);
 
 /* Where the filter believes the object is. */
-struct box tracked_box(const struct tracked *tracked);
+struct box        tracked_box(const struct tracked *tracked);
 enum object_class tracked_class(const struct tracked *tracked);
 
 /* The way since about `span_ns` before the last observation, px; false if that is not known. */

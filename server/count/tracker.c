@@ -46,40 +46,40 @@
 #define CONFIRM_SCORE 0.9F
 
 struct found {
-    struct box box;
+    struct box       box;
     enum class_group group;
-    bool sure;
-    bool taken;
-    bool owned; /* by a confirmed object */
+    bool             sure;
+    bool             taken;
+    bool             owned; /* by a confirmed object */
 };
 
 struct tracker {
     struct tracker_settings settings;
-    struct tracked objects[LIMIT_TRACKS]; /* by id */
-    int object_count;
-    uint64_t next_id;
-    int64_t time_ns; /* of the last picture */
-    bool started;
+    struct tracked          objects[LIMIT_TRACKS]; /* by id */
+    int                     object_count;
+    uint64_t                next_id;
+    int64_t                 time_ns; /* of the last picture */
+    bool                    started;
 
     struct found found[LIMIT_BOXES]; /* of this picture, by x0 */
-    int found_count;
-    float widest;               /* of the found boxes */
-    int rows[LIMIT_TRACKS];     /* the objects of the stage */
-    bool matched[LIMIT_TRACKS]; /* object, in this picture */
-    int found_by[LIMIT_TRACKS]; /* if matched: by which box */
+    int          found_count;
+    float        widest;                 /* of the found boxes */
+    int          rows[LIMIT_TRACKS];     /* the objects of the stage */
+    bool         matched[LIMIT_TRACKS];  /* object, in this picture */
+    int          found_by[LIMIT_TRACKS]; /* if matched: by which box */
 
     struct assignment assignment;
-    struct track tracks[LIMIT_TRACKS];
-    int track_count;
+    struct track      tracks[LIMIT_TRACKS];
+    int               track_count;
 };
 
 /* What a stage matches. */
 struct stage {
-    bool confirmed;  /* objects that are, or those that are not */
-    bool sure, weak; /* boxes */
-    bool by_last;    /* by the last observation instead of the prediction */
-    float least;     /* likeness */
-    int64_t age_ns;  /* objects seen so recently */
+    bool    confirmed;  /* objects that are, or those that are not */
+    bool    sure, weak; /* boxes */
+    bool    by_last;    /* by the last observation instead of the prediction */
+    float   least;      /* likeness */
+    int64_t age_ns;     /* objects seen so recently */
 };
 
 struct tracker_settings tracker_settings_default(void)
@@ -96,8 +96,8 @@ int tracker_open(struct tracker **out, const struct tracker_settings *settings)
     if (tracker == NULL)
         return ERR_MEMORY;
     tracker->settings = *settings;
-    tracker->next_id = 1;
-    *out = tracker;
+    tracker->next_id  = 1;
+    *out              = tracker;
     return 0;
 }
 
@@ -110,8 +110,8 @@ void tracker_close(struct tracker **tracker)
 void tracker_reset(struct tracker *tracker)
 {
     tracker->object_count = 0;
-    tracker->track_count = 0;
-    tracker->started = false;
+    tracker->track_count  = 0;
+    tracker->started      = false;
 }
 
 static bool box_usable(const struct box *box)
@@ -127,15 +127,15 @@ static void take_boxes(struct tracker *tracker, const struct box *boxes, int cou
     int kept = 0;
 
     tracker->found_count = 0;
-    tracker->widest = 0.0F;
+    tracker->widest      = 0.0F;
     for (int i = 0; i < count && tracker->found_count < LIMIT_BOXES; i++) {
         struct found found = {.box = boxes[i]};
-        int slot = tracker->found_count;
+        int          slot  = tracker->found_count;
 
         if (!box_usable(&boxes[i]))
             continue;
         found.group = class_group_of(boxes[i].object_class);
-        found.sure = boxes[i].score >= tracker->settings.high_score;
+        found.sure  = boxes[i].score >= tracker->settings.high_score;
         for (; slot > 0 && tracker->found[slot - 1].box.x0 > found.box.x0; slot--)
             tracker->found[slot] = tracker->found[slot - 1];
         tracker->found[slot] = found;
@@ -187,37 +187,39 @@ static struct box widened(const struct box *box, float x, float y)
 /* Does the object go on as it went? -1 the other way, 1 straight on, 0 if that cannot be said. */
 static float way_agreement(const struct tracked *object, const struct box *box)
 {
-    float dx, dy, to_x, to_y, length, to_length;
+    float  dx, dy, to_x, to_y, length, to_length;
     double size = sqrt((double)object->now.width.value * object->now.height.value);
 
     if (!tracked_way(object, WAY_SPAN_NS, &dx, &dy))
         return 0.0F;
-    to_x = (box->x0 + box->x1) / 2.0F - (object->last.x0 + object->last.x1) / 2.0F;
-    to_y = (box->y0 + box->y1) / 2.0F - (object->last.y0 + object->last.y1) / 2.0F;
-    length = hypotf(dx, dy);
+    to_x      = (box->x0 + box->x1) / 2.0F - (object->last.x0 + object->last.x1) / 2.0F;
+    to_y      = (box->y0 + box->y1) / 2.0F - (object->last.y0 + object->last.y1) / 2.0F;
+    length    = hypotf(dx, dy);
     to_length = hypotf(to_x, to_y);
     if (length < 0.15 * size || to_length < 0.1 * size)
         return 0.0F;
     return (dx * to_x + dy * to_y) / (length * to_length);
 }
 
-/* 1 for a box as large as the object, less the more they differ. */
+/* 1 for a box as large as the object, less the more they differ: overlap alone would let a lost object jump
+ * to something of another size. */
 static float shape_likeness(const struct tracked *object, const struct box *box)
 {
     float width = object->now.width.value, height = object->now.height.value;
     float found_width = box->x1 - box->x0, found_height = box->y1 - box->y0;
+    float share = fminf(width, found_width) * fminf(height, found_height) /
+                  (fmaxf(width, found_width) * fmaxf(height, found_height));
 
-    return sqrtf(fminf(width, found_width) * fminf(height, found_height) /
-                 (fmaxf(width, found_width) * fmaxf(height, found_height)));
+    return sqrtf(sqrtf(share));
 }
 
 static void add_row(struct tracker *tracker, const struct stage *stage,
                     const struct tracked *object)
 {
     struct box expected = stage->by_last ? object->last : tracked_box(object);
-    float size = sqrtf(object->now.width.value * object->now.height.value);
-    float x = fminf(WIDEN_SD * sqrtf(object->now.x.p00), WIDEN_MAX * size);
-    float y = fminf(WIDEN_SD * sqrtf(object->now.y.p00), WIDEN_MAX * size);
+    float      size     = sqrtf(object->now.width.value * object->now.height.value);
+    float      x        = fminf(WIDEN_SD * sqrtf(object->now.x.p00), WIDEN_MAX * size);
+    float      y        = fminf(WIDEN_SD * sqrtf(object->now.y.p00), WIDEN_MAX * size);
 
     if (stage->by_last)
         x = y = 0.0F;
@@ -226,20 +228,20 @@ static void add_row(struct tracker *tracker, const struct stage *stage,
     for (int i = find_from(tracker, expected.x0 - x - tracker->widest); i < tracker->found_count;
          i++) {
         const struct found *found = &tracker->found[i];
-        struct box box;
-        float likeness;
+        struct box          box;
+        float               likeness;
 
         if (found->box.x0 - x > expected.x1)
             break;
         if (found->taken || found->group != object->group ||
             !(found->sure ? stage->sure : stage->weak))
             continue;
-        box = widened(&found->box, x, y);
-        likeness = box_iou(&expected, &box);
+        box      = widened(&found->box, x, y);
+        likeness = box_iou(&expected, &box) * shape_likeness(object, &found->box);
         if (likeness <= stage->least)
             continue;
         likeness += WEIGHT_WAY * way_agreement(object, &found->box) * found->box.score;
-        assignment_add_pair(&tracker->assignment, i, likeness - stage->least);
+        assignment_add_pair(&tracker->assignment, i, (likeness - stage->least));
     }
 }
 
@@ -264,8 +266,8 @@ static void run_stage(struct tracker *tracker, const struct stage *stage)
         if (column < 0)
             continue;
         tracked_observe(&tracker->objects[object], &tracker->found[column].box, tracker->time_ns);
-        tracker->found_by[object] = column;
-        tracker->matched[object] = true;
+        tracker->found_by[object]    = column;
+        tracker->matched[object]     = true;
         tracker->found[column].taken = true;
         tracker->found[column].owned = stage->confirmed;
     }
@@ -273,7 +275,7 @@ static void run_stage(struct tracker *tracker, const struct stage *stage)
 
 static float inside_share(const struct box *part, const struct box *whole)
 {
-    float width = fminf(part->x1, whole->x1) - fmaxf(part->x0, whole->x0);
+    float width  = fminf(part->x1, whole->x1) - fmaxf(part->x0, whole->x0);
     float height = fminf(part->y1, whole->y1) - fmaxf(part->y0, whole->y0);
 
     if (width <= 0.0F || height <= 0.0F)
@@ -306,7 +308,7 @@ static bool is_part(const struct tracker *tracker, int index)
     }
     for (int i = 0; i < tracker->object_count; i++) {
         const struct tracked *object = &tracker->objects[i];
-        struct box expected;
+        struct box            expected;
 
         if (tracker->matched[i] || !object->confirmed || object->group != part->group ||
             tracker->time_ns - object->last_ns > BLINK_NS)
@@ -326,7 +328,7 @@ static void begin_objects(struct tracker *tracker)
         if (found->taken || found->box.score < tracker->settings.new_score ||
             tracker->object_count == LIMIT_TRACKS)
             continue;
-        tracker->matched[tracker->object_count] = true;
+        tracker->matched[tracker->object_count]  = true;
         tracker->found_by[tracker->object_count] = i;
         tracked_init(&tracker->objects[tracker->object_count++], tracker->next_id++, &found->box,
                      tracker->time_ns);
@@ -391,9 +393,9 @@ static void give_out(struct tracker *tracker)
     tracker->track_count = 0;
     for (int i = 0; i < tracker->object_count; i++) {
         struct tracked *object = &tracker->objects[i];
-        struct track *track = &tracker->tracks[tracker->track_count];
-        bool first = !object->given;
-        float votes = 0.0F;
+        struct track   *track  = &tracker->tracks[tracker->track_count];
+        bool            first  = !object->given;
+        float           votes  = 0.0F;
 
         if (!object->confirmed)
             continue;
@@ -401,21 +403,21 @@ static void give_out(struct tracker *tracker)
         for (int c = 0; c < OBJECT_CLASSES; c++)
             votes += object->votes[c];
         *track = (struct track){
-            .id = object->id,
-            .box = tracker->matched[i] ? object->last : tracked_box(object),
-            .seen = tracker->matched[i],
-            .first_ns = object->first_ns,
+            .id           = object->id,
+            .box          = tracker->matched[i] ? object->last : tracked_box(object),
+            .seen         = tracker->matched[i],
+            .first_ns     = object->first_ns,
             .last_seen_ns = object->last_ns,
             .observations = object->observations,
-            .confidence = object->score_sum / (float)object->observations,
-            .velocity_x = object->now.x.speed,
-            .velocity_y = object->now.y.speed,
+            .confidence   = object->score_sum / (float)object->observations,
+            .velocity_x   = object->now.x.speed,
+            .velocity_y   = object->now.y.speed,
         };
         track->box.object_class = tracked_class(object);
-        track->class_share = object->votes[track->box.object_class] / votes;
+        track->class_share      = object->votes[track->box.object_class] / votes;
         if (first) {
-            object->given = true;
-            track->early = object->early;
+            object->given      = true;
+            track->early       = object->early;
             track->early_count = object->early_count - (track->seen ? 1 : 0);
         }
     }
@@ -423,12 +425,12 @@ static void give_out(struct tracker *tracker)
 
 void tracker_update(struct tracker *tracker, const struct box *boxes, int count, int64_t time_ns)
 {
-    const struct stage sure = {true, true, false, false, LEAST_SURE, INT64_MAX};
-    const struct stage weak = {true, false, true, false, LEAST_WEAK, WEAK_AFTER_NS};
-    const struct stage recover = {true, true, false, true, LEAST_RECOVER, INT64_MAX};
-    const struct stage fresh = {false, true, false, false, LEAST_NEW, INT64_MAX};
+    const struct stage sure       = {true, true, false, false, LEAST_SURE, INT64_MAX};
+    const struct stage weak       = {true, false, true, false, LEAST_WEAK, WEAK_AFTER_NS};
+    const struct stage recover    = {true, true, false, true, LEAST_RECOVER, INT64_MAX};
+    const struct stage fresh      = {false, true, false, false, LEAST_NEW, INT64_MAX};
     const struct stage fresh_weak = {false, false, true, false, LEAST_WEAK, INT64_MAX};
-    float seconds;
+    float              seconds;
 
     ASSERT(count >= 0);
     if (tracker->started && time_ns <= tracker->time_ns)

@@ -17,17 +17,17 @@
 struct tracker;
 
 struct tracker_settings {
-    float high_score; /* boxes from here up take part in the first stage */
-    float new_score;  /* boxes from here up may begin a track */
-    int confirm_hits; /* observations before a track is given out */
-    int64_t lost_ns;  /* a track that was not seen for so long is gone */
+    float   high_score;   /* boxes from here up take part in the first stage */
+    float   new_score;    /* boxes from here up may begin a track */
+    int     confirm_hits; /* observations before a track is given out */
+    int64_t lost_ns;      /* a track that was not seen for so long is gone */
 };
 /* The defaults suit 5 to 30 analysed pictures a second. */
 struct tracker_settings tracker_settings_default(void);
 
 /* Where a track was before it was given out. */
 struct track_observation {
-    int64_t time_ns;
+    int64_t    time_ns;
     struct box box;
 };
 
@@ -36,22 +36,22 @@ struct track {
     uint64_t id; /* from 1, never used twice in one tracker */
     struct box
         box; /* observed box if seen in this picture, else predicted; object_class is the vote's winner */
-    bool seen;                      /* in this picture */
+    bool    seen;                   /* in this picture */
     int64_t first_ns, last_seen_ns; /* pts of the frames */
-    int observations;
-    float confidence;             /* mean score over its observations */
-    float class_share;            /* votes of the winning class of all votes */
-    float velocity_x, velocity_y; /* px/s, of the box centre */
+    int     observations;
+    float   confidence;             /* mean score over its observations */
+    float   class_share;            /* votes of the winning class of all votes */
+    float   velocity_x, velocity_y; /* px/s, of the box centre */
     /* What was observed before the track was confirmed, oldest first, so that nothing which it did until then
      * is lost for counting. Only in the picture in which the track is given out for the first time, else none. */
     const struct track_observation *early;
-    int early_count;
+    int                             early_count;
 };
 
 /* The most early observations that are kept; of more, the newest. */
 #define TRACK_EARLY_MAX 16
 
-int tracker_open(struct tracker **out, const struct tracker_settings *settings);
+int  tracker_open(struct tracker **out, const struct tracker_settings *settings);
 void tracker_close(struct tracker **tracker);
 /* Forgets all objects (stream restarted, picture size changed); ids go on. */
 void tracker_reset(struct tracker *tracker);

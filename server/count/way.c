@@ -13,14 +13,14 @@ void way_add(struct way *way, struct event_point point)
 {
     if (way->count == LIMIT_EVENT_PATH_POINTS) {
         float least = INFINITY;
-        int drop = 1;
+        int   drop  = 1;
 
         for (int i = 1; i < way->count; i++) {
             struct event_point next = i + 1 < way->count ? way->points[i + 1] : point;
-            float area = triangle(way->points[i - 1], way->points[i], next);
+            float              area = triangle(way->points[i - 1], way->points[i], next);
             if (area < least) {
                 least = area;
-                drop = i;
+                drop  = i;
             }
         }
         way->count--;

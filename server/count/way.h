@@ -11,7 +11,7 @@
 
 /* All zero: no points. */
 struct way {
-    int count;
+    int                count;
     struct event_point points[LIMIT_EVENT_PATH_POINTS];
 };
 

@@ -23,9 +23,9 @@ void zone_init(struct zone *zone, const struct settings_zone *settings, int widt
     ASSERT(settings->point_count >= 3 && settings->point_count <= LIMIT_ZONE_POINTS);
     memset(zone, 0, sizeof *zone);
     zone->point_count = settings->point_count;
-    zone->inertia = settings->inertia > 0 ? settings->inertia : 1;
-    zone->width_px = width_px;
-    zone->height_px = height_px;
+    zone->inertia     = settings->inertia > 0 ? settings->inertia : 1;
+    zone->width_px    = width_px;
+    zone->height_px   = height_px;
     for (int i = 0; i < settings->point_count; i++) {
         zone->points[i].x = (double)settings->points[i].x * width_px;
         zone->points[i].y = (double)settings->points[i].y * height_px;
@@ -49,11 +49,11 @@ static int64_t cut_time(const struct zone *zone, const struct zone_state *state,
 enum zone_step_result zone_step(const struct zone *zone, struct zone_state *state,
                                 struct point observed, int64_t time_ns, double band_px)
 {
-    struct point point = hold_inside(zone, observed);
-    bool in = geometry_inside(zone->points, zone->point_count, point);
+    struct point          point  = hold_inside(zone, observed);
+    bool                  in     = geometry_inside(zone->points, zone->point_count, point);
     enum zone_step_result result = ZONE_NOTHING;
-    int64_t cut_ns = time_ns;
-    bool opposite;
+    int64_t               cut_ns = time_ns;
+    bool                  opposite;
 
     if (state->seen && in != state->last_in)
         cut_ns = cut_time(zone, state, point, time_ns, in);
@@ -70,11 +70,11 @@ enum zone_step_result zone_step(const struct zone *zone, struct zone_state *stat
     if (opposite && state->streak >= zone->inertia) {
         state->streak = 0;
         state->inside = in;
-        result = in ? ZONE_ENTERED : ZONE_LEFT;
+        result        = in ? ZONE_ENTERED : ZONE_LEFT;
         if (in)
             state->entry_ns = state->change_ns;
     }
-    state->last = point;
+    state->last    = point;
     state->last_ns = time_ns;
     state->last_in = in;
     return result;

@@ -16,23 +16,23 @@
 #include <stdint.h>
 
 struct zone {
-    int point_count;
+    int          point_count;
     struct point points[LIMIT_ZONE_POINTS]; /* px */
-    int inertia;
-    double width_px, height_px; /* of the picture */
+    int          inertia;
+    double       width_px, height_px; /* of the picture */
 };
 
 /* What a zone knows of one object. All zero: never seen. */
 struct zone_state {
-    bool seen;
-    bool inside;      /* believed */
-    bool born_inside; /* its first observation was inside */
-    int streak;       /* pictures in a row that say the opposite */
+    bool         seen;
+    bool         inside;      /* believed */
+    bool         born_inside; /* its first observation was inside */
+    int          streak;      /* pictures in a row that say the opposite */
     struct point last;
-    int64_t last_ns;
-    bool last_in;
-    int64_t change_ns; /* when the present streak began, on the way between observations */
-    int64_t entry_ns;  /* if inside */
+    int64_t      last_ns;
+    bool         last_in;
+    int64_t      change_ns; /* when the present streak began, on the way between observations */
+    int64_t      entry_ns;  /* if inside */
 };
 
 enum zone_step_result { ZONE_NOTHING, ZONE_ENTERED, ZONE_LEFT };
