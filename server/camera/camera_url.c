@@ -1,0 +1,462 @@
+#include "server/camera/camera_url.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config/err.h"
+
+/* Locale must not decide what a letter is. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static int hex_value(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* ---- reading ---- */
+
+static int check_scheme(const char *text, size_t *skip, struct why *why)
+{
+    if (strncasecmp(text, "rtsp://", 7) == 0) {
+        *skip = 7;
+        return 0;
+    }
+    if (strncasecmp(text, "rtsps://", 8) == 0)
+        return why_set(
+            why, ERR_UNSUPPORTED,
+            "rtsps:// (RTSP over TLS) is not supported yet: use rtsp:// for this camera");
+    return why_set(why, ERR_UNSUPPORTED, "a camera's address begins with rtsp://");
+}
+
+/* Percent-decoding; a '%' without two hexadecimal digits stands for itself, as people paste raw
+ * passwords. */
+static int decode(const char *text, size_t bytes, char *out, size_t out_bytes, const char *what,
+                  struct why *why)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < bytes; i++) {
+        char c = text[i];
+
+        if (c == '%' && i + 2 < bytes && hex_value(text[i + 1]) >= 0 &&
+            hex_value(text[i + 2]) >= 0) {
+            c = (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+            i += 2;
+        }
+        if ((unsigned char)c < 0x20 || c == 0x7f)
+            return why_set(why, ERR_INVALID, "the %s in the address holds a control character",
+                           what);
+        if (length + 1 >= out_bytes)
+            return why_set(why, ERR_LIMIT, "the %s in the address is longer than %zu bytes", what,
+                           out_bytes - 1);
+        out[length++] = c;
+    }
+    out[length] = '\0';
+    return 0;
+}
+
+static int read_credentials(struct camera_url *url, const char *text, size_t bytes, struct why *why)
+{
+    const char *colon      = memchr(text, ':', bytes);
+    size_t      user_bytes = colon != NULL ? (size_t)(colon - text) : bytes;
+    int         rc = decode(text, user_bytes, url->user, sizeof url->user, "user name", why);
+
+    if (rc == 0 && colon != NULL)
+        rc = decode(colon + 1, bytes - user_bytes - 1, url->password.value,
+                    sizeof url->password.value, "password", why);
+    return rc;
+}
+
+static int read_port(struct camera_url *url, const char *text, size_t bytes, struct why *why)
+{
+    unsigned port = 0;
+
+    url->port = CAMERA_URL_PORT_RTSP;
+    if (bytes == 0)
+        return 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (!is_digit(text[i]) || bytes > 5)
+            return why_set(
+                why, ERR_INVALID,
+                "the port is not a number from 1 to 65535 (a '/' in the password must be "
+                "written %%2F)");
+        port = port * 10 + (unsigned)(text[i] - '0');
+    }
+    if (port == 0 || port > 65535)
+        return why_set(why, ERR_INVALID, "the port is not a number from 1 to 65535");
+    url->port = (uint16_t)port;
+    return 0;
+}
+
+static int read_ipv6(struct camera_url *url, const char *text, size_t bytes, struct why *why)
+{
+    char            literal[INET6_ADDRSTRLEN + 1];
+    struct in6_addr address;
+
+    if (bytes >= sizeof literal)
+        return why_set(why, ERR_INVALID, "the address in brackets is not an IPv6 address");
+    memcpy(literal, text, bytes);
+    literal[bytes] = '\0';
+    if (strchr(literal, '%') != NULL)
+        return why_set(why, ERR_UNSUPPORTED,
+                       "an IPv6 address with a zone (%%eth0) is not supported");
+    if (inet_pton(AF_INET6, literal, &address) != 1)
+        return why_set(why, ERR_INVALID, "the address in brackets is not an IPv6 address");
+    inet_ntop(AF_INET6, &address, url->host, sizeof url->host);
+    url->ipv6 = true;
+    return 0;
+}
+
+/* The system's resolver would take 2130706433, 0x7f.1 or 0177.0.0.1 as 127.0.0.1: what ends in a number must
+ * be four plain ones. */
+static int check_numeric_host(const char *host, struct why *why)
+{
+    const char    *last = strrchr(host, '.');
+    struct in_addr address;
+
+    last = last != NULL ? last + 1 : host;
+    if (!is_digit(*last))
+        return 0;
+    for (const char *c = last; *c != '\0'; c++) {
+        bool hexadecimal = last[0] == '0' && (last[1] | 0x20) == 'x';
+
+        if (!is_digit(*c) && !(hexadecimal && (c == last + 1 || hex_value(*c) >= 0)))
+            return 0;
+    }
+    if (inet_pton(AF_INET, host, &address) == 1)
+        return 0;
+    return why_set(why, ERR_INVALID,
+                   "the host is a number but not an IPv4 address like 192.168.1.10");
+}
+
+static int read_name(struct camera_url *url, const char *text, size_t bytes, struct why *why)
+{
+    size_t label = 0;
+
+    if (bytes > 1 && text[bytes - 1] == '.')
+        bytes--;
+    if (bytes == 0)
+        return why_set(why, ERR_INVALID, "the address has no host");
+    if (bytes > 253)
+        return why_set(why, ERR_LIMIT, "the host is longer than 253 bytes");
+    for (size_t i = 0; i < bytes; i++) {
+        char c = text[i];
+
+        if (c == '.' ? label == 0 : !is_letter(c) && !is_digit(c) && c != '-' && c != '_')
+            return why_set(why, ERR_INVALID,
+                           "the host may hold letters, digits, '-', '_' and single '.' only");
+        label = c == '.' ? 0 : label + 1;
+        if (label > 63)
+            return why_set(why, ERR_LIMIT, "a part of the host is longer than 63 bytes");
+        url->host[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    }
+    url->host[bytes] = '\0';
+    return check_numeric_host(url->host, why);
+}
+
+static int read_host(struct camera_url *url, const char *text, size_t bytes, struct why *why)
+{
+    const char *colon;
+    int         rc;
+
+    if (bytes > 0 && text[0] == '[') {
+        const char *close = memchr(text, ']', bytes);
+        size_t      used;
+
+        if (close == NULL)
+            return why_set(why, ERR_INVALID, "the IPv6 address has no closing bracket");
+        if ((rc = read_ipv6(url, text + 1, (size_t)(close - text) - 1, why)) != 0)
+            return rc;
+        used = (size_t)(close - text) + 1;
+        if (used == bytes)
+            return read_port(url, "", 0, why);
+        if (text[used] != ':')
+            return why_set(why, ERR_INVALID, "after the IPv6 address comes ':' and a port");
+        return read_port(url, text + used + 1, bytes - used - 1, why);
+    }
+    colon = memchr(text, ':', bytes);
+    if (colon == NULL)
+        colon = text + bytes;
+    else if ((rc = read_port(url, colon + 1, (size_t)(text + bytes - colon) - 1, why)) != 0)
+        return rc;
+    return read_name(url, text, (size_t)(colon - text), why);
+}
+
+/* What would break a request line or a quoted header is encoded; all else goes to the camera as the
+ * user wrote it, since cameras compare paths byte by byte. */
+static int read_path(struct camera_url *url, const char *text, size_t capacity, struct why *why)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t            length   = 0;
+
+    if (*text != '/')
+        url->path[length++] = '/';
+    for (; *text != '\0'; text++) {
+        unsigned char c      = (unsigned char)*text;
+        bool          encode = c >= 0x80 || c == '"' || c == '\\' || c == '#';
+
+        if (length + (encode ? 3 : 1) >= capacity)
+            return why_set(why, ERR_LIMIT, "the address is longer than %d bytes",
+                           LIMIT_URL_BYTES - 1);
+        if (encode) {
+            url->path[length++] = '%';
+            url->path[length++] = digits[c >> 4];
+            url->path[length++] = digits[c & 15];
+        } else {
+            url->path[length++] = (char)c;
+        }
+    }
+    url->path[length] = '\0';
+    return 0;
+}
+
+int camera_url_parse(struct camera_url *url, const char *text, struct why *why)
+{
+    /* "rtsp://", brackets, ':' and five digits of a port, and the NUL stand around host and path. */
+    const size_t around_bytes = 7 + 2 + 6;
+    size_t       skip, authority, host_from = 0;
+    int          rc;
+
+    memset(url, 0, sizeof *url);
+    url->port = CAMERA_URL_PORT_RTSP;
+    if (strnlen(text, LIMIT_URL_BYTES * 2) == LIMIT_URL_BYTES * 2)
+        return why_set(why, ERR_LIMIT, "the address is longer than %d bytes", LIMIT_URL_BYTES - 1);
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c <= 0x20 || *c == 0x7f)
+            return why_set(why, ERR_INVALID,
+                           "the address holds a space or control character: write a space as %%20");
+    }
+    if ((rc = check_scheme(text, &skip, why)) != 0)
+        return rc;
+    text += skip;
+    authority = strcspn(text, "/");
+    for (size_t i = authority; i > 0 && host_from == 0; i--) {
+        if (text[i - 1] == '@')
+            host_from = i;
+    }
+    if (host_from > 0 && (rc = read_credentials(url, text, host_from - 1, why)) != 0)
+        goto fail;
+    authority = host_from + strcspn(text + host_from, "/?#");
+    if ((rc = read_host(url, text + host_from, authority - host_from, why)) != 0)
+        goto fail;
+    rc = read_path(url, text + authority, LIMIT_URL_BYTES - around_bytes - strlen(url->host), why);
+    if (rc == 0)
+        return 0;
+
+fail:
+    memset(url, 0, sizeof *url);
+    return rc;
+}
+
+void camera_url_format(const struct camera_url *url, char out[static LIMIT_URL_BYTES])
+{
+    char port[8] = "";
+
+    if (url->port != CAMERA_URL_PORT_RTSP)
+        snprintf(port, sizeof port, ":%u", (unsigned)url->port);
+    snprintf(out, LIMIT_URL_BYTES, url->ipv6 ? "rtsp://[%s]%s%s" : "rtsp://%s%s%s", url->host, port,
+             url->path);
+}
+
+int camera_url_to_settings(struct settings_camera *settings, struct why *why)
+{
+    struct camera_url url;
+    int               rc = camera_url_parse(&url, settings->url, why);
+
+    if (rc != 0)
+        return rc;
+    camera_url_format(&url, settings->url);
+    if (url.user[0] != '\0' || url.password.value[0] != '\0') {
+        memcpy(settings->user, url.user, sizeof settings->user);
+        settings->password = url.password;
+    }
+    return 0;
+}
+
+/* ---- hiding ---- */
+
+struct redaction {
+    char  *out;
+    size_t bytes, capacity;
+};
+
+static void put(struct redaction *redaction, const char *text, size_t bytes)
+{
+    size_t room = redaction->capacity - 1 - redaction->bytes;
+
+    if (bytes > room)
+        bytes = room;
+    memcpy(redaction->out + redaction->bytes, text, bytes);
+    redaction->bytes += bytes;
+}
+
+/* How many bytes after "://" may hold credentials, up to and with their '@'; 0: none. */
+static size_t credentials_bytes(const char *text)
+{
+    size_t token = 0, colon = 0, line, last = 0, bracket = 0;
+
+    while ((unsigned char)text[token] > 0x20) {
+        if (text[token] == '@')
+            last = token + 1;
+        token++;
+    }
+    if (last > 0)
+        return last;
+    if (text[0] == '[')
+        bracket = strcspn(text, "]/");
+    colon = bracket + strcspn(text + bracket, ":/");
+    if (colon >= token || text[colon] != ':')
+        return 0;
+    /* A password with a space in it: the '@' may come later on the line. */
+    line = strcspn(text, "\r\n");
+    for (size_t i = token; i < line; i++) {
+        if (text[i] == '@')
+            last = i + 1;
+    }
+    if (last > 0)
+        return last;
+    /* "user:pass" that was cut before its '@' is no "host:port". */
+    for (size_t i = colon + 1; i < token && text[i] != '/' && text[i] != '?'; i++) {
+        if (!is_digit(text[i]) && strchr(",.;:)]}'\"", text[i]) == NULL)
+            return token;
+    }
+    return 0;
+}
+
+/* Does `text` of `bytes` end in the name of a parameter whose value is a secret? */
+static bool ends_in_secret_name(const char *text, size_t bytes)
+{
+    static const char *const names[] = {"password", "passwd", "passwort", "pass",   "pwd",
+                                        "psw",      "token",  "secret",   "apikey", "api_key",
+                                        "auth",     "nonce",  "response"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t length = strlen(names[i]);
+
+        if (bytes >= length && strncasecmp(text + bytes - length, names[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
+void camera_url_redact(const char *text, char *out, size_t out_bytes)
+{
+    struct redaction redaction = {.out = out, .capacity = out_bytes};
+
+    if (out_bytes == 0)
+        return;
+    for (size_t i = 0; text[i] != '\0' && redaction.bytes + 1 < out_bytes;) {
+        if (strncmp(text + i, "://", 3) == 0) {
+            size_t hidden = credentials_bytes(text + i + 3);
+
+            put(&redaction, "://", 3);
+            if (hidden > 0)
+                put(&redaction, "***", 3);
+            if (hidden > 0 && text[i + 3 + hidden - 1] == '@')
+                put(&redaction, "@", 1);
+            i += 3 + hidden;
+        } else if (text[i] == '=' && ends_in_secret_name(text, i)) {
+            put(&redaction, "=***", 4);
+            i += 1 + strcspn(text + i + 1, "&;/?, \t\r\n");
+        } else {
+            put(&redaction, text + i, 1);
+            i++;
+        }
+    }
+    out[redaction.bytes] = '\0';
+}
+
+/* ---- allowing ---- */
+
+static int reach_of_ipv4(uint32_t a, struct why *why)
+{
+    static const uint32_t metadata[] = {0xa9fea9fe, 0xa9feaa02, 0x646464c8, 0xc00000c0};
+
+    for (size_t i = 0; i < sizeof metadata / sizeof metadata[0]; i++) {
+        if (a == metadata[i])
+            return why_set(why, ERR_DENIED,
+                           "the address is a cloud machine's metadata service, not a camera");
+    }
+    if (a >> 24 == 0 || a >> 28 >= 14)
+        return why_set(why, ERR_DENIED,
+                       "the address is a multicast, broadcast or reserved one, not a camera");
+    if (a >> 24 == 127)
+        return CAMERA_URL_LOOPBACK;
+    if (a >> 16 == 0xa9fe)
+        return CAMERA_URL_LINK_LOCAL;
+    if (a >> 24 == 10 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8 || (a & 0xffc00000) == 0x64400000)
+        return CAMERA_URL_PRIVATE;
+    return CAMERA_URL_PUBLIC;
+}
+
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static int reach_of_ipv6(const uint8_t a[static 16], struct why *why)
+{
+    static const uint8_t mapped[12]   = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    static const uint8_t nat64[12]    = {0, 0x64, 0xff, 0x9b};
+    static const uint8_t metadata[16] = {0xfd, 0, 0x0e, 0xc2, [14] = 2, [15] = 0x54};
+    static const uint8_t zeros[16]    = {0};
+
+    if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0)
+        return reach_of_ipv4(big_endian(a + 12), why);
+    if (a[0] == 0x20 && a[1] == 0x02)
+        return reach_of_ipv4(big_endian(a + 2), why);
+    if (memcmp(a, zeros, 15) == 0 && a[15] == 1)
+        return CAMERA_URL_LOOPBACK;
+    if (memcmp(a, zeros, 12) == 0 || a[0] == 0xff)
+        return why_set(why, ERR_DENIED,
+                       "the address is a multicast, broadcast or reserved one, not a camera");
+    if (memcmp(a, metadata, 16) == 0)
+        return why_set(why, ERR_DENIED,
+                       "the address is a cloud machine's metadata service, not a camera");
+    if (a[0] == 0xfe && (a[1] & 0xc0) == 0x80)
+        return CAMERA_URL_LINK_LOCAL;
+    return (a[0] & 0xfe) == 0xfc ? CAMERA_URL_PRIVATE : CAMERA_URL_PUBLIC;
+}
+
+int camera_url_allow(const struct sockaddr *address, unsigned reach, struct why *why)
+{
+    struct sockaddr_in  ipv4;
+    struct sockaddr_in6 ipv6;
+    int                 found;
+
+    if (address->sa_family == AF_INET) {
+        memcpy(&ipv4, address, sizeof ipv4);
+        found = reach_of_ipv4(ntohl(ipv4.sin_addr.s_addr), why);
+    } else if (address->sa_family == AF_INET6) {
+        memcpy(&ipv6, address, sizeof ipv6);
+        found = reach_of_ipv6(ipv6.sin6_addr.s6_addr, why);
+    } else {
+        return why_set(why, ERR_DENIED, "the address is neither IPv4 nor IPv6");
+    }
+    if (found < 0)
+        return found;
+    if ((reach & (unsigned)found) == 0)
+        return why_set(why, ERR_DENIED, "addresses of this kind are not allowed for cameras: %s",
+                       found == CAMERA_URL_LOOPBACK     ? "this machine itself"
+                       : found == CAMERA_URL_PRIVATE    ? "a private network"
+                       : found == CAMERA_URL_LINK_LOCAL ? "link-local"
+                                                        : "the public internet");
+    return 0;
+}

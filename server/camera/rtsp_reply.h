@@ -1,0 +1,37 @@
+/* server/camera/rtsp_reply.h: what a camera's replies to OPTIONS, DESCRIBE and SETUP say. Pure.
+ *
+ * Addresses from the camera go into our next request line: they are checked for form and lose
+ * credentials; nobody connects to them. */
+#ifndef SIGHTLINE_SERVER_CAMERA_RTSP_REPLY_H
+#define SIGHTLINE_SERVER_CAMERA_RTSP_REPLY_H
+
+#include "config/limits.h"
+#include "config/why.h"
+#include "server/camera/rtsp_message.h"
+#include "server/camera/sdp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RTSP_URL_BYTES     (2 * LIMIT_URL_BYTES) /* a base with a control address behind it */
+#define RTSP_SESSION_BYTES 128
+
+/* Does the list in Public (of an OPTIONS reply) hold the method? */
+bool rtsp_reply_allows(const struct rtsp_message *reply, const char *method);
+
+/* Where to send SETUP (the video) and PLAY, TEARDOWN (all of it). `request_url` is what DESCRIBE was sent to. ERR_CORRUPT
+ * or ERR_LIMIT with the reason. */
+int rtsp_reply_addresses(const struct rtsp_message *reply, const struct sdp_video *video,
+                         const char *request_url, char setup[static RTSP_URL_BYTES],
+                         char play[static RTSP_URL_BYTES], struct why *why);
+
+struct rtsp_setup {
+    char     session[RTSP_SESSION_BYTES]; /* "": the camera gave none */
+    unsigned timeout_s;                   /* of the session; 60 if it does not say */
+    uint8_t  rtp_channel, rtcp_channel;
+};
+/* ERR_CORRUPT, or ERR_UNSUPPORTED (not over this connection) with the reason. */
+int rtsp_reply_setup(const struct rtsp_message *reply, struct rtsp_setup *setup, struct why *why);
+
+#endif
