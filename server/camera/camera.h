@@ -14,6 +14,7 @@
 #include "config/why.h"
 #include "gpu/frame.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,9 @@ struct camera_unit {
     size_t            bytes;
     uint8_t           data[];
 };
+/* One reference, `bytes` set, the rest zero; NULL when out of memory or above 16 MiB. Any thread, as
+ * the two below. */
+struct camera_unit *camera_unit_alloc(size_t bytes);
 struct camera_unit *camera_unit_ref(struct camera_unit *unit);
 void                camera_unit_unref(struct camera_unit **unit);
 

@@ -60,4 +60,8 @@ struct source {
 
 extern const struct source_ops source_rtsp;
 
+/* The kind of source for an address, by its scheme: an entry of the table, or NULL for a file's path, which the
+ * decode workers read by themselves (source_file.h). No other scheme is ever opened: ERR_UNSUPPORTED; ERR_INVALID: empty. */
+int source_choose(const struct source_ops **ops, const char *url, struct why *why);
+
 #endif

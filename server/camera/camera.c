@@ -1,0 +1,469 @@
+/* The state machine of one camera. One timer serves whatever the state waits for; the decode workers wake the loop
+ * through one async handle. A sink may close the camera from within any callback: what runs after a
+ * callback looks at `closing`; the memory goes only when the loop has closed both handles. */
+#include "server/camera/camera.h"
+
+#include "config/clock.h"
+#include "config/err.h"
+#include "config/log.h"
+#include "server/camera/camera_backoff.h"
+#include "server/camera/camera_tuning.h"
+#include "server/camera/camera_url.h"
+#include "server/camera/decode.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNITS_PER_WAKE 64 /* then others of the loop have their turn */
+
+const struct camera_tuning camera_tuning_default = {
+    .connect_ms     = 10000, /* an RTSP camera with 8 s between key frames still makes it */
+    .stall_ms       = 5000,
+    .stall_grace_ms = 1000,
+    .backoff_min_ms = 500,
+    .backoff_max_ms = 30000,
+    .good_ms        = 10000,
+};
+
+struct camera {
+    uv_timer_t               timer;
+    uv_async_t               async;
+    int                      open_handles;
+    bool                     closing;
+    struct settings_camera   settings;
+    struct camera_tuning     tuning;
+    struct camera_sink       sink;
+    uv_loop_t               *loop;
+    struct decode_stream    *stream;
+    const struct source_ops *ops; /* NULL: a file */
+    struct source           *source;
+    struct source_counters   closed_sources; /* sums over sources that are gone */
+    enum camera_state        state;
+    char                     reason[160];
+    char                     log_name[LIMIT_NAME_BYTES + 8];
+    int64_t                  state_since_ns;
+    int64_t                  streaming_since_ns;
+    unsigned                 failures;
+    bool                     ever_streamed;
+    uint64_t                 connects, reconnects;
+    int                      width_px, height_px; /* as the sink knows them */
+};
+
+static void on_timer(uv_timer_t *timer);
+static void on_wake(uv_async_t *async);
+static void connect_source(struct camera *camera);
+
+const char *camera_state_name(enum camera_state state)
+{
+    static const char *const NAMES[] = {"idle",    "connecting", "streaming",
+                                        "stalled", "backoff",    "ended"};
+
+    return (unsigned)state < sizeof NAMES / sizeof NAMES[0] ? NAMES[state] : "unknown";
+}
+
+/* ---- open, start, close ---- */
+
+static void wake_loop(void *arg)
+{
+    struct camera *camera = arg;
+
+    uv_async_send(&camera->async);
+}
+
+static void sink_frame(void *arg, struct frame *frame)
+{
+    struct camera *camera = arg;
+
+    camera->sink.frame(camera->sink.arg, frame);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct camera *camera = handle->data;
+
+    if (--camera->open_handles == 0)
+        free(camera);
+}
+
+static int open_handles(struct camera *camera)
+{
+    if (uv_timer_init(camera->loop, &camera->timer) != 0)
+        return ERR_IO;
+    camera->timer.data = camera;
+    camera->open_handles++;
+    if (uv_async_init(camera->loop, &camera->async, on_wake) != 0)
+        return ERR_IO;
+    camera->async.data = camera;
+    camera->open_handles++;
+    return 0;
+}
+
+int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                const struct settings_camera *settings, unsigned slot,
+                const struct camera_sink *sink, struct why *why)
+{
+    struct decode_settings decode = {.slot = slot, .fps = settings->detect_fps};
+    struct camera         *camera;
+    int                    rc;
+
+    *out   = NULL;
+    camera = calloc(1, sizeof *camera);
+    if (camera == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for camera \"%s\"", settings->name);
+    camera->loop           = loop;
+    camera->settings       = *settings;
+    camera->sink           = *sink;
+    camera->tuning         = camera_tuning_default;
+    camera->tuning.seed    = (uint64_t)clock_monotonic_ns() + slot;
+    camera->state_since_ns = clock_monotonic_ns();
+    snprintf(camera->reason, sizeof camera->reason, "not started");
+    snprintf(camera->log_name, sizeof camera->log_name, "camera/%s", settings->name);
+    decode.arg   = camera;
+    decode.frame = sink_frame;
+    decode.wake  = wake_loop;
+    rc           = source_choose(&camera->ops, settings->url, why);
+    if (rc == 0 && (rc = open_handles(camera)) != 0)
+        why_set(why, rc, "no handles for camera \"%s\"", settings->name);
+    if (rc == 0)
+        rc = decode_stream_open(&camera->stream, pool, &decode, why);
+    if (rc == 0)
+        *out = camera;
+    else
+        camera_close(&camera);
+    return rc;
+}
+
+void camera_tune(struct camera *camera, const struct camera_tuning *tuning)
+{
+    camera->tuning = *tuning;
+    if (tuning->source != NULL)
+        camera->ops = tuning->source;
+}
+
+void camera_start(struct camera *camera, unsigned delay_ms)
+{
+    snprintf(camera->reason, sizeof camera->reason, "about to start");
+    uv_timer_start(&camera->timer, on_timer, delay_ms, 0);
+}
+
+static void close_source(struct camera *camera)
+{
+    struct source_counters counters = {0};
+
+    if (camera->source == NULL)
+        return;
+    camera->ops->counters(camera->source, &counters);
+    camera->closed_sources.rtp_lost += counters.rtp_lost;
+    camera->ops->close(&camera->source);
+}
+
+void camera_close(struct camera **out)
+{
+    struct camera *camera = *out;
+
+    if (camera == NULL)
+        return;
+    *out            = NULL;
+    camera->closing = true;
+    close_source(camera);
+    /* First the workers, which use the async handle; then the handles. */
+    decode_stream_close(&camera->stream);
+    if (camera->open_handles == 0)
+        free(camera);
+    else if (camera->open_handles == 1)
+        uv_close((uv_handle_t *)&camera->timer, on_closed);
+    else {
+        uv_close((uv_handle_t *)&camera->timer, on_closed);
+        uv_close((uv_handle_t *)&camera->async, on_closed);
+    }
+}
+
+/* ---- states ---- */
+
+__attribute__((format(printf, 3, 4))) static void
+set_state(struct camera *camera, enum camera_state state, const char *format, ...)
+{
+    char    reason[sizeof camera->reason * 2];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    camera_url_redact(reason, camera->reason, sizeof camera->reason);
+    if (camera->state != state)
+        camera->state_since_ns = clock_monotonic_ns();
+    camera->state = state;
+    log_write(state == CAMERA_BACKOFF || state == CAMERA_STALLED ? LOG_WARNING
+              : state == CAMERA_CONNECTING                       ? LOG_DEBUG
+                                                                 : LOG_INFO,
+              camera->log_name, "%s: %s", camera_state_name(state), camera->reason);
+    camera->sink.changed(camera->sink.arg, camera);
+}
+
+static void wait_ms(struct camera *camera, uint64_t ms)
+{
+    uv_timer_start(&camera->timer, on_timer, ms, 0);
+}
+
+/* The stream is gone or never came. */
+static void fail(struct camera *camera, enum source_end end, const char *reason)
+{
+    unsigned delay_ms;
+
+    if (camera->streaming_since_ns != 0 && clock_monotonic_ns() - camera->streaming_since_ns >=
+                                               (int64_t)camera->tuning.good_ms * NS_PER_MS)
+        camera->failures = 0;
+    camera->streaming_since_ns = 0;
+    delay_ms = camera_backoff_ms(camera->failures++, camera->tuning.backoff_min_ms,
+                                 camera->tuning.backoff_max_ms, &camera->tuning.seed);
+    /* Cameras lock an account after a few wrong passwords. */
+    if (end == SOURCE_END_REFUSED)
+        delay_ms = camera->tuning.backoff_max_ms;
+    close_source(camera);
+    decode_stream_begin(camera->stream);
+    wait_ms(camera, delay_ms);
+    set_state(camera, CAMERA_BACKOFF, "%.140s; next try in %.1f s", reason, delay_ms / 1000.0);
+}
+
+static void on_end(struct camera *camera, enum source_end end, const char *reason)
+{
+    if (camera->ops == NULL && end == SOURCE_END_OF_FILE) {
+        uv_timer_stop(&camera->timer);
+        set_state(camera, CAMERA_ENDED, "%s", reason);
+        return;
+    }
+    fail(camera, end, reason);
+}
+
+static void on_first_picture(struct camera *camera, const struct decode_status *status)
+{
+    if (camera->state == CAMERA_CONNECTING) {
+        if (camera->ever_streamed)
+            camera->reconnects++;
+        camera->ever_streamed      = true;
+        camera->streaming_since_ns = clock_monotonic_ns();
+    }
+    wait_ms(camera, camera->tuning.stall_ms);
+    camera->width_px  = status->width_px;
+    camera->height_px = status->height_px;
+    set_state(camera, CAMERA_STREAMING, "%s %dx%d", status->codec, status->width_px,
+              status->height_px);
+}
+
+/* A file is local: when its disk hangs, opening it again would only hang the next worker. */
+static bool may_give_up(const struct camera *camera)
+{
+    return camera->ops != NULL;
+}
+
+static void check_stall(struct camera *camera)
+{
+    struct decode_status status;
+    int64_t              last_ns;
+    int64_t              left_ns;
+
+    decode_stream_status(camera->stream, &status);
+    last_ns = status.last_frame_ns > status.due_ns ? status.last_frame_ns : status.due_ns;
+    left_ns = last_ns + (int64_t)camera->tuning.stall_ms * NS_PER_MS - clock_monotonic_ns();
+    if (left_ns > 0 && camera->state == CAMERA_STALLED) {
+        on_first_picture(camera, &status);
+    } else if (left_ns > 0) {
+        wait_ms(camera, (uint64_t)(left_ns / NS_PER_MS) + 1);
+    } else if (camera->ops == NULL && camera->settings.pace == PACE_FASTEST) {
+        wait_ms(camera,
+                camera->tuning.stall_ms); /* its sink may make it wait for as long as it likes */
+    } else if (camera->state == CAMERA_STREAMING) {
+        wait_ms(camera, camera->tuning.stall_grace_ms);
+        set_state(camera, CAMERA_STALLED, "no picture for %.1f s",
+                  camera->tuning.stall_ms / 1000.0);
+    } else if (may_give_up(camera)) {
+        fail(camera, SOURCE_END_ERROR, "the pictures stopped");
+    } else {
+        wait_ms(camera, camera->tuning.stall_grace_ms);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct camera *camera = timer->data;
+    char           reason[sizeof camera->reason];
+
+    switch (camera->state) {
+    case CAMERA_IDLE:
+    case CAMERA_BACKOFF:
+        connect_source(camera);
+        break;
+    case CAMERA_CONNECTING:
+        snprintf(reason, sizeof reason, "no picture within %.0f s (%.100s)",
+                 camera->tuning.connect_ms / 1000.0, camera->reason);
+        fail(camera, SOURCE_END_ERROR, reason);
+        break;
+    case CAMERA_STREAMING:
+    case CAMERA_STALLED:
+        check_stall(camera);
+        break;
+    case CAMERA_ENDED:
+        break;
+    }
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct camera       *camera = async->data;
+    struct decode_status status;
+    struct camera_unit  *unit;
+
+    for (int i = 0; !camera->closing; i++) {
+        if (i == UNITS_PER_WAKE) {
+            uv_async_send(async);
+            break;
+        }
+        unit = decode_stream_take_unit(camera->stream);
+        if (unit == NULL)
+            break;
+        camera->sink.unit(camera->sink.arg, camera, unit);
+        camera_unit_unref(&unit);
+    }
+    if (camera->closing)
+        return;
+    decode_stream_status(camera->stream, &status);
+    if (camera->state == CAMERA_CONNECTING && status.pictures > 0) {
+        on_first_picture(camera, &status);
+    } else if (camera->state == CAMERA_STREAMING &&
+               (camera->width_px != status.width_px || camera->height_px != status.height_px)) {
+        camera->width_px  = status.width_px;
+        camera->height_px = status.height_px;
+        set_state(camera, CAMERA_STREAMING, "%s %dx%d", status.codec, status.width_px,
+                  status.height_px);
+    }
+    if (status.ended && !camera->closing && camera->state != CAMERA_BACKOFF &&
+        camera->state != CAMERA_ENDED)
+        on_end(camera, status.end, status.reason);
+}
+
+/* ---- the source ---- */
+
+static void source_stream(void *arg, const AVCodecParameters *parameters, AVRational time_base,
+                          AVRational frame_rate)
+{
+    struct camera *camera = arg;
+
+    if (decode_stream_parameters(camera->stream, parameters, time_base, frame_rate) != 0)
+        log_warning(camera->log_name, "the stream changes its coding faster than it is decoded");
+}
+
+static void source_packet(void *arg, AVPacket *packet, int64_t wall_ns)
+{
+    struct camera *camera = arg;
+
+    decode_stream_packet(camera->stream, packet, wall_ns);
+}
+
+static void source_progress(void *arg, const char *step)
+{
+    struct camera *camera = arg;
+
+    if (camera->state == CAMERA_CONNECTING)
+        set_state(camera, CAMERA_CONNECTING, "%s", step);
+}
+
+static void source_ended(void *arg, enum source_end end, const char *reason)
+{
+    struct camera *camera = arg;
+
+    if (!camera->closing)
+        fail(camera, end, reason);
+}
+
+static void connect_source(struct camera *camera)
+{
+    struct source_events events = {.arg      = camera,
+                                   .stream   = source_stream,
+                                   .packet   = source_packet,
+                                   .progress = source_progress,
+                                   .ended    = source_ended};
+    struct why           why    = {""};
+
+    camera->connects++;
+    wait_ms(camera, camera->tuning.connect_ms);
+    if (camera->ops == NULL) {
+        decode_stream_play(camera->stream, camera->settings.url, camera->settings.pace,
+                           camera->settings.loop);
+        set_state(camera, CAMERA_CONNECTING, "opening the file");
+        return;
+    }
+    decode_stream_begin(camera->stream);
+    if (camera->ops->open(&camera->source, camera->loop, &camera->settings, &events, &why) != 0)
+        fail(camera, SOURCE_END_ERROR, why.text);
+    else
+        set_state(camera, CAMERA_CONNECTING, "connecting");
+}
+
+/* ---- wishes and figures ---- */
+
+void camera_set_rate(struct camera *camera, double fps)
+{
+    decode_stream_set_rate(camera->stream, fps);
+}
+
+void camera_want_video(struct camera *camera, unsigned kinds)
+{
+    decode_stream_want(camera->stream, kinds);
+}
+
+void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct camera_unit *unit),
+                         void          *arg)
+{
+    struct camera_unit *held;
+
+    for (size_t i = 0; !camera->closing; i++) {
+        held = decode_stream_replay_unit(camera->stream, i);
+        if (held == NULL)
+            break;
+        unit(arg, held);
+        camera_unit_unref(&held);
+    }
+}
+
+void camera_stats(const struct camera *camera, struct camera_stats *stats)
+{
+    struct source_counters source = {0};
+    struct decode_status   status;
+
+    decode_stream_status(camera->stream, &status);
+    if (camera->source != NULL)
+        camera->ops->counters(camera->source, &source);
+    *stats = (struct camera_stats){
+        .state           = camera->state,
+        .state_since_ns  = camera->state_since_ns,
+        .own_video       = status.own_video,
+        .width_px        = status.width_px,
+        .height_px       = status.height_px,
+        .source_fps      = status.source_fps,
+        .duration_s      = status.duration_s,
+        .decoded_fps     = status.decoded_fps,
+        .analysed_fps    = status.analysed_fps,
+        .connects        = camera->connects,
+        .reconnects      = camera->reconnects,
+        .packets         = status.packets,
+        .bytes           = status.bytes,
+        .frames_decoded  = status.frames_decoded,
+        .frames_analysed = status.frames_analysed,
+        .frames_skipped  = status.frames_skipped,
+        .packets_dropped = status.packets_dropped,
+        .decode_errors   = status.decode_errors,
+        .rtp_lost        = camera->closed_sources.rtp_lost + source.rtp_lost,
+        .last_frame_ns   = status.last_frame_ns,
+        .progress        = status.progress,
+    };
+    memcpy(stats->reason, camera->reason, sizeof stats->reason);
+    memcpy(stats->codec, status.codec, sizeof stats->codec);
+    camera_url_redact(camera->settings.url, stats->source, sizeof stats->source);
+}
+
+const char *camera_name(const struct camera *camera)
+{
+    return camera->settings.name;
+}

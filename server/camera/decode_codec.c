@@ -1,0 +1,117 @@
+#include "server/camera/decode_codec.h"
+
+#include "config/err.h"
+#include "config/limits.h"
+
+#include <libavcodec/avcodec.h>
+#include <stdlib.h>
+
+/* 8192 x 4608 holds 8K in every usual shape; a hostile stream that claims more costs no memory. */
+#define MAX_PIXELS (INT64_C(8192) * 4608)
+
+/* What cameras and recordings are coded in. The other few hundred decoders of libavcodec are attack
+ * surface. */
+static const enum AVCodecID CODECS[] = {
+    AV_CODEC_ID_H264,      AV_CODEC_ID_HEVC,      AV_CODEC_ID_MJPEG,      AV_CODEC_ID_MPEG4,
+    AV_CODEC_ID_MSMPEG4V1, AV_CODEC_ID_MSMPEG4V2, AV_CODEC_ID_MSMPEG4V3,  AV_CODEC_ID_MPEG1VIDEO,
+    AV_CODEC_ID_H263,      AV_CODEC_ID_FLV1,      AV_CODEC_ID_MPEG2VIDEO, AV_CODEC_ID_VP8,
+    AV_CODEC_ID_VP9,       AV_CODEC_ID_AV1,       AV_CODEC_ID_THEORA,     AV_CODEC_ID_WMV1,
+    AV_CODEC_ID_WMV2,      AV_CODEC_ID_WMV3,      AV_CODEC_ID_VC1,        AV_CODEC_ID_RAWVIDEO,
+};
+
+struct decode_codec {
+    AVCodecContext *context;
+};
+
+static bool known_codec(enum AVCodecID id)
+{
+    for (size_t i = 0; i < sizeof CODECS / sizeof CODECS[0]; i++) {
+        if (CODECS[i] == id)
+            return true;
+    }
+    return false;
+}
+
+int decode_codec_open(struct decode_codec **out, const AVCodecParameters *parameters,
+                      AVRational time_base, struct why *why)
+{
+    const AVCodec       *decoder = NULL;
+    struct decode_codec *codec;
+    int                  rc = ERR_MEMORY;
+
+    *out = NULL;
+    if (parameters->codec_type == AVMEDIA_TYPE_VIDEO && known_codec(parameters->codec_id))
+        decoder = avcodec_find_decoder(parameters->codec_id);
+    if (decoder == NULL)
+        return why_set(why, ERR_UNSUPPORTED, "video coded as %s cannot be decoded",
+                       avcodec_get_name(parameters->codec_id));
+    if (parameters->width > LIMIT_PICTURE_PX || parameters->height > LIMIT_PICTURE_PX ||
+        (int64_t)parameters->width * parameters->height > MAX_PIXELS)
+        return why_set(why, ERR_LIMIT, "pictures of %dx%d are larger than %dx%d", parameters->width,
+                       parameters->height, LIMIT_PICTURE_PX, (int)(MAX_PIXELS / LIMIT_PICTURE_PX));
+    codec = calloc(1, sizeof *codec);
+    if (codec == NULL || (codec->context = avcodec_alloc_context3(decoder)) == NULL) {
+        why_set(why, rc, "no memory for a decoder");
+        goto fail;
+    }
+    if (avcodec_parameters_to_context(codec->context, parameters) < 0) {
+        rc = why_set(why, ERR_CORRUPT, "the stream's parameters are damaged");
+        goto fail;
+    }
+    codec->context->thread_count = 1;
+    codec->context->max_pixels   = MAX_PIXELS;
+    codec->context->pkt_timebase = time_base;
+    if (avcodec_open2(codec->context, decoder, NULL) < 0) {
+        rc = why_set(why, ERR_CORRUPT, "the %s decoder refuses the stream's parameters",
+                     decoder->name);
+        goto fail;
+    }
+    *out = codec;
+    return 0;
+
+fail:
+    decode_codec_close(&codec);
+    return rc;
+}
+
+void decode_codec_close(struct decode_codec **codec)
+{
+    if (*codec == NULL)
+        return;
+    avcodec_free_context(&(*codec)->context);
+    free(*codec);
+    *codec = NULL;
+}
+
+int decode_codec_send(struct decode_codec *codec, const AVPacket *packet)
+{
+    int av_code = avcodec_send_packet(codec->context, packet);
+
+    if (av_code == AVERROR(ENOMEM))
+        return ERR_MEMORY;
+    /* AVERROR_EOF: a flush of a decoder that was flushed already. */
+    return av_code < 0 && av_code != AVERROR_EOF ? ERR_CORRUPT : 0;
+}
+
+int decode_codec_receive(struct decode_codec *codec, AVFrame *picture)
+{
+    int av_code = avcodec_receive_frame(codec->context, picture);
+
+    if (av_code == AVERROR(EAGAIN))
+        return ERR_AGAIN;
+    if (av_code == AVERROR_EOF)
+        return ERR_NOT_FOUND;
+    if (av_code < 0)
+        return ERR_CORRUPT;
+    if (picture->width < 1 || picture->height < 1 || picture->width > LIMIT_PICTURE_PX ||
+        picture->height > LIMIT_PICTURE_PX) {
+        av_frame_unref(picture);
+        return ERR_CORRUPT;
+    }
+    return 0;
+}
+
+void decode_codec_flush(struct decode_codec *codec)
+{
+    avcodec_flush_buffers(codec->context);
+}

@@ -1,0 +1,44 @@
+#include "server/camera/source.h"
+
+#include "config/err.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+    const char              *scheme;
+    const struct source_ops *ops;
+} KINDS[] = {
+    {"rtsp://", &source_rtsp},
+    {"rtsps://", &source_rtsp},
+};
+
+/* Length of "scheme://" at the beginning, 0 if there is none. */
+static size_t scheme_bytes(const char *url)
+{
+    size_t letters = strspn(url,
+                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+
+    return letters > 0 && strncmp(url + letters, "://", 3) == 0 ? letters + 3 : 0;
+}
+
+int source_choose(const struct source_ops **ops, const char *url, struct why *why)
+{
+    size_t bytes = scheme_bytes(url);
+
+    *ops = NULL;
+    if (url[0] == '\0')
+        return why_set(why, ERR_INVALID, "the camera has no address");
+    if (bytes == 0)
+        return 0;
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        if (strncasecmp(url, KINDS[i].scheme, strlen(KINDS[i].scheme)) == 0) {
+            *ops = KINDS[i].ops;
+            return 0;
+        }
+    }
+    return why_set(why, ERR_UNSUPPORTED,
+                   "\"%.*s\" is not served: give an rtsp:// address or a file's path",
+                   bytes > 40 ? 40 : (int)bytes, url);
+}
