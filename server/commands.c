@@ -16,14 +16,16 @@ static const char USAGE[] =
     "  sightline config check [FILE]      say everything that is wrong with a configuration\n"
     "  sightline ledger verify|stats|export [OPTIONS]   the history (see: sightline ledger "
     "--help)\n"
+    "  sightline health [-c FILE]         is the server on this machine ready?\n"
     "  sightline version\n"
     "\n"
-    "Without -c the configuration is $SIGHTLINE_CONFIG, ./sightline.yml or\n"
-    "/etc/sightline/sightline.yml, whichever is there first.\n";
+    "Without -c the configuration is $SIGHTLINE_CONFIG, ./sightline.yml,\n"
+    "/data/sightline.yml or /etc/sightline/sightline.yml, whichever is there first.\n";
 
-static const char *default_settings_file(void)
+const char *commands_default_settings_file(void)
 {
-    static const char *const PLACES[] = {"sightline.yml", "/etc/sightline/sightline.yml"};
+    static const char *const PLACES[] = {"sightline.yml", "/data/sightline.yml",
+                                         "/etc/sightline/sightline.yml"};
     const char              *set      = getenv("SIGHTLINE_CONFIG");
 
     if (set != NULL && set[0] != '\0')
@@ -40,7 +42,7 @@ bool commands_parse_serve(int argc, char **argv, const char **settings_file, int
     if (argc < 2 || strcmp(argv[1], "serve") != 0)
         return false;
     if (argc == 2) {
-        *settings_file = default_settings_file();
+        *settings_file = commands_default_settings_file();
         return true;
     }
     if (argc == 4 && (strcmp(argv[2], "-c") == 0 || strcmp(argv[2], "--config") == 0)) {
@@ -63,7 +65,7 @@ int command_config(int argc, char **argv)
         fputs("usage: sightline config check [FILE]\n", stderr);
         return 2;
     }
-    file = argc == 3 ? argv[2] : default_settings_file();
+    file = argc == 3 ? argv[2] : commands_default_settings_file();
     rc   = settings_load(&settings, file, &problems);
     for (int i = 0; i < problems.count && i < SETTINGS_MAX_PROBLEMS; i++)
         fprintf(stderr, "%s\n", problems.problem[i].text);
@@ -97,9 +99,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } COMMANDS[] = {
-    {"count", command_count},     {"config", command_config},     {"ledger", command_ledger},
-    {"version", command_version}, {"--version", command_version}, {"help", command_help},
-    {"--help", command_help},     {"-h", command_help},
+    {"count", command_count},   {"config", command_config},   {"ledger", command_ledger},
+    {"health", command_health}, {"version", command_version}, {"--version", command_version},
+    {"help", command_help},     {"--help", command_help},     {"-h", command_help},
 };
 
 int commands_run(int argc, char **argv)

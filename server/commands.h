@@ -13,7 +13,11 @@ bool commands_parse_serve(int argc, char **argv, const char **settings_file, int
 /* Any other command. Returns the exit code. */
 int commands_run(int argc, char **argv);
 
+/* $SIGHTLINE_CONFIG, ./sightline.yml, /data/sightline.yml or /etc/sightline/sightline.yml. */
+const char *commands_default_settings_file(void);
+
 /* argv[0] is the command's own name. */
+int command_health(int argc, char **argv); /* health_command.c */
 int command_count(int argc, char **argv);  /* count_command.c */
 int command_config(int argc, char **argv); /* commands.c */
 int command_ledger(int argc, char **argv); /* ledger_command.c */

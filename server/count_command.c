@@ -204,7 +204,7 @@ int command_count(int argc, char **argv)
         fputs(COUNT_USAGE, stdout);
         return 0;
     }
-    ffmpeg_log_start();
+    ffmpeg_log_install();
     log_set_level(LOG_ERROR);
     signal(SIGPIPE, SIG_IGN);
     run.is_file       = strstr(options.camera.url, "://") == NULL;

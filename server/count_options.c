@@ -49,7 +49,7 @@ static int learn_size(struct picture *picture, struct why *why)
         return rc;
     picture->width_px  = source_file_parameters(file)->width;
     picture->height_px = source_file_parameters(file)->height;
-    source_file_close(file);
+    source_file_close(&file);
     if (picture->width_px <= 0 || picture->height_px <= 0)
         return why_set(why, ERR_UNSUPPORTED, "the video does not say how large its pictures are");
     return 0;

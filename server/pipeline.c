@@ -19,6 +19,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "server/camera/decode.h"
 #include "server/count/counter.h"
 #include "server/coverage.h"
 
@@ -46,13 +47,14 @@ struct pipeline_camera {
     unsigned               generation;
     int                    width_px, height_px;
     atomic_uint_fast64_t   submitted; /* grows on a decode worker */
-    uint64_t               handled;   /* results seen here, or pictures that were dropped */
+    uint64_t               handled;   /* results seen here */
     bool                   ended;
     bool                   finished;
     uint64_t               frames_failed;
     atomic_uint_fast64_t   frames_dropped; /* grows on a decode worker */
     uint64_t               events;
     int64_t                latency_ns;
+    struct counter_time    last_time; /* of the last counted picture */
     uint32_t               occupancy[LIMIT_ZONES][OBJECT_CLASSES];
 };
 

@@ -23,7 +23,7 @@ int settings_start(struct server *server, struct why *why)
     enum log_level                  level;
     int                             rc;
 
-    ffmpeg_log_start();
+    ffmpeg_log_install();
     rc = settings_load(&server->settings, server->settings_file, &problems);
     if (rc != 0) {
         for (int i = 0; i < problems.count && i < SETTINGS_MAX_PROBLEMS; i++)

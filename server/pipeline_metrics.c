@@ -1,0 +1,87 @@
+/* OpenMetrics families of the pipeline: what each stage of inference costs, and what was dropped. */
+#include "server/server.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct metrics_out {
+    void (*write)(void *write_arg, const char *text, size_t bytes);
+    void *write_arg;
+};
+
+static void out(const struct metrics_out *metrics, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void out(const struct metrics_out *metrics, const char *format, ...)
+{
+    char    text[512];
+    va_list arguments;
+    int     used;
+
+    va_start(arguments, format);
+    used = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (used > 0 && (size_t)used < sizeof text)
+        metrics->write(metrics->write_arg, text, (size_t)used);
+}
+
+static void counter(const struct metrics_out *metrics, const char *name, const char *help,
+                    uint64_t value)
+{
+    out(metrics, "# TYPE %s counter\n# HELP %s %s\n%s_total %" PRIu64 "\n", name, name, help, name,
+        value);
+}
+
+static void stage_histogram(const struct metrics_out *metrics, const struct latency *latency,
+                            const char *stage)
+{
+    uint64_t below = 0;
+
+    for (int i = 0; i < LATENCY_BOUNDS; i++) {
+        below += latency->bucket[i];
+        out(metrics,
+            "sightline_inference_stage_seconds_bucket{stage=\"%s\",le=\"%.9g\"} %" PRIu64 "\n",
+            stage, (double)LATENCY_BOUND_NS[i] / 1e9, below);
+    }
+    out(metrics,
+        "sightline_inference_stage_seconds_bucket{stage=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+        "sightline_inference_stage_seconds_sum{stage=\"%s\"} %.9f\n"
+        "sightline_inference_stage_seconds_count{stage=\"%s\"} %" PRIu64 "\n",
+        stage, latency->count, stage, (double)latency->sum_ns / 1e9, stage, latency->count);
+}
+
+void pipeline_metrics(const struct server *server,
+                      void (*write)(void *write_arg, const char *text, size_t bytes),
+                      void *write_arg)
+{
+    struct metrics_out          metrics = {write, write_arg};
+    struct inference_pool      *pool    = pipeline_inference_pool(server->pipeline);
+    struct inference_pool_stats stats;
+
+    if (pool == NULL)
+        return;
+    stats = inference_pool_stats(pool);
+    counter(&metrics, "sightline_inference_frames_submitted", "Pictures handed to the pool.",
+            stats.submitted);
+    counter(&metrics, "sightline_inference_frames_dropped",
+            "Pictures given up for newer ones of the same camera.", stats.dropped);
+    counter(&metrics, "sightline_inference_frames_failed", "Pictures that could not be analysed.",
+            stats.failed);
+    counter(&metrics, "sightline_inference_batches", "Runs of the network.", stats.batches);
+    out(&metrics,
+        "# TYPE sightline_inference_frames_waiting gauge\n"
+        "# HELP sightline_inference_frames_waiting Pictures that wait for a worker.\n"
+        "sightline_inference_frames_waiting %d\n"
+        "# TYPE sightline_inference_workers gauge\n"
+        "# HELP sightline_inference_workers Inference threads.\n"
+        "sightline_inference_workers %d\n"
+        "# TYPE sightline_inference_stage_seconds histogram\n"
+        "# UNIT sightline_inference_stage_seconds seconds\n"
+        "# HELP sightline_inference_stage_seconds Time of a picture (queue) or a run in each "
+        "stage.\n",
+        stats.waiting, stats.workers);
+    for (int i = 0; i < INFERENCE_STAGES; i++)
+        stage_histogram(&metrics, &stats.latency[i], inference_stage_name((enum inference_stage)i));
+}
