@@ -24,25 +24,38 @@ struct ledger;
 
 struct ledger_settings {
     bool read_only; /* for `sightline ledger ...` beside a running server: no writer thread */
-    void (*wake)(void *arg); /* called on the writer thread when ledger_dispatch() has work; may only unblock */
-    void *arg;
+    void (*wake)(
+        void *
+            arg); /* called on the writer thread when ledger_dispatch() has work; may only unblock */
+    void    *arg;
+    uint64_t map_bytes; /* address space for the file, 0: the default. It grows when it is full. */
 };
 
 /* Open or create the ledger in the folder `path` (created with mode 0700), verify its tail and continue. Refuses
- * a network file system. On failure *out is NULL and `why` says what an operator can do. */
+ * a network file system, a second writer, and a second handle in the same process (LMDB's locks would break). On
+ * failure *out is NULL and `why` says what an operator can do. */
 int ledger_open(struct ledger **out, const char *path, const struct ledger_settings *settings,
                 struct why *why);
-/* Commits what is queued (within 10 s), acknowledges it, stops the writer. */
+/* Commits what is queued (within 10 s) and stops the writer. No other thread may be inside a call. Events that
+ * nobody dispatched are in the ledger; whoever needs them reads on from the last one he saw. */
 void ledger_close(struct ledger **ledger);
+
+/* Waits until all that was appended before is committed: 0, or ERR_TIMEOUT. Not on the loop thread while others
+ * depend on it. */
+int ledger_flush(struct ledger *ledger, int timeout_ms);
 
 /* Called by ledger_dispatch() after the commit is durable; event->seq is set. In order of seq. */
 typedef void ledger_acknowledged_fn(void *arg, const struct event *event);
 
-/* Queue one event. ERR_FULL when LIMIT_LEDGER_QUEUE events wait: the caller counts the loss and says so. */
+/* Makes a counter known, so that coverage is kept for it from now on, also before its first event. Idempotent;
+ * any thread. ERR_INVALID, ERR_LIMIT, ERR_MEMORY. */
+int ledger_register(struct ledger *ledger, const char *camera, const char *counter);
+
+/* Queue one event. ERR_INVALID when event_valid() says so, ERR_CLOSED once closing, ERR_DENIED when read-only, ERR_FULL when LIMIT_LEDGER_QUEUE events wait: the caller counts the loss and says so. */
 int ledger_append(struct ledger *ledger, const struct event *event);
 
-/* How much of a minute was really analysed for one camera: added to the coverage of all its
- * counters' roll-ups. `analysed_ms` of `elapsed_ms`, both 0..60000, within the minute of `time_ns`;
+/* How much of a minute was really analysed for one camera: added to the coverage of the
+ * roll-ups of all its counters that were registered, or had an event, since the ledger was opened. `analysed_ms` of `elapsed_ms`, both 0..60000, within the minute of `time_ns`;
  * several calls for one minute add up. */
 int ledger_append_coverage(struct ledger *ledger, const char *camera, int64_t time_ns,
                            uint32_t analysed_ms, uint32_t elapsed_ms);
@@ -62,13 +75,14 @@ enum rollup_bucket { ROLLUP_MINUTE, ROLLUP_HOUR, ROLLUP_DAY };
 
 /* Days are UTC days. */
 struct rollup {
-    int64_t  start_s; /* of the bucket, UTC seconds */
+    int64_t  start_s;                      /* of the bucket, UTC seconds */
     uint32_t crossings[OBJECT_CLASSES][2]; /* [class][0: a_to_b, 1: b_to_a] */
     uint32_t entries[OBJECT_CLASSES];
     uint32_t exits[OBJECT_CLASSES];
-    uint64_t dwell_ms; /* summed over the exits */
+    uint64_t dwell_ms;    /* summed over the exits */
     uint32_t analysed_ms; /* coverage = analysed_ms / length of the bucket (capped at now) */
     uint32_t elapsed_ms;
+    uint64_t last_seq; /* totals only: the last event that is in it */
 };
 
 /* Buckets of one counter with from_s <= start_s < to_s, oldest first, only those that hold something.
@@ -77,15 +91,15 @@ int ledger_read_history(struct ledger *ledger, const char *camera, const char *c
                         enum rollup_bucket bucket, int64_t from_s, int64_t to_s,
                         struct rollup *rollups, int capacity);
 
-/* Sum of everything ever counted by one counter, from the roll-ups; start_s is 0. Zero when unknown. */
+/* Sum of everything ever counted by one counter; start_s and the coverage are 0. Zero when unknown. */
 int ledger_read_total(struct ledger *ledger, const char *camera, const char *counter,
                       struct rollup *total);
 
 struct ledger_health {
-    bool     writable;       /* false after a failed commit until one succeeds */
-    char     problem[256];   /* what an operator can do; empty when writable */
-    uint64_t waiting;        /* events queued and not committed */
-    uint64_t lost;           /* refused with ERR_FULL since start */
+    bool     writable;     /* false after a failed commit until one succeeds */
+    char     problem[256]; /* what an operator can do; empty when writable */
+    uint64_t waiting;      /* events queued and not committed */
+    uint64_t lost;         /* refused with ERR_FULL since start */
     uint64_t commits;
     uint64_t failed_commits;
     int64_t  last_commit_ns; /* duration */
@@ -107,7 +121,7 @@ struct ledger_report {
 int ledger_stats(struct ledger *ledger, struct ledger_report *report, struct why *why);
 /* Reads everything: sequence dense, hash chain unbroken, every record readable, sums of roll-ups = events.
  * 0, or ERR_CORRUPT with the first thing that is wrong. `progress` (may be NULL) gets 0..1. */
-int ledger_verify(struct ledger *ledger, struct ledger_report *report,
+int ledger_verify(struct ledger *ledger, struct ledger_report    *report,
                   void (*progress)(void *arg, double done), void *arg, struct why *why);
 
 #endif

@@ -24,9 +24,10 @@
 struct live;
 
 struct live_settings {
-    uv_loop_t     *loop;
-    const char    *redis_url; /* redis://[:password@]host[:port][/database], or NULL for this process alone */
-    struct ledger *ledger;    /* outlives the store */
+    uv_loop_t *loop;
+    const char
+        *redis_url; /* redis://[:password@]host[:port][/database], or NULL for this process alone */
+    struct ledger *ledger; /* outlives the store */
 };
 
 int live_open(struct live **out, const struct live_settings *settings, struct why *why);
