@@ -20,8 +20,8 @@ struct detector_settings {
     const char *model_path;
     const char *backend;   /* "auto", "cpu" */
     const char *head;      /* "auto" recognises it from the outputs; else "yolox", "fastestdet", "nanodet" */
-    float       min_score; /* boxes below are never given out; 0.1 keeps what the tracker's second stage needs */
-    float       nms_iou;   /* boxes of one class that overlap more are one object */
+    float       min_score; /* boxes below are never given out; 0.1 keeps what the tracker's second stage needs; 0: the default */
+    float       nms_iou;   /* boxes of one group of classes that overlap more are one object; 0: the default */
 };
 
 #define DETECTOR_MIN_SCORE_DEFAULT 0.10F
@@ -34,6 +34,7 @@ void detector_close(struct detector **detector);
 const struct model_info *detector_model(const struct detector *detector);
 const char              *detector_head_name(const struct detector *detector);
 const char              *detector_backend_name(const struct detector *detector);
+int                      detector_best_batch(const struct detector *detector);
 
 /* Where the time of one run went. */
 struct detector_timing {
@@ -49,7 +50,8 @@ void detector_session_close(struct detector_session **session);
 int  detector_session_best_batch(const struct detector_session *session);
 
 /* `frames`: `batch` pictures. `boxes[i]` receives at most LIMIT_BOXES boxes of picture i, best
- * first, in that picture's pixels; counts[i] says how many. No allocation. 0 or a negative code. */
+ * first, in that picture's pixels; counts[i] says how many. Allocates only for a kind of picture (size, format,
+ * colours) that it has not seen lately. 0 or a negative code: then all counts are 0. */
 int detector_session_run(struct detector_session *session, struct frame *const *frames, int batch,
                          struct box (*boxes)[LIMIT_BOXES], int *counts,
                          struct detector_timing *timing, struct why *why);

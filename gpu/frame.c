@@ -17,7 +17,7 @@ struct plane_size {
 
 static struct plane_size plane_size(enum frame_format format, int plane, int width_px,
                                     int height_px);
-static void release_own_memory(struct frame *frame);
+static void              release_own_memory(struct frame *frame);
 
 struct frame *frame_ref(struct frame *frame)
 {
@@ -30,7 +30,7 @@ struct frame *frame_ref(struct frame *frame)
 void frame_unref(struct frame **frame)
 {
     struct frame *held = *frame;
-    int before;
+    int           before;
 
     *frame = NULL;
     if (held == NULL)
@@ -44,10 +44,10 @@ void frame_unref(struct frame **frame)
 struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)
 {
     struct frame *frame;
-    uint8_t *memory;
+    uint8_t      *memory;
     size_t offset = (sizeof *frame + ROW_ALIGNMENT_BYTES - 1) & ~(size_t)(ROW_ALIGNMENT_BYTES - 1);
-    size_t total = offset;
-    int stride_bytes[3] = {0};
+    size_t total  = offset;
+    int    stride_bytes[3] = {0};
 
     if (width_px < 1 || width_px > LIMIT_PICTURE_PX || height_px < 1 ||
         height_px > LIMIT_PICTURE_PX)
@@ -62,18 +62,18 @@ struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)
     memory = aligned_alloc(ROW_ALIGNMENT_BYTES, total);
     if (memory == NULL)
         return NULL;
-    frame = (struct frame *)(void *)memory;
-    *frame = (struct frame){.format = format,
-                            .width_px = width_px,
+    frame  = (struct frame *)(void *)memory;
+    *frame = (struct frame){.format    = format,
+                            .width_px  = width_px,
                             .height_px = height_px,
-                            .release = release_own_memory};
+                            .release   = release_own_memory};
     atomic_init(&frame->references, 1);
     for (int plane = 0; plane < 3; plane++) {
         struct plane_size size = plane_size(format, plane, width_px, height_px);
 
         if (size.rows == 0)
             continue;
-        frame->plane[plane] = memory + offset;
+        frame->plane[plane]        = memory + offset;
         frame->stride_bytes[plane] = stride_bytes[plane];
         offset += (size_t)stride_bytes[plane] * (size_t)size.rows;
     }

@@ -22,23 +22,23 @@ struct feed {
 };
 
 struct prepare_plan {
-    struct prepare_settings settings;
+    struct prepare_settings       settings;
     const struct prepare_kernels *kernels;
-    enum frame_format format;
-    enum frame_matrix matrix;
-    bool full_range;
-    int width_px, height_px; /* of the picture */
-    struct prepare_area area;
-    struct colour_matrix colours;
-    struct row_filter row[2];       /* luma, chroma */
-    struct column_filter column[2]; /* luma, chroma */
-    int feed_count;
-    struct feed feeds[FEEDS_MAX];
+    enum frame_format             format;
+    enum frame_matrix             matrix;
+    bool                          full_range;
+    int                           width_px, height_px; /* of the picture */
+    struct prepare_area           area;
+    struct colour_matrix          colours;
+    struct row_filter             row[2];    /* luma, chroma */
+    struct column_filter          column[2]; /* luma, chroma */
+    int                           feed_count;
+    struct feed                   feeds[FEEDS_MAX];
     /* Filtered rows that the next output rows still need: source row r is in place r % taps. */
-    int16_t *ring[3];
-    size_t ring_pitch; /* values */
+    int16_t        *ring[3];
+    size_t          ring_pitch; /* values */
     const int16_t **ring_rows[3];
-    uint8_t *parts[3]; /* one source row of each interleaved component */
+    uint8_t        *parts[3]; /* one source row of each interleaved component */
 };
 
 const struct prepare_kernels *const PREPARE_KERNELS[] = {
@@ -54,12 +54,12 @@ const struct prepare_kernels *const PREPARE_KERNELS[] = {
 static const int16_t NO_WEIGHTS[2];
 
 static const struct prepare_kernels *best_kernels(void);
-static struct prepare_area area_of(const struct prepare_settings *settings, int width_px,
-                                   int height_px);
-static void set_feeds(struct prepare_plan *plan);
-static void set_colours(struct prepare_plan *plan);
-static int open_filters(struct prepare_plan *plan);
-static int open_buffers(struct prepare_plan *plan);
+static struct prepare_area           area_of(const struct prepare_settings *settings, int width_px,
+                                             int height_px);
+static void                          set_feeds(struct prepare_plan *plan);
+static void                          set_colours(struct prepare_plan *plan);
+static int                           open_filters(struct prepare_plan *plan);
+static int                           open_buffers(struct prepare_plan *plan);
 static void filter_source_row(struct prepare_plan *plan, const struct frame *frame,
                               const struct feed *feed, int row);
 
@@ -84,13 +84,13 @@ int prepare_plan_open_with(struct prepare_plan **out, const struct prepare_setti
                        frame->width_px, frame->height_px, (int)frame->format);
     if ((plan = calloc(1, sizeof *plan)) == NULL)
         return why_set(why, ERR_MEMORY, "no memory to prepare pictures");
-    plan->settings = *settings;
-    plan->format = frame->format;
-    plan->matrix = frame->matrix;
+    plan->settings   = *settings;
+    plan->format     = frame->format;
+    plan->matrix     = frame->matrix;
     plan->full_range = frame->full_range;
-    plan->width_px = frame->width_px;
-    plan->height_px = frame->height_px;
-    plan->area = area_of(settings, frame->width_px, frame->height_px);
+    plan->width_px   = frame->width_px;
+    plan->height_px  = frame->height_px;
+    plan->area       = area_of(settings, frame->width_px, frame->height_px);
     /* The chroma row, half as wide, must fill a window too. */
     plan->kernels = (frame->width_px + 1) / 2 < kernels->window_bytes_min ? &PREPARE_C : kernels;
     set_feeds(plan);
@@ -143,14 +143,14 @@ const char *prepare_kernels_name(void)
 void prepare_pad(const struct prepare_plan *plan, float *tensor)
 {
     const struct prepare_settings *settings = &plan->settings;
-    const struct prepare_area *area = &plan->area;
+    const struct prepare_area     *area     = &plan->area;
 
     for (int c = 0; c < 3; c++) {
         float value = (settings->pad - settings->mean[c]) * settings->scale[c];
 
         for (int y = 0; y < settings->height_px; y++) {
-            bool crosses = y >= area->y_px && y < area->y_px + area->height_px;
-            float *row = tensor + ((ptrdiff_t)c * settings->height_px + y) * settings->width_px;
+            bool   crosses = y >= area->y_px && y < area->y_px + area->height_px;
+            float *row     = tensor + ((ptrdiff_t)c * settings->height_px + y) * settings->width_px;
 
             for (int x = 0; x < settings->width_px; x++) {
                 if (crosses && x == area->x_px)
@@ -165,7 +165,7 @@ void prepare_pad(const struct prepare_plan *plan, float *tensor)
 void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *tensor)
 {
     const struct prepare_area *area = &plan->area;
-    struct blend_rows rows[3];
+    struct blend_rows          rows[3];
 
     ASSERT(prepare_plan_fits(plan, frame));
     for (int k = 0; k < 3; k++)
@@ -173,14 +173,14 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
     for (int i = 0; i < plan->feed_count; i++)
         plan->feeds[i].next_row = 0;
     for (int y = 0; y < area->height_px; y++) {
-        ptrdiff_t place = ((ptrdiff_t)area->y_px + y) * plan->settings.width_px + area->x_px;
-        ptrdiff_t plane = (ptrdiff_t)plan->settings.height_px * plan->settings.width_px;
-        float *channel[3] = {tensor + place, tensor + plane + place, tensor + 2 * plane + place};
+        ptrdiff_t place      = ((ptrdiff_t)area->y_px + y) * plan->settings.width_px + area->x_px;
+        ptrdiff_t plane      = (ptrdiff_t)plan->settings.height_px * plan->settings.width_px;
+        float    *channel[3] = {tensor + place, tensor + plane + place, tensor + 2 * plane + place};
 
         for (int i = 0; i < plan->feed_count; i++) {
-            struct feed *feed = &plan->feeds[i];
+            struct feed                *feed   = &plan->feeds[i];
             const struct column_filter *column = &plan->column[feed->subsampled];
-            int first = column->start[y], end = first + column->taps;
+            int                         first = column->start[y], end = first + column->taps;
 
             end = end < column->source_px ? end : column->source_px;
             if (feed->next_row < first)
@@ -195,7 +195,7 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
                     plan->ring_rows[k][tap] = plan->ring[k] +
                                               (size_t)(row % column->taps) * plan->ring_pitch;
                 }
-                rows[k].taps = column->taps;
+                rows[k].taps    = column->taps;
                 rows[k].weights = column->weights + (ptrdiff_t)y * column->taps;
             }
         }
@@ -203,11 +203,10 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
     }
 }
 
-void prepare_box_to_picture(const struct prepare_plan *plan, struct box *box)
+void prepare_box_to_picture(const struct prepare_area *area, struct box *box)
 {
-    const struct prepare_area *area = &plan->area;
-    float x_scale = (float)plan->width_px / (float)area->width_px;
-    float y_scale = (float)plan->height_px / (float)area->height_px;
+    float x_scale = (float)area->picture_width_px / (float)area->width_px;
+    float y_scale = (float)area->picture_height_px / (float)area->height_px;
 
     box->x0 = (box->x0 - (float)area->x_px) * x_scale;
     box->x1 = (box->x1 - (float)area->x_px) * x_scale;
@@ -227,18 +226,21 @@ static const struct prepare_kernels *best_kernels(void)
 static struct prepare_area area_of(const struct prepare_settings *settings, int width_px,
                                    int height_px)
 {
-    struct prepare_area area = {.width_px = settings->width_px, .height_px = settings->height_px};
-    double x_ratio = (double)settings->width_px / width_px;
-    double y_ratio = (double)settings->height_px / height_px;
-    double ratio = x_ratio < y_ratio ? x_ratio : y_ratio;
+    struct prepare_area area    = {.width_px          = settings->width_px,
+                                   .height_px         = settings->height_px,
+                                   .picture_width_px  = width_px,
+                                   .picture_height_px = height_px};
+    double              x_ratio = (double)settings->width_px / width_px;
+    double              y_ratio = (double)settings->height_px / height_px;
+    double              ratio   = x_ratio < y_ratio ? x_ratio : y_ratio;
 
     if (settings->fit == PREPARE_STRETCH)
         return area;
     /* Whole pixels, rounded down, as the networks' own training does; the addend is for products
      * such as 1080 * (416 / 1080.0). */
-    area.width_px = (int)(width_px * ratio + 1e-6);
+    area.width_px  = (int)(width_px * ratio + 1e-6);
     area.height_px = (int)(height_px * ratio + 1e-6);
-    area.width_px = area.width_px > 0 ? area.width_px : 1;
+    area.width_px  = area.width_px > 0 ? area.width_px : 1;
     area.height_px = area.height_px > 0 ? area.height_px : 1;
     if (settings->fit == PREPARE_CENTRED) {
         area.x_px = (settings->width_px - area.width_px) / 2;
@@ -278,10 +280,10 @@ static void set_feeds(struct prepare_plan *plan)
 /* R, G, B from components that are 128 below their 8-bit values. */
 static void yuv_to_rgb(const struct prepare_plan *plan, double rgb[3][3], double *offset)
 {
-    double red = plan->matrix == FRAME_BT709 ? 0.2126 : 0.299;
-    double blue = plan->matrix == FRAME_BT709 ? 0.0722 : 0.114;
-    double green = 1.0 - red - blue;
-    double luma = plan->full_range ? 1.0 : 255.0 / 219.0;
+    double red    = plan->matrix == FRAME_BT709 ? 0.2126 : 0.299;
+    double blue   = plan->matrix == FRAME_BT709 ? 0.0722 : 0.114;
+    double green  = 1.0 - red - blue;
+    double luma   = plan->full_range ? 1.0 : 255.0 / 219.0;
     double chroma = plan->full_range ? 1.0 : 255.0 / 224.0;
 
     *offset = luma * (plan->full_range ? 128.0 : 128.0 - 16.0);
@@ -297,9 +299,9 @@ static void yuv_to_rgb(const struct prepare_plan *plan, double rgb[3][3], double
 
 static void set_colours(struct prepare_plan *plan)
 {
-    const struct prepare_settings *settings = &plan->settings;
-    double rgb[3][3] = {{0}};
-    double offset = 128.0;
+    const struct prepare_settings *settings  = &plan->settings;
+    double                         rgb[3][3] = {{0}};
+    double                         offset    = 128.0;
 
     if (plan->format == FRAME_RGB24)
         rgb[0][0] = rgb[1][1] = rgb[2][2] = 1.0;
@@ -309,24 +311,24 @@ static void set_colours(struct prepare_plan *plan)
         yuv_to_rgb(plan, rgb, &offset);
     for (int c = 0; c < 3; c++) {
         const double *from = rgb[settings->rgb ? c : 2 - c];
-        double mean = settings->mean[c], scale = settings->scale[c];
+        double        mean = settings->mean[c], scale = settings->scale[c];
 
         for (int k = 0; k < 3; k++)
             plan->colours.coefficient[c][k] = (float)(from[k] * scale /
                                                       ((double)ROW_WEIGHT_SUM * COLUMN_WEIGHT_SUM));
         plan->colours.offset[c] = (float)((offset - mean) * scale);
-        plan->colours.low[c] = (float)((0.0 - mean) * scale);
-        plan->colours.high[c] = (float)((255.0 - mean) * scale);
+        plan->colours.low[c]    = (float)((0.0 - mean) * scale);
+        plan->colours.high[c]   = (float)((255.0 - mean) * scale);
     }
 }
 
 static int open_filters(struct prepare_plan *plan)
 {
-    double x_scale = (double)plan->width_px / plan->area.width_px;
-    double y_scale = (double)plan->height_px / plan->area.height_px;
-    bool half_height = plan->format == FRAME_I420 || plan->format == FRAME_NV12;
-    bool half_width = half_height || plan->format == FRAME_I422;
-    int rc;
+    double x_scale     = (double)plan->width_px / plan->area.width_px;
+    double y_scale     = (double)plan->height_px / plan->area.height_px;
+    bool   half_height = plan->format == FRAME_I420 || plan->format == FRAME_NV12;
+    bool   half_width  = half_height || plan->format == FRAME_I422;
+    int    rc;
 
     rc = row_filter_open(&plan->row[0], plan->width_px, plan->area.width_px, x_scale,
                          plan->kernels);
@@ -349,16 +351,16 @@ static int open_buffers(struct prepare_plan *plan)
 {
     plan->ring_pitch = (size_t)plan->row[0].groups * ROW_GROUP_PX;
     for (int k = 0; k < 3; k++) {
-        int taps = plan->column[0].taps;
-        size_t row_bytes = plan->ring_pitch * sizeof(int16_t);
+        int    taps        = plan->column[0].taps;
+        size_t row_bytes   = plan->ring_pitch * sizeof(int16_t);
         size_t parts_bytes = ((size_t)plan->width_px + PLAN_ALIGNMENT_BYTES) &
                              ~(size_t)(PLAN_ALIGNMENT_BYTES - 1);
 
         if (plan->column[1].taps > taps)
             taps = plan->column[1].taps;
-        plan->ring[k] = aligned_alloc(PLAN_ALIGNMENT_BYTES, row_bytes * (size_t)taps);
+        plan->ring[k]      = aligned_alloc(PLAN_ALIGNMENT_BYTES, row_bytes * (size_t)taps);
         plan->ring_rows[k] = calloc((size_t)taps, sizeof *plan->ring_rows[k]);
-        plan->parts[k] = aligned_alloc(PLAN_ALIGNMENT_BYTES, parts_bytes);
+        plan->parts[k]     = aligned_alloc(PLAN_ALIGNMENT_BYTES, parts_bytes);
         if (plan->ring[k] == NULL || plan->ring_rows[k] == NULL || plan->parts[k] == NULL)
             return ERR_MEMORY;
         memset(plan->ring[k], 0, row_bytes * (size_t)taps);
@@ -372,8 +374,8 @@ static void filter_source_row(struct prepare_plan *plan, const struct frame *fra
                               const struct feed *feed, int row)
 {
     const struct prepare_kernels *kernels = plan->kernels;
-    const struct row_filter *filter = &plan->row[feed->subsampled];
-    size_t place = (size_t)(row % plan->column[feed->subsampled].taps) * plan->ring_pitch;
+    const struct row_filter      *filter  = &plan->row[feed->subsampled];
+    size_t         place  = (size_t)(row % plan->column[feed->subsampled].taps) * plan->ring_pitch;
     const uint8_t *source = frame->plane[feed->plane] +
                             (ptrdiff_t)row * frame->stride_bytes[feed->plane];
 

@@ -30,24 +30,25 @@ enum prepare_fit {
 
 /* What a network wants to see. value = (colour - mean) * scale, colour in 0..255. */
 struct prepare_settings {
-    int width_px; /* of the tensor, 1..LIMIT_PICTURE_PX */
-    int height_px;
+    int              width_px; /* of the tensor, 1..LIMIT_PICTURE_PX */
+    int              height_px;
     enum prepare_fit fit;
-    bool rgb;       /* order of the channels; otherwise B, G, R */
-    float pad;      /* colour around the picture, 0..255 */
-    float mean[3];  /* in the tensor's channel order */
-    float scale[3]; /* above 0 */
+    bool             rgb;      /* order of the channels; otherwise B, G, R */
+    float            pad;      /* colour around the picture, 0..255 */
+    float            mean[3];  /* in the tensor's channel order */
+    float            scale[3]; /* above 0 */
 };
 
-/* The picture's place in the tensor, in its pixels. */
+/* The picture's place in the tensor. */
 struct prepare_area {
-    int x_px, y_px, width_px, height_px;
+    int x_px, y_px, width_px, height_px; /* of the tensor's pixels */
+    int picture_width_px, picture_height_px;
 };
 
 /* A plan for pictures like `frame` (size, format, matrix, range). ERR_INVALID for a picture without
  * a usable size or planes, ERR_MEMORY. Allocates; prepare_run() does not. */
-int prepare_plan_open(struct prepare_plan **out, const struct prepare_settings *settings,
-                      const struct frame *frame, struct why *why);
+int  prepare_plan_open(struct prepare_plan **out, const struct prepare_settings *settings,
+                       const struct frame *frame, struct why *why);
 void prepare_plan_close(struct prepare_plan **plan); /* NULL-safe, sets *plan = NULL */
 
 /* Whether prepare_run() may be used with this picture. */
@@ -62,7 +63,7 @@ void prepare_pad(const struct prepare_plan *plan, float *tensor /* 3×H×W */);
 void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *tensor /* 3×H×W */);
 
 /* From the tensor's pixels to the picture's. */
-void prepare_box_to_picture(const struct prepare_plan *plan, struct box *box);
+void prepare_box_to_picture(const struct prepare_area *area, struct box *box);
 
 /* Which kernels this machine uses: "avx512", "avx2" or "c". */
 const char *prepare_kernels_name(void);

@@ -19,7 +19,7 @@ static bool available_avx2(void)
 TARGET static inline __m256i windowed_quad(const uint8_t *source, const int32_t *window,
                                            const uint8_t *shuffle)
 {
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(source + window[0]));
+    __m128i low  = _mm_loadu_si128((const __m128i *)(const void *)(source + window[0]));
     __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(source + window[1]));
     __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 
@@ -39,9 +39,9 @@ TARGET static inline __m256i eight_sums(const struct row_filter *filter, const u
     __m256i sum = _mm256_setzero_si256();
 
     for (int quad = 0; quad < filter->quads; quad++) {
-        ptrdiff_t step = ((ptrdiff_t)group * filter->quads + quad) * 2 + half;
+        ptrdiff_t      step    = ((ptrdiff_t)group * filter->quads + quad) * 2 + half;
         const uint8_t *weights = filter->weights + step * 32;
-        __m256i pixels, pairs;
+        __m256i        pixels, pairs;
 
         if (filter->window_bytes > 0)
             pixels = windowed_quad(source, filter->window + step * 2, filter->shuffle + step * 32);
@@ -52,7 +52,7 @@ TARGET static inline __m256i eight_sums(const struct row_filter *filter, const u
         /* No saturation: two weights add up to 255 at most, and 255 * 128 < 32768. */
         pairs = _mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i *)(const void *)weights),
                                      pixels);
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        sum   = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
     return sum;
 }
@@ -61,7 +61,7 @@ TARGET static void filter_row_avx2(const struct row_filter *filter, const uint8_
                                    int16_t *output)
 {
     for (int group = 0; group < filter->groups; group++) {
-        __m256i low = eight_sums(filter, source, group, 0);
+        __m256i low  = eight_sums(filter, source, group, 0);
         __m256i high = eight_sums(filter, source, group, 1);
 
         _mm256_storeu_si256((__m256i *)(void *)(output + (ptrdiff_t)group * ROW_GROUP_PX),
@@ -82,8 +82,8 @@ TARGET static inline void blend_component(const struct blend_rows *rows, int x, 
 
         memcpy(&two, rows->weights + tap, sizeof two);
         weights = _mm256_set1_epi32(two);
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), weights));
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), weights));
+        low     = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), weights));
+        high    = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), weights));
     }
     value[0] = _mm256_cvtepi32_ps(low);
     value[1] = _mm256_cvtepi32_ps(high);
@@ -111,9 +111,9 @@ TARGET static void blend_avx2(const struct blend_rows rows[3], const struct colo
             blend_component(&rows[k], x, value[k]);
         for (int c = 0; c < 3; c++) {
             for (int half = 0; half < 2; half++) {
-                int at = x + 8 * half;
+                int    at  = x + 8 * half;
                 __m256 sum = coloured(matrix, c, value[0][half], value[1][half], value[2][half]);
-                float spill[8];
+                float  spill[8];
 
                 if (at + 8 <= count_px) {
                     _mm256_storeu_ps(channel[c] + at, sum);
@@ -130,14 +130,14 @@ TARGET static void split_pairs_avx2(const uint8_t *source, int count_px, uint8_t
                                     uint8_t *second)
 {
     const __m256i low_bytes = _mm256_set1_epi16(0xff);
-    int i = 0;
+    int           i         = 0;
 
     for (; i + 32 <= count_px; i += 32) {
-        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)(source + 2 * i));
-        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(source + 2 * i + 32));
+        __m256i a    = _mm256_loadu_si256((const __m256i *)(const void *)(source + 2 * i));
+        __m256i b    = _mm256_loadu_si256((const __m256i *)(const void *)(source + 2 * i + 32));
         __m256i even = _mm256_packus_epi16(_mm256_and_si256(a, low_bytes),
                                            _mm256_and_si256(b, low_bytes));
-        __m256i odd = _mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
+        __m256i odd  = _mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
 
         _mm256_storeu_si256((__m256i *)(void *)(first + i), _mm256_permute4x64_epi64(even, 0xd8));
         _mm256_storeu_si256((__m256i *)(void *)(second + i), _mm256_permute4x64_epi64(odd, 0xd8));
@@ -151,15 +151,15 @@ static void split_triples_avx2(const uint8_t *source, int count_px, uint8_t *con
 }
 
 const struct prepare_kernels PREPARE_AVX2 = {
-    .name = "avx2",
-    .lane_px = 4,
+    .name             = "avx2",
+    .lane_px          = 4,
     .window_bytes_max = 16,
     .window_bytes_min = 16,
-    .available = available_avx2,
-    .filter_row = filter_row_avx2,
-    .blend = blend_avx2,
-    .split_pairs = split_pairs_avx2,
-    .split_triples = split_triples_avx2,
+    .available        = available_avx2,
+    .filter_row       = filter_row_avx2,
+    .blend            = blend_avx2,
+    .split_pairs      = split_pairs_avx2,
+    .split_triples    = split_triples_avx2,
 };
 
 #endif

@@ -32,16 +32,16 @@ TARGET static inline __m512i quad_of(const struct row_filter *filter, const uint
                                      int group, int quad)
 {
     ptrdiff_t step = (ptrdiff_t)group * filter->quads + quad;
-    int base, left;
-    __m512i first, shuffle;
+    int       base, left;
+    __m512i   first, shuffle;
 
     if (filter->window_bytes == 0)
         return _mm512_i32gather_epi32(
             _mm512_loadu_si512(filter->start + (ptrdiff_t)group * ROW_GROUP_PX),
             source + ROW_QUAD_TAPS * quad, 1);
-    base = filter->window[step];
-    left = filter->source_px - base;
-    first = load_up_to(source + base, left);
+    base    = filter->window[step];
+    left    = filter->source_px - base;
+    first   = load_up_to(source + base, left);
     shuffle = _mm512_loadu_si512(filter->shuffle + step * 64);
     if (filter->window_bytes <= 64)
         return _mm512_permutexvar_epi8(shuffle, first);
@@ -52,11 +52,11 @@ TARGET static inline __m512i sixteen_sums(const struct row_filter *filter, const
                                           int group)
 {
     const __m512i sign = _mm512_set1_epi8(-128);
-    __m512i sum = _mm512_setzero_si512();
+    __m512i       sum  = _mm512_setzero_si512();
 
     for (int quad = 0; quad < filter->quads; quad++) {
-        ptrdiff_t step = (ptrdiff_t)group * filter->quads + quad;
-        __m512i pixels = _mm512_xor_si512(quad_of(filter, source, group, quad), sign);
+        ptrdiff_t step   = (ptrdiff_t)group * filter->quads + quad;
+        __m512i   pixels = _mm512_xor_si512(quad_of(filter, source, group, quad), sign);
 
         sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(filter->weights + step * 64), pixels);
     }
@@ -67,7 +67,7 @@ TARGET static void filter_row_avx512(const struct row_filter *filter, const uint
                                      int16_t *output)
 {
     for (int group = 0; group < filter->groups; group += 2) {
-        __m512i low = sixteen_sums(filter, source, group);
+        __m512i low  = sixteen_sums(filter, source, group);
         __m512i high = sixteen_sums(filter, source, group + 1);
 
         _mm512_storeu_si512(output + (ptrdiff_t)group * ROW_GROUP_PX,
@@ -88,8 +88,8 @@ TARGET static inline void blend_component(const struct blend_rows *rows, int x, 
 
         memcpy(&two, rows->weights + tap, sizeof two);
         weights = _mm512_set1_epi32(two);
-        low = _mm512_dpwssd_epi32(low, _mm512_unpacklo_epi16(a, b), weights);
-        high = _mm512_dpwssd_epi32(high, _mm512_unpackhi_epi16(a, b), weights);
+        low     = _mm512_dpwssd_epi32(low, _mm512_unpacklo_epi16(a, b), weights);
+        high    = _mm512_dpwssd_epi32(high, _mm512_unpackhi_epi16(a, b), weights);
     }
     value[0] = _mm512_cvtepi32_ps(low);
     value[1] = _mm512_cvtepi32_ps(high);
@@ -145,15 +145,15 @@ static void split_triples_avx512(const uint8_t *source, int count_px, uint8_t *c
 }
 
 const struct prepare_kernels PREPARE_AVX512 = {
-    .name = "avx512",
-    .lane_px = ROW_GROUP_PX,
+    .name             = "avx512",
+    .lane_px          = ROW_GROUP_PX,
     .window_bytes_max = 128,
     .window_bytes_min = 1,
-    .available = available_avx512,
-    .filter_row = filter_row_avx512,
-    .blend = blend_avx512,
-    .split_pairs = split_pairs_avx512,
-    .split_triples = split_triples_avx512,
+    .available        = available_avx512,
+    .filter_row       = filter_row_avx512,
+    .blend            = blend_avx512,
+    .split_pairs      = split_pairs_avx512,
+    .split_triples    = split_triples_avx512,
 };
 
 #endif

@@ -17,12 +17,12 @@ static void filter_row_c(const struct row_filter *filter, const uint8_t *source,
     if (taps > filter->source_px)
         taps = filter->source_px;
     for (int i = 0; i < filter->output_px; i++) {
-        size_t group = (size_t)(i / ROW_GROUP_PX), lane = (size_t)(i % ROW_GROUP_PX);
+        size_t         group = (size_t)(i / ROW_GROUP_PX), lane = (size_t)(i % ROW_GROUP_PX);
         const uint8_t *weights = filter->weights +
                                  (group * (size_t)filter->quads * ROW_GROUP_PX + lane) *
                                      ROW_QUAD_TAPS;
         const uint8_t *pixels = source + filter->start[i];
-        int sum = 0;
+        int            sum    = 0;
 
         for (int tap = 0; tap < taps; tap++) {
             size_t quad = (size_t)(tap / ROW_QUAD_TAPS) * ROW_GROUP_PX;
@@ -49,11 +49,11 @@ static void blend_c(const struct blend_rows rows[3], const struct colour_matrix 
         }
         for (int c = 0; c < 3; c++) {
             const float *coefficient = matrix->coefficient[c];
-            float sum = fmaf(coefficient[0], value[0], matrix->offset[c]);
+            float        sum         = fmaf(coefficient[0], value[0], matrix->offset[c]);
 
-            sum = fmaf(coefficient[1], value[1], sum);
-            sum = fmaf(coefficient[2], value[2], sum);
-            sum = sum > matrix->low[c] ? sum : matrix->low[c];
+            sum           = fmaf(coefficient[1], value[1], sum);
+            sum           = fmaf(coefficient[2], value[2], sum);
+            sum           = sum > matrix->low[c] ? sum : matrix->low[c];
             channel[c][x] = sum < matrix->high[c] ? sum : matrix->high[c];
         }
     }
@@ -62,7 +62,7 @@ static void blend_c(const struct blend_rows rows[3], const struct colour_matrix 
 static void split_pairs_c(const uint8_t *source, int count_px, uint8_t *first, uint8_t *second)
 {
     for (int i = 0; i < count_px; i++) {
-        first[i] = source[2 * i];
+        first[i]  = source[2 * i];
         second[i] = source[2 * i + 1];
     }
 }
@@ -77,11 +77,11 @@ static void split_triples_c(const uint8_t *source, int count_px, uint8_t *const 
 }
 
 const struct prepare_kernels PREPARE_C = {
-    .name = "c",
-    .lane_px = ROW_GROUP_PX,
-    .available = available_c,
-    .filter_row = filter_row_c,
-    .blend = blend_c,
-    .split_pairs = split_pairs_c,
+    .name          = "c",
+    .lane_px       = ROW_GROUP_PX,
+    .available     = available_c,
+    .filter_row    = filter_row_c,
+    .blend         = blend_c,
+    .split_pairs   = split_pairs_c,
     .split_triples = split_triples_c,
 };

@@ -12,12 +12,12 @@
 
 /* The exact taps of one output. */
 struct taps {
-    int first;
-    int count;
+    int     first;
+    int     count;
     double *weight; /* sum 1 */
 };
 
-static int taps_limit(double scale);
+static int  taps_limit(double scale);
 static void taps_of(struct taps *taps, int source_px, double scale, int output);
 static void row_tables(struct row_filter *filter);
 
@@ -35,8 +35,8 @@ int row_filter_open(struct row_filter *filter, int source_px, int output_px, dou
                     const struct prepare_kernels *kernels)
 {
     struct taps taps = {.weight = calloc((size_t)taps_limit(scale), sizeof *taps.weight)};
-    size_t outputs, lanes;
-    int most = 1;
+    size_t      outputs, lanes;
+    int         most = 1;
 
     *filter = (struct row_filter){.source_px = source_px, .output_px = output_px};
     if (taps.weight == NULL)
@@ -45,16 +45,16 @@ int row_filter_open(struct row_filter *filter, int source_px, int output_px, dou
         taps_of(&taps, source_px, scale, i);
         most = taps.count > most ? taps.count : most;
     }
-    filter->quads = (most + ROW_QUAD_TAPS - 1) / ROW_QUAD_TAPS;
-    filter->groups = (output_px + 2 * ROW_GROUP_PX - 1) / (2 * ROW_GROUP_PX) * 2;
-    filter->lane_px = kernels->lane_px;
+    filter->quads        = (most + ROW_QUAD_TAPS - 1) / ROW_QUAD_TAPS;
+    filter->groups       = (output_px + 2 * ROW_GROUP_PX - 1) / (2 * ROW_GROUP_PX) * 2;
+    filter->lane_px      = kernels->lane_px;
     filter->window_bytes = kernels->window_bytes_max;
-    outputs = (size_t)filter->groups * ROW_GROUP_PX;
-    lanes = outputs / (size_t)filter->lane_px;
-    filter->start = calloc(outputs, sizeof *filter->start);
-    filter->weights = calloc(outputs * (size_t)filter->quads, ROW_QUAD_TAPS);
-    filter->window = calloc(lanes * (size_t)filter->quads, sizeof *filter->window);
-    filter->shuffle = calloc(outputs * (size_t)filter->quads, ROW_QUAD_TAPS);
+    outputs              = (size_t)filter->groups * ROW_GROUP_PX;
+    lanes                = outputs / (size_t)filter->lane_px;
+    filter->start        = calloc(outputs, sizeof *filter->start);
+    filter->weights      = calloc(outputs * (size_t)filter->quads, ROW_QUAD_TAPS);
+    filter->window       = calloc(lanes * (size_t)filter->quads, sizeof *filter->window);
+    filter->shuffle      = calloc(outputs * (size_t)filter->quads, ROW_QUAD_TAPS);
     if (filter->start == NULL || filter->weights == NULL || filter->window == NULL ||
         filter->shuffle == NULL) {
         free(taps.weight);
@@ -62,17 +62,17 @@ int row_filter_open(struct row_filter *filter, int source_px, int output_px, dou
         return ERR_MEMORY;
     }
     for (int i = 0; i < (int)outputs; i++) {
-        int readable, start;
+        int    readable, start;
         double running = 0.0;
 
         /* The outputs past the end repeat the last place with no weight: they are never stored. */
         taps_of(&taps, source_px, scale, i < output_px ? i : output_px - 1);
-        readable = source_px - ROW_QUAD_TAPS * filter->quads;
-        start = taps.first < readable ? taps.first : readable;
-        start = start > 0 ? start : 0;
+        readable         = source_px - ROW_QUAD_TAPS * filter->quads;
+        start            = taps.first < readable ? taps.first : readable;
+        start            = start > 0 ? start : 0;
         filter->start[i] = start;
         for (int tap = 0; i < output_px && tap < taps.count; tap++) {
-            int place = taps.first + tap - start;
+            int    place = taps.first + tap - start;
             size_t group = (size_t)(i / ROW_GROUP_PX), lane = (size_t)(i % ROW_GROUP_PX);
             size_t quad = group * (size_t)filter->quads + (size_t)(place / ROW_QUAD_TAPS);
 
@@ -100,7 +100,7 @@ void row_filter_close(struct row_filter *filter)
 int column_filter_open(struct column_filter *filter, int source_px, int output_px, double scale)
 {
     struct taps taps = {.weight = calloc((size_t)taps_limit(scale), sizeof *taps.weight)};
-    int most = 1;
+    int         most = 1;
 
     *filter = (struct column_filter){.source_px = source_px, .output_px = output_px};
     if (taps.weight == NULL)
@@ -109,8 +109,8 @@ int column_filter_open(struct column_filter *filter, int source_px, int output_p
         taps_of(&taps, source_px, scale, i);
         most = taps.count > most ? taps.count : most;
     }
-    filter->taps = (most + 1) / 2 * 2;
-    filter->start = calloc((size_t)output_px, sizeof *filter->start);
+    filter->taps    = (most + 1) / 2 * 2;
+    filter->start   = calloc((size_t)output_px, sizeof *filter->start);
     filter->weights = calloc((size_t)output_px * (size_t)filter->taps, sizeof *filter->weights);
     if (filter->start == NULL || filter->weights == NULL) {
         free(taps.weight);
@@ -119,11 +119,11 @@ int column_filter_open(struct column_filter *filter, int source_px, int output_p
     }
     for (int i = 0; i < output_px; i++) {
         double running = 0.0;
-        int start, last = source_px - filter->taps;
+        int    start, last = source_px - filter->taps;
 
         taps_of(&taps, source_px, scale, i);
-        start = taps.first < last ? taps.first : last;
-        start = start > 0 ? start : 0;
+        start            = taps.first < last ? taps.first : last;
+        start            = start > 0 ? start : 0;
         filter->start[i] = start;
         for (int tap = 0; tap < taps.count; tap++) {
             size_t place = (size_t)i * (size_t)filter->taps + (size_t)(taps.first + tap - start);
@@ -149,23 +149,23 @@ static int taps_limit(double scale)
 
 static void bilinear_taps(struct taps *taps, int source_px, double scale, int output)
 {
-    double centre = (output + 0.5) * scale - 0.5;
-    double last = source_px - 1;
-    double within = centre < 0.0 ? 0.0 : centre > last ? last : centre;
+    double centre   = (output + 0.5) * scale - 0.5;
+    double last     = source_px - 1;
+    double within   = centre < 0.0 ? 0.0 : centre > last ? last : centre;
     double fraction = within - floor(within);
 
-    taps->first = (int)floor(within);
+    taps->first     = (int)floor(within);
     taps->weight[0] = 1.0 - fraction;
     taps->weight[1] = fraction;
-    taps->count = fraction > 0.0 ? 2 : 1;
+    taps->count     = fraction > 0.0 ? 2 : 1;
 }
 
 static void area_taps(struct taps *taps, int source_px, double scale, int output)
 {
     double from = output * scale, to = (output + 1) * scale, sum = 0.0;
 
-    to = to < source_px ? to : source_px;
-    from = from < to - 1e-6 ? from : to - 1e-6;
+    to          = to < source_px ? to : source_px;
+    from        = from < to - 1e-6 ? from : to - 1e-6;
     taps->first = (int)floor(from);
     taps->count = 0;
     for (int source = taps->first; source < to; source++) {
@@ -193,13 +193,13 @@ static void taps_of(struct taps *taps, int source_px, double scale, int output)
 /* Windows and shuffles; window_bytes becomes 0 where a lane's pixels lie too far apart. */
 static void row_tables(struct row_filter *filter)
 {
-    int lanes = filter->groups * ROW_GROUP_PX / filter->lane_px;
+    int lanes          = filter->groups * ROW_GROUP_PX / filter->lane_px;
     int lanes_in_group = ROW_GROUP_PX / filter->lane_px;
-    int widest = 0;
+    int widest         = 0;
 
     for (int lane = 0; lane < lanes; lane++) {
         const int32_t *start = filter->start + (ptrdiff_t)lane * filter->lane_px;
-        int span = start[filter->lane_px - 1] - start[0] + ROW_QUAD_TAPS;
+        int            span  = start[filter->lane_px - 1] - start[0] + ROW_QUAD_TAPS;
 
         widest = span > widest ? span : widest;
     }
@@ -210,16 +210,16 @@ static void row_tables(struct row_filter *filter)
         return;
     }
     for (int step = 0; step < lanes * filter->quads; step++) {
-        int group = step / (lanes_in_group * filter->quads);
-        int quad = step / lanes_in_group % filter->quads;
-        int lane = step % lanes_in_group;
-        int first = group * ROW_GROUP_PX + lane * filter->lane_px;
-        int base = filter->start[first] + ROW_QUAD_TAPS * quad;
-        int last = filter->source_px - filter->window_bytes;
+        int      group   = step / (lanes_in_group * filter->quads);
+        int      quad    = step / lanes_in_group % filter->quads;
+        int      lane    = step % lanes_in_group;
+        int      first   = group * ROW_GROUP_PX + lane * filter->lane_px;
+        int      base    = filter->start[first] + ROW_QUAD_TAPS * quad;
+        int      last    = filter->source_px - filter->window_bytes;
         uint8_t *shuffle = filter->shuffle + (ptrdiff_t)step * filter->lane_px * ROW_QUAD_TAPS;
 
-        base = base < last ? base : last;
-        base = base > 0 ? base : 0;
+        base                 = base < last ? base : last;
+        base                 = base > 0 ? base : 0;
         filter->window[step] = base;
         for (int i = 0; i < filter->lane_px * ROW_QUAD_TAPS; i++)
             shuffle[i] = (uint8_t)(filter->start[first + i / ROW_QUAD_TAPS] + ROW_QUAD_TAPS * quad +

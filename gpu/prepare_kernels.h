@@ -16,33 +16,33 @@
 
 /* Horizontal filter: output[i] = sum of weight * (source - 128), in -32640..32385. */
 struct row_filter {
-    int source_px;
-    int output_px;
-    int groups;     /* of ROW_GROUP_PX outputs; even, so that rows are padded to 32 */
-    int quads;      /* taps / ROW_QUAD_TAPS */
+    int      source_px;
+    int      output_px;
+    int      groups; /* of ROW_GROUP_PX outputs; even, so that rows are padded to 32 */
+    int      quads;  /* taps / ROW_QUAD_TAPS */
     int32_t *start; /* groups×16: first source pixel; start + taps <= source_px where that can be */
     uint8_t *weights; /* groups×quads×16×4 */
     /* For kernels that shuffle: lanes of lane_px outputs read a window of window_bytes; 0: gather. */
-    int lane_px;
-    int window_bytes;
+    int      lane_px;
+    int      window_bytes;
     int32_t *window;  /* groups×quads×(16/lane_px): first byte of a lane's window */
     uint8_t *shuffle; /* groups×quads×16×4: bytes in the window */
 };
 
 /* Vertical filter: the rows and weights of each output row. */
 struct column_filter {
-    int source_px;
-    int output_px;
-    int taps;         /* even */
+    int      source_px;
+    int      output_px;
+    int      taps;    /* even */
     int32_t *start;   /* output_px */
     int16_t *weights; /* output_px×taps, sum COLUMN_WEIGHT_SUM */
 };
 
 /* The rows of one component that make one output row. */
 struct blend_rows {
-    int taps;                   /* even */
-    const int16_t *const *rows; /* taps */
-    const int16_t *weights;     /* taps */
+    int                   taps;    /* even */
+    const int16_t *const *rows;    /* taps */
+    const int16_t        *weights; /* taps */
 };
 
 /* channel[c] = clamp(sum over components of coefficient[c][k] * blended[k] + offset[c]). */
@@ -54,9 +54,9 @@ struct colour_matrix {
 
 struct prepare_kernels {
     const char *name;
-    int lane_px;          /* as in struct row_filter */
-    int window_bytes_max; /* widest window; 0 when it uses no tables */
-    int window_bytes_min; /* rows shorter than this are left to the C kernels */
+    int         lane_px;          /* as in struct row_filter */
+    int         window_bytes_max; /* widest window; 0 when it uses no tables */
+    int         window_bytes_min; /* rows shorter than this are left to the C kernels */
     bool (*available)(void);
     void (*filter_row)(const struct row_filter *filter, const uint8_t *source, int16_t *output);
     void (*blend)(const struct blend_rows rows[3], const struct colour_matrix *matrix, int count_px,
@@ -76,10 +76,10 @@ int prepare_plan_open_with(struct prepare_plan **out, const struct prepare_setti
                            struct why *why);
 
 /* `scale`: source pixels per output pixel. Tables for `kernels`. ERR_MEMORY. */
-int row_filter_open(struct row_filter *filter, int source_px, int output_px, double scale,
-                    const struct prepare_kernels *kernels);
+int  row_filter_open(struct row_filter *filter, int source_px, int output_px, double scale,
+                     const struct prepare_kernels *kernels);
 void row_filter_close(struct row_filter *filter);
-int column_filter_open(struct column_filter *filter, int source_px, int output_px, double scale);
+int  column_filter_open(struct column_filter *filter, int source_px, int output_px, double scale);
 void column_filter_close(struct column_filter *filter);
 
 #endif

@@ -20,8 +20,8 @@ static void check_planes(void)
 {
     static const struct {
         enum frame_format format;
-        int row_bytes[3];
-        int rows[3];
+        int               row_bytes[3];
+        int               rows[3];
     } expected[] = {
         {FRAME_I420, {7, 4, 4}, {5, 3, 3}},   {FRAME_I422, {7, 4, 4}, {5, 5, 5}},
         {FRAME_I444, {7, 7, 7}, {5, 5, 5}},   {FRAME_NV12, {7, 8, 0}, {5, 3, 0}},
@@ -31,7 +31,7 @@ static void check_planes(void)
 
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         struct frame *frame = frame_alloc(expected[i].format, 7, 5);
-        bool right = frame != NULL;
+        bool          right = frame != NULL;
 
         for (int plane = 0; right && plane < 3; plane++) {
             bool has = expected[i].rows[plane] > 0;
@@ -66,9 +66,9 @@ static void *take_and_give(void *arg)
 
 static void check_references(void)
 {
-    struct frame *frame = calloc(1, sizeof *frame);
+    struct frame *frame   = calloc(1, sizeof *frame);
     struct frame *nothing = NULL;
-    pthread_t threads[4];
+    pthread_t     threads[4];
 
     if (frame == NULL)
         return;

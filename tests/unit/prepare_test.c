@@ -63,16 +63,16 @@ static void free_planes(struct frame *frame)
  * 1 black and white noise, 2 a smooth slope. */
 static struct frame *picture(enum frame_format format, int w, int h, int kind, bool bottom_up)
 {
-    struct frame *frame = calloc(1, sizeof *frame);
+    struct frame *frame  = calloc(1, sizeof *frame);
     struct layout layout = layout_of(format, w, h);
 
     *frame = (struct frame){
         .format = format, .width_px = w, .height_px = h, .release = free_planes};
     atomic_init(&frame->references, 1);
     for (int i = 0; i < layout.planes; i++) {
-        size_t bytes = (size_t)layout.row_bytes[i] * (size_t)layout.rows[i];
+        size_t   bytes  = (size_t)layout.row_bytes[i] * (size_t)layout.rows[i];
         uint8_t *memory = malloc(bytes);
-        int stride = layout.row_bytes[i];
+        int      stride = layout.row_bytes[i];
 
         for (size_t b = 0; b < bytes; b++)
             memory[b] = (uint8_t)(kind == 0   ? noise()
@@ -111,8 +111,8 @@ static double exact_weight(int s, int n, double scale, int i)
 static double exact_sample(const struct frame *frame, int plane, int step, int offset, int n_x,
                            int n_y, double x_scale, double y_scale, int x, int y)
 {
-    double sum = 0.0;
-    int y_from = (int)floor((y - 1) * y_scale) - 2, x_from = (int)floor((x - 1) * x_scale) - 2;
+    double sum    = 0.0;
+    int    y_from = (int)floor((y - 1) * y_scale) - 2, x_from = (int)floor((x - 1) * x_scale) - 2;
 
     for (int v = y_from < 0 ? 0 : y_from; v < n_y && v < (y + 2) * y_scale + 2; v++) {
         double y_weight = exact_weight(v, n_y, y_scale, y);
@@ -131,7 +131,7 @@ static void exact_rgb(const struct frame *frame, const struct prepare_area *area
 {
     double xs = (double)frame->width_px / area->width_px,
            ys = (double)frame->height_px / area->height_px;
-    int w = frame->width_px, h = frame->height_px, cw = (w + 1) / 2, ch = (h + 1) / 2;
+    int    w = frame->width_px, h = frame->height_px, cw = (w + 1) / 2, ch = (h + 1) / 2;
     double luma, u = 128, v = 128, kr = 0.299, kb = 0.114;
 
     if (frame->format == FRAME_BGR24 || frame->format == FRAME_RGB24) {
@@ -158,8 +158,8 @@ static void exact_rgb(const struct frame *frame, const struct prepare_area *area
     v -= 128;
     if (!frame->full_range) {
         luma = (luma - 16) * 255 / 219;
-        u = u * 255 / 224;
-        v = v * 255 / 224;
+        u    = u * 255 / 224;
+        v    = v * 255 / 224;
     }
     if (frame->matrix == FRAME_BT709) {
         kr = 0.2126;
@@ -173,7 +173,7 @@ static void exact_rgb(const struct frame *frame, const struct prepare_area *area
 static double error_bound(const struct frame *frame, const struct prepare_area *area)
 {
     double scale = (double)frame->width_px / area->width_px;
-    double taps = scale < 2.0 ? 2.0 : ceil(scale) + 1.0;
+    double taps  = scale < 2.0 ? 2.0 : ceil(scale) + 1.0;
 
     return 3.4 * (0.5 * (taps - 1.0) + 0.1);
 }
@@ -184,15 +184,15 @@ static const struct prepare_settings YOLOX_LIKE = {
 static void check_exact(enum frame_format format, int w, int h, int kind, bool full,
                         enum frame_matrix matrix)
 {
-    struct frame *frame = picture(format, w, h, kind, false);
+    struct frame        *frame = picture(format, w, h, kind, false);
     struct prepare_plan *plan;
-    struct prepare_area area;
-    float *tensor = malloc(sizeof *tensor * 3 * 96 * 64);
-    double worst = 0.0, sum = 0.0;
-    struct why why;
+    struct prepare_area  area;
+    float               *tensor = malloc(sizeof *tensor * 3 * 96 * 64);
+    double               worst = 0.0, sum = 0.0;
+    struct why           why;
 
     frame->full_range = full;
-    frame->matrix = matrix;
+    frame->matrix     = matrix;
     is_int(prepare_plan_open_with(&plan, &YOLOX_LIKE, frame, &PREPARE_C, &why), 0,
            "a plan for %dx%d", w, h);
     area = prepare_plan_area(plan);
@@ -204,7 +204,7 @@ static void check_exact(enum frame_format format, int w, int h, int kind, bool f
 
             exact_rgb(frame, &area, x, y, rgb);
             for (int c = 0; c < 3; c++) {
-                double want = rgb[2 - c] < 0 ? 0 : rgb[2 - c] > 255 ? 255 : rgb[2 - c];
+                double want  = rgb[2 - c] < 0 ? 0 : rgb[2 - c] > 255 ? 255 : rgb[2 - c];
                 double error = fabs(want - (double)tensor[(c * 64 + y) * 96 + x]);
 
                 worst = error > worst ? error : worst;
@@ -229,7 +229,7 @@ static bool same_bits(const struct prepare_settings *settings, struct frame *fra
     size_t count = (size_t)(3 * settings->width_px * settings->height_px);
     float *plain = malloc((count + 2) * sizeof *plain), *fast = malloc((count + 2) * sizeof *fast);
     struct prepare_plan *plan[2];
-    bool same;
+    bool                 same;
 
     for (size_t i = 0; i < count + 2; i++)
         plain[i] = fast[i] = CANARY;
@@ -254,20 +254,20 @@ static bool same_bits(const struct prepare_settings *settings, struct frame *fra
 
 static void check_kernels(const struct prepare_kernels *kernels)
 {
-    static const int sizes[][2] = {{640, 360}, {626, 360}, {1920, 1080}, {96, 64},
-                                   {95, 63},   {17, 9},    {1, 1},       {3, 200},
-                                   {200, 3},   {33, 65},   {31, 31},     {1281, 721}};
-    struct prepare_settings fits[] = {YOLOX_LIKE, YOLOX_LIKE, YOLOX_LIKE, YOLOX_LIKE};
+    static const int        sizes[][2] = {{640, 360}, {626, 360}, {1920, 1080}, {96, 64},
+                                          {95, 63},   {17, 9},    {1, 1},       {3, 200},
+                                          {200, 3},   {33, 65},   {31, 31},     {1281, 721}};
+    struct prepare_settings fits[]     = {YOLOX_LIKE, YOLOX_LIKE, YOLOX_LIKE, YOLOX_LIKE};
 
-    fits[1].fit = PREPARE_CENTRED;
-    fits[1].rgb = true;
-    fits[2].fit = PREPARE_STRETCH;
-    fits[2].width_px = 352;
+    fits[1].fit       = PREPARE_CENTRED;
+    fits[1].rgb       = true;
+    fits[2].fit       = PREPARE_STRETCH;
+    fits[2].width_px  = 352;
     fits[2].height_px = 35;
-    fits[3].width_px = 416;
+    fits[3].width_px  = 416;
     fits[3].height_px = 416;
     for (int c = 0; c < 3; c++) {
-        fits[1].mean[c] = 100.0F + 10.0F * (float)c;
+        fits[1].mean[c]  = 100.0F + 10.0F * (float)c;
         fits[1].scale[c] = 1.0F / (50.0F + (float)c);
     }
     for (int format = FRAME_I420; format <= (int)FRAME_RGB24; format++) {
@@ -279,7 +279,7 @@ static void check_kernels(const struct prepare_kernels *kernels)
                                               fit == 2, i % 2 == 1);
 
                 frame->full_range = fit == 1;
-                frame->matrix = i % 3 == 0 ? FRAME_BT709 : FRAME_BT601;
+                frame->matrix     = i % 3 == 0 ? FRAME_BT709 : FRAME_BT601;
                 tried++;
                 if (!same_bits(&fits[fit], frame, kernels)) {
                     diag("%dx%d fit %d", sizes[i][0], sizes[i][1], fit);
@@ -297,8 +297,8 @@ static void check_wide(const struct prepare_kernels *kernels)
 {
     /* Shrinks of 20 and 1.03: gathers, and windows that end with the row. */
     struct prepare_settings settings = YOLOX_LIKE;
-    struct frame *wide = picture(FRAME_I420, 8192, 40, 0, false);
-    struct frame *near = picture(FRAME_NV12, 431, 431, 0, false);
+    struct frame           *wide     = picture(FRAME_I420, 8192, 40, 0, false);
+    struct frame           *near     = picture(FRAME_NV12, 431, 431, 0, false);
 
     settings.width_px = settings.height_px = 416;
     ok(same_bits(&settings, wide, kernels), "%s: 8192 pixels wide", kernels->name);
@@ -311,19 +311,19 @@ static void check_wide(const struct prepare_kernels *kernels)
 
 static void check_geometry(void)
 {
-    struct frame *frame = picture(FRAME_GRAY8, 626, 360, 2, false), *bad;
+    struct frame           *frame    = picture(FRAME_GRAY8, 626, 360, 2, false), *bad;
     struct prepare_settings settings = YOLOX_LIKE;
-    struct prepare_plan *plan;
-    struct prepare_area area;
-    struct box box = {0, 0, 416, 239, 1, OBJECT_CAR};
-    struct why why;
+    struct prepare_plan    *plan;
+    struct prepare_area     area;
+    struct box              box = {0, 0, 416, 239, 1, OBJECT_CAR};
+    struct why              why;
 
     settings.width_px = settings.height_px = 416;
     is_int(prepare_plan_open(&plan, &settings, frame, NULL), 0, "626x360 into 416x416");
     area = prepare_plan_area(plan);
     ok(area.x_px == 0 && area.y_px == 0 && area.width_px == 416 && area.height_px == 239,
        "lies at the top left: %dx%d", area.width_px, area.height_px);
-    prepare_box_to_picture(plan, &box);
+    prepare_box_to_picture(&area, &box);
     is_near(box.x1, 626, 1e-3, "a box of the whole area is the whole picture across");
     is_near(box.y1, 360, 1e-3, "and down");
     ok(prepare_plan_fits(plan, frame), "the plan fits its picture");
@@ -335,10 +335,10 @@ static void check_geometry(void)
     area = prepare_plan_area(plan);
     is_int(area.y_px, 88, "half of the rest above");
     box = (struct box){0, 88, 416, 88 + 239, 1, OBJECT_CAR};
-    prepare_box_to_picture(plan, &box);
+    prepare_box_to_picture(&area, &box);
     is_near(box.y0, 0, 1e-3, "and boxes come back to the picture's top");
     prepare_plan_close(&plan);
-    bad = frame;
+    bad           = frame;
     bad->width_px = 9000;
     is_int(prepare_plan_open(&plan, &settings, bad, &why), -3, "a picture too wide is refused: %s",
            why.text);
@@ -349,16 +349,16 @@ static void check_geometry(void)
 
 static void check_pad_and_scale(void)
 {
-    struct frame *frame = frame_alloc(FRAME_BGR24, 8, 4);
-    struct prepare_settings settings = {.width_px = 8,
+    struct frame           *frame    = frame_alloc(FRAME_BGR24, 8, 4);
+    struct prepare_settings settings = {.width_px  = 8,
                                         .height_px = 8,
-                                        .fit = PREPARE_TOP_LEFT,
-                                        .pad = 100,
-                                        .mean = {10, 20, 30},
-                                        .scale = {1, 0.5F, 2}};
-    struct prepare_plan *plan;
-    float tensor[3 * 8 * 8];
-    uint8_t *pixels = (uint8_t *)(uintptr_t)frame->plane[0];
+                                        .fit       = PREPARE_TOP_LEFT,
+                                        .pad       = 100,
+                                        .mean      = {10, 20, 30},
+                                        .scale     = {1, 0.5F, 2}};
+    struct prepare_plan    *plan;
+    float                   tensor[3 * 8 * 8];
+    uint8_t                *pixels = (uint8_t *)(uintptr_t)frame->plane[0];
 
     for (int y = 0; y < 4; y++)
         for (int x = 0; x < 8; x++)
@@ -383,15 +383,15 @@ static void check_pad_and_scale(void)
 /* The reference tensor's own picture, 312x416 of whole numbers, must come out as it went in. */
 static void check_reference(void)
 {
-    const char *folder = material();
-    char path[600];
-    FILE *file;
-    size_t count = 3 * 416 * 416;
-    float *wanted, *tensor;
-    struct frame *frame;
-    struct prepare_plan *plan;
+    const char             *folder = material();
+    char                    path[600];
+    FILE                   *file;
+    size_t                  count = 3 * 416 * 416;
+    float                  *wanted, *tensor;
+    struct frame           *frame;
+    struct prepare_plan    *plan;
     struct prepare_settings settings = YOLOX_LIKE;
-    double worst = 0;
+    double                  worst    = 0;
 
     if (folder == NULL) {
         skip_one("no material");
@@ -400,7 +400,7 @@ static void check_reference(void)
     snprintf(path, sizeof path, "%s/models/ref_bus_input_1x3x416x416_f32.bin", folder);
     wanted = malloc(count * sizeof *wanted);
     tensor = malloc(count * sizeof *tensor);
-    file = fopen(path, "rb");
+    file   = fopen(path, "rb");
     if (file == NULL || fread(wanted, sizeof *wanted, count, file) != count) {
         skip_one("no reference tensor");
     } else {
