@@ -141,12 +141,27 @@ static void take_cut(struct line_state *state, const struct cut *cut, int64_t ti
     state->deepest_px      = 0.0;
 }
 
+/* Was the object outside the band somewhere on this part of its step? Between the arms of a bent line a
+ * fast one may be, with no observation there. */
+static int settle_between(const struct line *line, struct line_state *state, struct point from,
+                          struct point to, struct line_crossing *crossing)
+{
+    static const double places[] = {0.5, 0.25, 0.75};
+    int                 side;
+
+    for (int i = 0; i < 3 && state->balance != 0; i++)
+        if (side_of(line, geometry_between(from, to, places[i]), &side) > state->band_px)
+            return settle(state, side, crossing);
+    return 0;
+}
+
 int line_step(const struct line *line, struct line_state *state, struct point point,
               int64_t time_ns, double band_px, struct line_crossing *crossings)
 {
-    struct cut cuts[LIMIT_LINE_POINTS];
-    int        cut_count, decided = 0, side;
-    double     distance = side_of(line, point, &side);
+    struct cut   cuts[LIMIT_LINE_POINTS];
+    int          cut_count, decided = 0, side;
+    double       distance = side_of(line, point, &side);
+    struct point from     = state->last;
 
     state->band_px = band_px;
     if (!state->seen) {
@@ -154,21 +169,19 @@ int line_step(const struct line *line, struct line_state *state, struct point po
             .seen = true, .settled = distance > band_px, .band_px = band_px};
     } else {
         cut_count = find_cuts(line, state->last, point, cuts);
-        if (cut_count == 0)
-            state->steps_since_cut++;
         for (int i = 0; i < cut_count; i++) {
+            struct point cut = geometry_between(state->last, point, cuts[i].at);
+
+            decided += settle_between(line, state, from, cut, &crossings[decided]);
             take_cut(state, &cuts[i], time_ns);
-            if (i + 1 < cut_count) {
-                /* Was it outside the band between two cuts of the same step? */
-                struct point middle = geometry_between(state->last, point,
-                                                       (cuts[i].at + cuts[i + 1].at) / 2.0);
-                int          middle_side;
-                if (side_of(line, middle, &middle_side) > band_px)
-                    decided += settle(state, middle_side, &crossings[decided]);
-            }
+            from = cut;
         }
-        if (distance > band_px)
+        if (distance > band_px) {
             decided += settle(state, side, &crossings[decided]);
+        } else {
+            decided += settle_between(line, state, from, point, &crossings[decided]);
+            state->steps_since_cut++;
+        }
     }
     state->deepest_px = fmax(state->deepest_px, distance);
     state->last       = point;

@@ -54,8 +54,8 @@ void line_init(struct line *line, const struct settings_line *settings, int widt
  * jitter of a detector's boxes, but no less than 0.4 % and no more than 3 % of the picture's height. */
 double line_band_px(double box_width_px, double box_height_px, int picture_height_px);
 
-/* Crossings that one step can decide: a step may cut every piece of the line. */
-#define LINE_STEP_CROSSINGS LIMIT_LINE_POINTS
+/* Crossings that one step can decide: one left over, and a step may cut every piece of the line. */
+#define LINE_STEP_CROSSINGS (LIMIT_LINE_POINTS + 1)
 
 /* The next observation of the object. Returns how many crossings it decided, oldest first. */
 int line_step(const struct line *line, struct line_state *state, struct point point,
