@@ -11,7 +11,6 @@ static const struct {
     const struct source_ops *ops;
 } KINDS[] = {
     {"rtsp://", &source_rtsp},
-    {"rtsps://", &source_rtsp},
 };
 
 /* Length of "scheme://" at the beginning, 0 if there is none. */

@@ -1,0 +1,311 @@
+/* Packets in: from the queue or from the file, into the decoder. */
+#include "server/camera/decode_stream_private.h"
+
+#include "config/clock.h"
+#include "config/err.h"
+
+#include <libavcodec/avcodec.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_WITHOUT_KEY 250 /* packets: a stream that marks no key frames is decoded regardless */
+#define MAX_AFTER_ERROR 50  /* packets: after 2 s without a key frame concealment is better */
+#define MAX_RECEIVE     64  /* pictures out of one packet; a decoder that gives more is mad */
+#define LIVE_MAX_GAP_NS (10 * NS_PER_S)
+#define FILE_MAX_GAP_NS (3600 * NS_PER_S)
+
+/* The file came to its end, or the stream cannot be decoded; the loop decides what follows. */
+static void end_stream(struct decode_stream *stream, enum source_end end, const char *reason)
+{
+    bool current;
+
+    decode_stream_forget(stream);
+    stream->over = true;
+    pthread_mutex_lock(&stream->lock);
+    current = stream->epoch == stream->worker_epoch;
+    if (current) {
+        stream->status.ended  = true;
+        stream->status.end    = end;
+        stream->status.due_ns = 0;
+        snprintf(stream->status.reason, sizeof stream->status.reason, "%s", reason);
+    }
+    pthread_mutex_unlock(&stream->lock);
+    if (current)
+        decode_stream_wake_loop(stream);
+}
+
+static void wait_for_key(struct decode_stream *stream, unsigned max_packets)
+{
+    stream->needs_key       = true;
+    stream->without_key     = 0;
+    stream->max_without_key = max_packets;
+}
+
+static void receive_pictures(struct decode_stream *stream)
+{
+    for (int i = 0; i < MAX_RECEIVE && !decode_stream_is_closing(stream); i++) {
+        int rc = decode_codec_receive(stream->codec, stream->picture);
+
+        if (rc == ERR_AGAIN || rc == ERR_NOT_FOUND)
+            return;
+        if (rc == 0)
+            decode_stream_picture(stream);
+        else
+            decode_stream_count(stream, &stream->status.decode_errors);
+    }
+}
+
+static void publish_unit(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns)
+{
+    struct camera_unit *unit;
+    bool                wake;
+
+    if (stream->view == NULL || decode_view_unit(stream->view, packet, &unit) != 0)
+        return;
+    unit->pts_ns  = decode_clock_map(&stream->clock,
+                                    packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts);
+    unit->wall_ns = wall_ns;
+    pthread_mutex_lock(&stream->lock);
+    wake = decode_units_put(&stream->units, unit);
+    pthread_mutex_unlock(&stream->lock);
+    if (wake)
+        decode_stream_wake_loop(stream);
+}
+
+static void decode_packet(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns,
+                          int64_t arrival_ns)
+{
+    int64_t timestamp = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
+
+    decode_clock_anchor(&stream->clock, timestamp);
+    publish_unit(stream, packet, wall_ns);
+    if (stream->needs_key) {
+        if ((packet->flags & AV_PKT_FLAG_KEY) == 0 &&
+            ++stream->without_key <= stream->max_without_key) {
+            decode_stream_count(stream, &stream->status.packets_dropped);
+            return;
+        }
+        stream->needs_key = false;
+    }
+    stream->stamps[stream->next_stamp++ % DECODE_STAMPS] = (struct decode_stamp){
+        .timestamp = timestamp, .wall_ns = wall_ns};
+    stream->arrival_ns = arrival_ns;
+    if (decode_codec_send(stream->codec, packet) != 0) {
+        decode_stream_count(stream, &stream->status.decode_errors);
+        wait_for_key(stream, MAX_AFTER_ERROR);
+    }
+    receive_pictures(stream);
+}
+
+static void publish_stream(struct decode_stream *stream, AVRational frame_rate, double duration_s)
+{
+    struct decode_status *status = &stream->status;
+
+    pthread_mutex_lock(&stream->lock);
+    snprintf(status->codec, sizeof status->codec, "%s",
+             avcodec_get_name(stream->parameters->codec_id));
+    status->own_video  = stream->view != NULL ? decode_view_video(stream->view) : CAMERA_VIDEO_JPEG;
+    status->source_fps = frame_rate.num > 0 && frame_rate.den > 0 ? av_q2d(frame_rate) : 0;
+    status->duration_s = duration_s;
+    decode_units_clear(&stream->units);
+    pthread_mutex_unlock(&stream->lock);
+    decode_stream_wake_loop(stream);
+}
+
+/* A decoder for what follows. */
+static int begin_coding(struct decode_stream *stream, const AVCodecParameters *parameters,
+                        AVRational time_base, AVRational frame_rate, struct why *why)
+{
+    int64_t pause_ns = 0;
+    int     rc;
+
+    decode_codec_close(&stream->codec);
+    decode_view_close(&stream->view);
+    avcodec_parameters_free(&stream->parameters);
+    stream->parameters = avcodec_parameters_alloc();
+    if (stream->parameters == NULL || avcodec_parameters_copy(stream->parameters, parameters) < 0)
+        return why_set(why, ERR_MEMORY, "no memory for a decoder");
+    rc = decode_codec_open(&stream->codec, parameters, time_base, why);
+    if (rc != 0)
+        return rc;
+    /* Pictures at the speed of the machine are no video to watch. */
+    if (!stream->fastest)
+        decode_view_open(&stream->view, parameters, time_base);
+    if (stream->last_picture_ns != 0 && !stream->playing)
+        pause_ns = clock_monotonic_ns() - stream->last_picture_ns;
+    decode_clock_restart(&stream->clock, time_base, frame_rate,
+                         stream->playing ? FILE_MAX_GAP_NS : LIVE_MAX_GAP_NS, pause_ns);
+    stream->needs_key = false;
+    if (!stream->playing)
+        wait_for_key(stream, MAX_WITHOUT_KEY);
+    decode_stream_next_generation(stream);
+    return 0;
+}
+
+/* ---- a file ---- */
+
+static int64_t open_file(struct decode_stream *stream)
+{
+    struct why why = {""};
+    char       path[LIMIT_PATH_BYTES];
+    int        rc;
+
+    pthread_mutex_lock(&stream->lock);
+    memcpy(path, stream->path, sizeof path);
+    pthread_mutex_unlock(&stream->lock);
+    rc = source_file_open(&stream->file, path, &stream->stop, &why);
+    if (rc == 0)
+        rc = begin_coding(stream, source_file_parameters(stream->file),
+                          source_file_time_base(stream->file), source_file_frame_rate(stream->file),
+                          &why);
+    if (rc == ERR_CLOSED)
+        return DECODE_STEP_NOW;
+    if (rc != 0) {
+        end_stream(stream, SOURCE_END_ERROR, why.text);
+        return DECODE_STEP_IDLE;
+    }
+    publish_stream(stream, source_file_frame_rate(stream->file),
+                   source_file_duration_s(stream->file));
+    return DECODE_STEP_NOW;
+}
+
+static void drain_decoder(struct decode_stream *stream)
+{
+    stream->arrival_ns = clock_monotonic_ns();
+    if (decode_codec_send(stream->codec, NULL) == 0)
+        receive_pictures(stream);
+    decode_stream_deliver_pending(stream);
+}
+
+/* The file was read to its end, or to where it cannot be read any more. */
+static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why *why)
+{
+    drain_decoder(stream);
+    if (decode_stream_is_closing(stream))
+        return DECODE_STEP_IDLE;
+    if (stream->pass_pictures == 0) {
+        if (read_rc == ERR_NOT_FOUND)
+            why_set(why, ERR_CORRUPT, "not one picture of the file can be decoded");
+        end_stream(stream, SOURCE_END_ERROR, why->text);
+        return DECODE_STEP_IDLE;
+    }
+    if (!stream->looping) {
+        end_stream(stream, SOURCE_END_OF_FILE,
+                   read_rc == ERR_NOT_FOUND ? "the file was played to its end" : why->text);
+        return DECODE_STEP_IDLE;
+    }
+    stream->pass_pictures = 0;
+    if (source_file_rewind(stream->file, why) != 0) {
+        end_stream(stream, SOURCE_END_ERROR, why->text);
+        return DECODE_STEP_IDLE;
+    }
+    decode_codec_flush(stream->codec);
+    decode_clock_restart(&stream->clock, source_file_time_base(stream->file),
+                         source_file_frame_rate(stream->file), FILE_MAX_GAP_NS, 0);
+    stream->needs_key = false;
+    decode_stream_next_generation(stream);
+    return DECODE_STEP_NOW;
+}
+
+static int64_t read_file(struct decode_stream *stream)
+{
+    struct why why = {""};
+    int        rc  = source_file_read(stream->file, stream->packet, &why);
+    double     progress;
+
+    if (rc == ERR_CLOSED)
+        return DECODE_STEP_NOW;
+    if (rc != 0)
+        return finish_pass(stream, rc, &why);
+    progress              = source_file_progress(stream->file, stream->packet);
+    stream->packet_held   = true;
+    stream->packet_due_ns = 0;
+    if (!stream->fastest)
+        stream->packet_due_ns = source_file_due_ns(stream->file, stream->packet,
+                                                   clock_monotonic_ns());
+    pthread_mutex_lock(&stream->lock);
+    stream->status.packets++;
+    stream->status.bytes += (uint64_t)stream->packet->size;
+    stream->status.progress = progress;
+    stream->status.due_ns   = stream->packet_due_ns;
+    pthread_mutex_unlock(&stream->lock);
+    return DECODE_STEP_NOW;
+}
+
+int64_t decode_stream_file_turn(struct decode_stream *stream)
+{
+    int64_t now_ns;
+
+    if (stream->over)
+        return DECODE_STEP_IDLE;
+    if (stream->file == NULL)
+        return open_file(stream);
+    if (!stream->packet_held) {
+        int64_t again = read_file(stream);
+
+        if (!stream->packet_held)
+            return again;
+    }
+    now_ns = clock_monotonic_ns();
+    if (stream->packet_due_ns > now_ns) {
+        decode_stream_deliver_pending(stream);
+        return stream->packet_due_ns;
+    }
+    stream->packet_held = false;
+    decode_packet(stream, stream->packet, clock_wall_ns(),
+                  stream->fastest ? now_ns : stream->packet_due_ns);
+    av_packet_unref(stream->packet);
+    return DECODE_STEP_NOW;
+}
+
+/* ---- a queue ---- */
+
+static bool same_parameters(const AVCodecParameters *a, const AVCodecParameters *b)
+{
+    return a != NULL && a->codec_id == b->codec_id && a->width == b->width &&
+           a->height == b->height && a->extradata_size == b->extradata_size &&
+           (a->extradata_size == 0 ||
+            memcmp(a->extradata, b->extradata, (size_t)a->extradata_size) == 0);
+}
+
+static int64_t take_parameters(struct decode_stream *stream, struct decode_entry *entry)
+{
+    struct why why = {""};
+    int        rc  = 0;
+
+    if (!same_parameters(stream->parameters, entry->parameters)) {
+        rc = begin_coding(stream, entry->parameters, entry->time_base, entry->frame_rate, &why);
+        if (rc == 0)
+            publish_stream(stream, entry->frame_rate, 0);
+    }
+    avcodec_parameters_free(&entry->parameters);
+    if (rc == 0)
+        return DECODE_STEP_NOW;
+    end_stream(stream, SOURCE_END_ERROR, why.text);
+    return DECODE_STEP_IDLE;
+}
+
+int64_t decode_stream_queue_turn(struct decode_stream *stream)
+{
+    struct decode_entry entry = {.packet = stream->packet};
+    bool                got;
+
+    pthread_mutex_lock(&stream->lock);
+    got = stream->epoch == stream->worker_epoch && decode_queue_take(&stream->queue, &entry);
+    pthread_mutex_unlock(&stream->lock);
+    if (!got) {
+        decode_stream_deliver_pending(stream);
+        return DECODE_STEP_IDLE;
+    }
+    if (entry.parameters != NULL)
+        return take_parameters(stream, &entry);
+    if (stream->codec == NULL) {
+        decode_stream_count(stream, &stream->status.packets_dropped);
+    } else {
+        if (entry.gap)
+            decode_codec_flush(stream->codec);
+        decode_packet(stream, stream->packet, entry.wall_ns, entry.arrival_ns);
+    }
+    av_packet_unref(stream->packet);
+    return DECODE_STEP_NOW;
+}

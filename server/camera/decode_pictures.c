@@ -1,0 +1,163 @@
+/* Pictures out: their times, the choice at the wanted rate, JPEG, and the sink. */
+#include "server/camera/decode_stream_private.h"
+
+#include "config/clock.h"
+
+#define LATE_NS       (100 * NS_PER_MS) /* behind by more: the newest picture is worth more than all */
+#define JPEG_EVERY_NS (100 * NS_PER_MS)
+#define JPEG_EARLY_NS (20 * NS_PER_MS) /* a camera of 10 a second loses none to jitter */
+
+/* Grows over all cameras: a slot that gets a new camera never sees an old number again. */
+static atomic_uint generations;
+
+static void note_picture(struct decode_stream *stream, int64_t now_ns)
+{
+    struct decode_status *status = &stream->status;
+    bool                  news;
+
+    pthread_mutex_lock(&stream->lock);
+    news = status->width_px != stream->width_px || status->height_px != stream->height_px;
+    if (stream->epoch == stream->worker_epoch)
+        news = status->pictures++ == 0 || news;
+    status->width_px  = stream->width_px;
+    status->height_px = stream->height_px;
+    status->frames_decoded++;
+    status->last_frame_ns = now_ns;
+    decode_meter_count(&stream->decoded_meter, now_ns);
+    pthread_mutex_unlock(&stream->lock);
+    if (news)
+        decode_stream_wake_loop(stream);
+}
+
+static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
+{
+    struct camera_unit *unit = NULL;
+    unsigned            wanted;
+
+    pthread_mutex_lock(&stream->lock);
+    wanted = stream->wanted;
+    pthread_mutex_unlock(&stream->lock);
+    if ((wanted & 1U << CAMERA_VIDEO_JPEG) == 0) {
+        picture_jpeg_close(&stream->jpeg);
+        return;
+    }
+    if (frame->decoded_ns + JPEG_EARLY_NS < stream->next_jpeg_ns ||
+        picture_jpeg_encode(&stream->jpeg, frame, &unit) != 0)
+        return;
+    stream->next_jpeg_ns += JPEG_EVERY_NS;
+    if (stream->next_jpeg_ns < frame->decoded_ns)
+        stream->next_jpeg_ns = frame->decoded_ns + JPEG_EVERY_NS;
+    pthread_mutex_lock(&stream->lock);
+    camera_unit_unref(&stream->units.jpeg);
+    stream->units.jpeg = unit;
+    pthread_mutex_unlock(&stream->lock);
+    decode_stream_wake_loop(stream);
+}
+
+/* Takes the reference. */
+static void deliver(struct decode_stream *stream, struct frame *frame)
+{
+    int64_t now_ns = clock_monotonic_ns();
+
+    make_jpeg(stream, frame);
+    pthread_mutex_lock(&stream->lock);
+    stream->status.frames_analysed++;
+    decode_meter_count(&stream->analysed_meter, now_ns);
+    pthread_mutex_unlock(&stream->lock);
+    stream->last_delivery_ns = now_ns;
+    stream->settings.frame(stream->settings.arg, frame);
+}
+
+static void skip_pending(struct decode_stream *stream)
+{
+    if (stream->pending == NULL)
+        return;
+    frame_unref(&stream->pending);
+    decode_stream_count(stream, &stream->status.frames_skipped);
+}
+
+void decode_stream_deliver_pending(struct decode_stream *stream)
+{
+    struct frame *frame = stream->pending;
+
+    stream->pending = NULL;
+    if (frame != NULL)
+        deliver(stream, frame);
+}
+
+/* In real time a worker that is behind gives out the newest picture of each interval of the
+ * clock on the wall, not all the old ones that it is catching up with. */
+static void choose_and_deliver(struct decode_stream *stream, struct frame *frame)
+{
+    int64_t now_ns   = frame->decoded_ns;
+    int64_t late_ns  = now_ns - stream->arrival_ns;
+    int64_t every_ns = decode_rate_interval_ns(&stream->rate);
+
+    if (every_ns < LATE_NS)
+        every_ns = LATE_NS;
+    skip_pending(stream);
+    if (stream->fastest || late_ns <= every_ns || now_ns - stream->last_delivery_ns >= every_ns)
+        deliver(stream, frame);
+    else
+        stream->pending = frame;
+}
+
+static int64_t find_wall_ns(const struct decode_stream *stream, const AVFrame *picture)
+{
+    int64_t timestamp = picture->pts != AV_NOPTS_VALUE ? picture->pts : picture->pkt_dts;
+
+    for (unsigned i = 1; i <= DECODE_STAMPS && timestamp != AV_NOPTS_VALUE; i++) {
+        const struct decode_stamp *stamp =
+            &stream->stamps[(stream->next_stamp - i) % DECODE_STAMPS];
+
+        if (stamp->timestamp == timestamp)
+            return stamp->wall_ns;
+    }
+    return stream->stamps[(stream->next_stamp - 1) % DECODE_STAMPS].wall_ns;
+}
+
+void decode_stream_next_generation(struct decode_stream *stream)
+{
+    stream->generation = atomic_fetch_add(&generations, 1) + 1;
+    stream->number     = 0;
+    decode_rate_restart(&stream->rate);
+}
+
+void decode_stream_picture(struct decode_stream *stream)
+{
+    AVFrame      *picture = stream->picture;
+    int64_t       wall_ns = find_wall_ns(stream, picture);
+    int64_t       now_ns  = clock_monotonic_ns();
+    int64_t       pts_ns  = decode_clock_picture(&stream->clock, picture->best_effort_timestamp);
+    uint64_t      number;
+    struct frame *frame;
+
+    if (stream->width_px != picture->width || stream->height_px != picture->height) {
+        if (stream->width_px != 0)
+            decode_stream_next_generation(stream);
+        stream->width_px  = picture->width;
+        stream->height_px = picture->height;
+    }
+    number = stream->number++;
+    stream->pass_pictures++;
+    stream->last_picture_ns = now_ns;
+    if ((picture->flags & AV_FRAME_FLAG_CORRUPT) != 0 || picture->decode_error_flags != 0)
+        decode_stream_count(stream, &stream->status.decode_errors);
+    note_picture(stream, now_ns);
+    if (!decode_rate_chooses(&stream->rate, pts_ns)) {
+        av_frame_unref(picture);
+        decode_stream_count(stream, &stream->status.frames_skipped);
+        return;
+    }
+    if (frame_av_wrap(&frame, picture, &stream->converter) != 0) {
+        decode_stream_count(stream, &stream->status.decode_errors);
+        return;
+    }
+    frame->slot       = stream->settings.slot;
+    frame->generation = stream->generation;
+    frame->number     = number;
+    frame->pts_ns     = pts_ns;
+    frame->wall_ns    = wall_ns;
+    frame->decoded_ns = now_ns;
+    choose_and_deliver(stream, frame);
+}

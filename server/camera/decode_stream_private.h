@@ -1,0 +1,111 @@
+/* server/camera/decode_stream_private.h: one camera on the decode workers, from the inside.
+ *
+ *   decode_stream.c    what the loop calls, and the step of the actor
+ *   decode_packets.c   packets in: from the queue or from the file, into the decoder
+ *   decode_pictures.c  pictures out: times, the wanted rate, JPEG, the sink
+ *
+ * Two halves: what the loop and a worker share is under `lock` (a leaf lock, held for a copy at most); what
+ * only the worker touches, which holds the camera, needs none. `epoch` ties them together: the
+ * loop's begin and play raise it, and the worker that sees it forgets all of the stream before. */
+#ifndef SIGHTLINE_SERVER_CAMERA_DECODE_STREAM_PRIVATE_H
+#define SIGHTLINE_SERVER_CAMERA_DECODE_STREAM_PRIVATE_H
+
+#include "config/limits.h"
+#include "server/camera/decode.h"
+#include "server/camera/decode_actor.h"
+#include "server/camera/decode_clock.h"
+#include "server/camera/decode_codec.h"
+#include "server/camera/decode_queue.h"
+#include "server/camera/decode_view.h"
+#include "server/camera/frame_av.h"
+#include "server/camera/picture_jpeg.h"
+#include "server/camera/source_file.h"
+
+#include <libavutil/frame.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define DECODE_STAMPS 32 /* packets in the decoder; H.264 and H.265 hold back 16 at most */
+
+/* When a packet was captured, found again by its timestamp when its picture comes out. */
+struct decode_stamp {
+    int64_t timestamp;
+    int64_t wall_ns;
+};
+
+struct decode_stream {
+    struct decode_actor    actor; /* first */
+    struct decode_pool    *pool;
+    struct decode_settings settings; /* immutable */
+    atomic_bool            closing;
+    atomic_bool            stop; /* the file's reads fail: closing, or another epoch */
+
+    pthread_mutex_t      lock;
+    uint64_t             epoch; /* under lock, as all below */
+    struct decode_queue  queue;
+    bool                 play; /* a file, not packets */
+    bool                 loop;
+    enum settings_pace   pace;
+    char                 path[LIMIT_PATH_BYTES];
+    double               fps;
+    unsigned             wanted;
+    struct decode_units  units;
+    struct decode_status status;
+    struct decode_meter  decoded_meter, analysed_meter;
+
+    /* The worker's own, of this epoch. */
+    uint64_t                   worker_epoch;
+    bool                       playing, looping, fastest;
+    bool                       over; /* the file ended */
+    struct source_file        *file;
+    AVPacket                  *packet;
+    bool                       packet_held; /* `packet` waits for its time */
+    int64_t                    packet_due_ns;
+    struct decode_codec       *codec;
+    AVCodecParameters         *parameters; /* that the codec was opened with */
+    AVFrame                   *picture;
+    struct frame_av_converter *converter;
+    struct decode_view        *view;
+    struct picture_jpeg       *jpeg;
+    int64_t                    next_jpeg_ns;
+    struct decode_clock        clock;
+    struct decode_rate         rate;
+    struct decode_stamp        stamps[DECODE_STAMPS];
+    unsigned                   next_stamp;
+    int64_t       arrival_ns; /* of the packet in hand, monotonic; or when it was due */
+    bool          needs_key;
+    unsigned      without_key, max_without_key;
+    unsigned      generation;
+    uint64_t      number;
+    uint64_t      pass_pictures; /* of this pass through the file */
+    int           width_px, height_px;
+    struct frame *pending; /* chosen while late: a newer one replaces it */
+    int64_t       last_delivery_ns;
+    int64_t       last_picture_ns;
+};
+
+/* ---- decode_packets.c; on the worker that holds the stream ---- */
+
+/* One packet, or whatever else there is to do; says when to step again. */
+int64_t decode_stream_file_turn(struct decode_stream *stream);
+int64_t decode_stream_queue_turn(struct decode_stream *stream);
+
+/* ---- decode_pictures.c; likewise ---- */
+
+/* The picture that the decoder gave, which is `stream->picture`. */
+void decode_stream_picture(struct decode_stream *stream);
+/* Nothing waits behind the picture that is held back: give it out. */
+void decode_stream_deliver_pending(struct decode_stream *stream);
+/* The tracker begins anew: another stream, another pass of a file, another size of picture. */
+void decode_stream_next_generation(struct decode_stream *stream);
+
+/* ---- decode_stream.c; likewise ---- */
+
+/* All of the worker's that belongs to one epoch goes. */
+void decode_stream_forget(struct decode_stream *stream);
+/* What the packet that is worked on was: counted under the lock. */
+void decode_stream_count(struct decode_stream *stream, uint64_t *counter);
+bool decode_stream_is_closing(struct decode_stream *stream);
+void decode_stream_wake_loop(struct decode_stream *stream);
+
+#endif
