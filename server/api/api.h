@@ -1,5 +1,8 @@
-/* server/api/api.h: HTTP, WebSocket and the bundled dashboard, on the loop (libwebsockets).
+/* server/api/api.h: HTTP, WebSocket and the bundled dashboard, on the loop.
  *
+ * HTTP is read and answered here (http_server.h behind http_door.h); a WebSocket, once its upgrade is checked and
+ * authorised, goes to libwebsockets with a request line that we wrote ourselves: nothing that a stranger sent
+ * reaches its HTTP parser.
  * The API reads state (ledger, live counts, the cameras through api_house) and never
  * changes any: commands go through the house's functions. What is sent is in protocol.md.
  * A route is a row in one table (routes.c) with its rights; a request that no row allows never reaches a handler.
@@ -22,8 +25,8 @@ struct api;
 struct api_camera {
     const struct settings_camera *settings; /* name, lines, zones */
     struct camera_stats           stats;
-    uint64_t                      frames_dropped; /* given up by the inference pool for newer ones */
-    double                        coverage; /* of the last full minute, 0..1; negative before it */
+    uint64_t frames_dropped; /* given up by the inference pool for newer ones */
+    double   coverage;       /* of the last full minute, 0..1; negative before it */
 };
 /* A problem that an operator should know: shown by ready, health and the dashboard. */
 struct api_problem {
@@ -41,13 +44,27 @@ struct api_house {
     /* The kinds of video that viewers of this camera want now: bits 1u << enum camera_video. */
     void (*want_video)(void *arg, int index, unsigned kinds);
     /* Units since the last key frame, for a viewer that joins. */
-    void (*replay_units)(void *arg, int index, void (*unit)(void *unit_arg, struct camera_unit *unit),
-                         void *unit_arg);
+    void (*replay_units)(void *arg, int                                                index,
+                         void (*unit)(void *unit_arg, struct camera_unit *unit), void *unit_arg);
     int (*problems)(void *arg, struct api_problem *problems, int capacity);
     /* Writes further OpenMetrics families (frames, inference, batches); text is appended with `write`. */
     void (*metrics)(void *arg, void (*write)(void *write_arg, const char *text, size_t bytes),
                     void *write_arg);
-    const char *(*model_text)(void *arg); /* "yolox_nano_coco_416 (yolox, cpu)", or why there is none */
+    const char *(*model_text)(
+        void *arg); /* "yolox_nano_coco_416 (yolox, cpu)", or why there is none */
+    /* "cpu", "cuda"; may be NULL, as may its answer. */
+    const char *(*backend_name)(void *arg);
+};
+
+/* How long the API waits; 0 means the default. Tests shorten it. */
+struct api_patience {
+    int head_ms;   /* for a complete request head: 10 s */
+    int body_ms;   /* for a request body: 10 s */
+    int write_ms;  /* for a client that takes nothing of its answer: 10 s */
+    int idle_ms;   /* for the next request of a connection: 30 s */
+    int ping_ms;   /* between pings of a WebSocket: 20 s */
+    int silent_ms; /* for any answer to them: 60 s */
+    int behind_ms; /* for a WebSocket client that takes nothing: LIMIT_WS_BEHIND_MS */
 };
 
 struct api_settings {
@@ -58,12 +75,16 @@ struct api_settings {
     struct ledger          *ledger;
     struct live            *live;
     const struct api_house *house;
+    struct api_patience     patience;
+    int                     max_clients; /* 0: LIMIT_CLIENTS */
 };
 
-int  api_open(struct api **out, const struct api_settings *settings, struct why *why);
+int api_open(struct api **out, const struct api_settings *settings, struct why *why);
 /* Closes clients; memory goes when the loop has closed the handles. Sets *api = NULL. */
-void api_close(struct api **api);
+void     api_close(struct api **api);
 uint16_t api_port(const struct api *api); /* the one that it listens on */
+/* Serves a connected stream socket that somebody else accepted (socket activation, tests); owns it from now on. */
+int api_take_connection(struct api *api, int fd);
 
 /* ---- what has happened: told to the subscribers ---- */
 void api_event_committed(struct api *api, const struct event *event); /* after live_apply() */

@@ -4,18 +4,20 @@
 
 #include "server/api/http_door.h"
 
-/* What a build without the dashboard serves in its place; the real ones are strong symbols. */
+#ifndef SIGHTLINE_DASHBOARD
+/* What a build without the dashboard serves in its place. */
 static const char absent_page[] =
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sightline</title>"
     "<h1>Sightline is running</h1><p>This build has no dashboard (SIGHTLINE_WEB=OFF). The API is "
     "here: <a href=\"/api/v1/cameras\">cameras</a>, <a href=\"/api/v1/counts\">counts</a>, "
     "<a href=\"/metrics\">metrics</a>.</p></html>\n";
 
-__attribute__((weak)) const struct asset ASSETS[] = {
+const struct asset ASSETS[] = {
     {"/index.html", "text/html; charset=utf-8", "\"no-dashboard-1\"", false,
      (const uint8_t *)absent_page, sizeof absent_page - 1, NULL, 0, NULL, 0},
 };
-__attribute__((weak)) const int ASSET_COUNT = 1;
+const int ASSET_COUNT = 1;
+#endif
 
 const struct asset *asset_find(const char *path, size_t bytes)
 {
@@ -79,7 +81,8 @@ enum asset_encoding asset_choose(const struct asset *asset, const char *accept, 
         best = asset->gzip_bytes;
     if (brotli && asset->brotli_bytes <= best)
         return ASSET_BROTLI;
-    return gzip && asset->gzip_bytes == best && best < asset->plain_bytes ? ASSET_GZIP : ASSET_PLAIN;
+    return gzip && asset->gzip_bytes == best && best < asset->plain_bytes ? ASSET_GZIP
+                                                                          : ASSET_PLAIN;
 }
 
 bool asset_matches(const struct asset *asset, const char *if_none_match, size_t bytes)

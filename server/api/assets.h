@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 struct asset {
-    const char    *path;      /* as requested, with the leading slash: "/index.html", "/assets/app-3f9c.js" */
-    const char    *mime;      /* "text/html; charset=utf-8" */
-    const char    *etag;      /* of the content, with its double quotes */
-    bool           immutable; /* the path holds a digest of the content: clients may keep it for ever */
+    const char
+        *path; /* as requested, with the leading slash: "/index.html", "/assets/app-3f9c.js" */
+    const char *mime; /* "text/html; charset=utf-8" */
+    const char *etag; /* of the content, with its double quotes */
+    bool immutable;   /* the path holds a digest of the content: clients may keep it for ever */
     const uint8_t *plain;
     size_t         plain_bytes;
     const uint8_t *gzip; /* NULL: not compressed */
@@ -22,7 +23,8 @@ struct asset {
     size_t         brotli_bytes;
 };
 
-/* In any order; "/index.html" is also what "/" answers. */
+/* A generated library tells that it is there by the compile definition SIGHTLINE_DASHBOARD, which its target
+ * carries for all who link it (PUBLIC); without it assets.c defines the fallback. In any order; "/index.html" is also what "/" answers. */
 extern const struct asset ASSETS[];
 extern const int          ASSET_COUNT;
 

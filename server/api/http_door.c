@@ -57,8 +57,7 @@ static struct http_text trim(struct http_text text)
         text.at++;
         text.bytes--;
     }
-    while (text.bytes > 0 &&
-           (text.at[text.bytes - 1] == ' ' || text.at[text.bytes - 1] == '\t'))
+    while (text.bytes > 0 && (text.at[text.bytes - 1] == ' ' || text.at[text.bytes - 1] == '\t'))
         text.bytes--;
     return text;
 }
@@ -229,8 +228,8 @@ static enum http_refusal read_target(struct http_request *request, struct http_t
     request->path = target;
     question      = memchr(target.at, '?', target.bytes);
     if (question != NULL) {
-        request->path.bytes = (size_t)(question - target.at);
-        request->query.at   = question + 1;
+        request->path.bytes  = (size_t)(question - target.at);
+        request->query.at    = question + 1;
         request->query.bytes = target.bytes - request->path.bytes - 1;
     }
     return path_is_good(request->path) && query_is_good(request->query) ? REFUSE_NOTHING

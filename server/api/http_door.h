@@ -27,9 +27,10 @@ struct http_header {
 };
 
 struct http_request {
-    enum http_method   method;
-    int                minor; /* 0 or 1: HTTP/1.x */
-    struct http_text   path;  /* origin-form, before '?', not decoded; holds no dot segment in any spelling */
+    enum http_method method;
+    int              minor; /* 0 or 1: HTTP/1.x */
+    struct http_text
+        path; /* origin-form, before '?', not decoded; holds no dot segment in any spelling */
     struct http_text   query; /* after '?', not decoded */
     struct http_text   host;  /* at is NULL with HTTP/1.0 only */
     bool               keep_alive;
@@ -40,34 +41,34 @@ struct http_request {
 };
 
 /* Why a request is refused: name, HTTP status, label of the metric, what the client is told. */
-#define HTTP_REFUSAL_TABLE(X)                                                                      \
-    X(REFUSE_NOTHING, 200, "none", "")                                                             \
-    X(REFUSE_LINE_END, 400, "line_end", "a line must end with CR LF")                              \
-    X(REFUSE_CONTROL, 400, "control_character", "control characters are not allowed")              \
-    X(REFUSE_REQUEST_LINE, 400, "request_line", "the request line is malformed")                   \
-    X(REFUSE_METHOD, 501, "method", "this method is not implemented")                              \
-    X(REFUSE_VERSION, 505, "version", "only HTTP/1.1 and HTTP/1.0 are spoken here")                \
-    X(REFUSE_TARGET, 400, "target", "the path is malformed")                                       \
-    X(REFUSE_TARGET_LONG, 414, "target_long", "the request target is longer than 4 KiB")           \
-    X(REFUSE_HEAD_LONG, 431, "head_long", "the request head is longer than 16 KiB")                \
-    X(REFUSE_HEADER_COUNT, 431, "header_count", "too many header lines")                           \
-    X(REFUSE_HEADER, 400, "header", "a header line is malformed")                                  \
-    X(REFUSE_HOST, 400, "host", "exactly one valid Host header is needed")                         \
-    X(REFUSE_LENGTH, 400, "content_length", "Content-Length must be given once, in digits")        \
-    X(REFUSE_CODING, 501, "transfer_encoding", "send a Content-Length, not a Transfer-Encoding")   \
-    X(REFUSE_LENGTH_AND_CODING, 400, "length_and_coding",                                          \
-      "Content-Length and Transfer-Encoding exclude each other")                                   \
-    X(REFUSE_BODY_LONG, 413, "body_long", "the request body is too large")                         \
-    X(REFUSE_EXPECT, 417, "expect", "Expect is not supported")                                     \
-    X(REFUSE_SLOW, 408, "slow", "the request took too long to arrive")                             \
-    X(REFUSE_FULL, 503, "full", "too many connections; try again soon")                            \
+#define HTTP_REFUSAL_TABLE(X)                                                                    \
+    X(REFUSE_NOTHING, 200, "none", "")                                                           \
+    X(REFUSE_LINE_END, 400, "line_end", "a line must end with CR LF")                            \
+    X(REFUSE_CONTROL, 400, "control_character", "control characters are not allowed")            \
+    X(REFUSE_REQUEST_LINE, 400, "request_line", "the request line is malformed")                 \
+    X(REFUSE_METHOD, 501, "method", "this method is not implemented")                            \
+    X(REFUSE_VERSION, 505, "version", "only HTTP/1.1 and HTTP/1.0 are spoken here")              \
+    X(REFUSE_TARGET, 400, "target", "the path is malformed")                                     \
+    X(REFUSE_TARGET_LONG, 414, "target_long", "the request target is longer than 4 KiB")         \
+    X(REFUSE_HEAD_LONG, 431, "head_long", "the request head is longer than 16 KiB")              \
+    X(REFUSE_HEADER_COUNT, 431, "header_count", "too many header lines")                         \
+    X(REFUSE_HEADER, 400, "header", "a header line is malformed")                                \
+    X(REFUSE_HOST, 400, "host", "exactly one valid Host header is needed")                       \
+    X(REFUSE_LENGTH, 400, "content_length", "Content-Length must be given once, in digits")      \
+    X(REFUSE_CODING, 501, "transfer_encoding", "send a Content-Length, not a Transfer-Encoding") \
+    X(REFUSE_LENGTH_AND_CODING, 400, "length_and_coding",                                        \
+      "Content-Length and Transfer-Encoding exclude each other")                                 \
+    X(REFUSE_BODY_LONG, 413, "body_long", "the request body is too large")                       \
+    X(REFUSE_EXPECT, 417, "expect", "Expect is not supported")                                   \
+    X(REFUSE_SLOW, 408, "slow", "the request took too long to arrive")                           \
+    X(REFUSE_FULL, 503, "full", "too many connections; try again soon")                          \
     X(REFUSE_ADDRESS_FULL, 503, "address_full", "too many connections from your address")
 
 enum http_refusal {
 #define X(name, status, label, text) name,
     HTTP_REFUSAL_TABLE(X)
 #undef X
-    HTTP_REFUSALS
+        HTTP_REFUSALS
 };
 
 int         http_refusal_status(enum http_refusal refusal);

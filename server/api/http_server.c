@@ -10,13 +10,13 @@
 #include "config/err.h"
 #include "config/log.h"
 
-#define BACKLOG            511
-#define FIRST_BYTES        2048 /* a browser's request head has 500 to 1,500 bytes */
-#define TICK_MS            250  /* how late a deadline may be noticed */
-#define LINGER_MS          1000 /* so long may a refused sender go on before its bytes cut the answer off */
-#define WRITE_TOTAL_MS     60000 /* for a reader that takes an answer byte by byte */
-#define EVICTION_AGE_MS    200   /* a request that is just arriving is left in peace */
-#define MAX_TURNED_AWAY    256   /* connections without a place that are told so at one time */
+#define BACKLOG         511
+#define FIRST_BYTES     2048 /* a browser's request head has 500 to 1,500 bytes */
+#define TICK_MS         250  /* how late a deadline may be noticed */
+#define LINGER_MS       1000 /* so long may a refused sender go on before its bytes cut the answer off */
+#define WRITE_TOTAL_MS  60000 /* for a reader that takes an answer byte by byte */
+#define EVICTION_AGE_MS 200   /* a request that is just arriving is left in peace */
+#define MAX_TURNED_AWAY 256   /* connections without a place that are told so at one time */
 
 enum state {
     WAITING, /* for a complete head; in server->waiting */
@@ -45,7 +45,7 @@ struct connection {
     size_t              request_bytes; /* head and body of the request in hand */
     struct reply        reply;
     char                head[REPLY_HEAD_BYTES];
-    struct connection  *next, *previous;               /* all */
+    struct connection  *next, *previous;                 /* all */
     struct connection  *waiting_next, *waiting_previous; /* oldest first */
 };
 
@@ -53,7 +53,7 @@ struct http_server {
     struct http_server_settings settings;
     uv_tcp_t                    listener;
     uv_timer_t                  timer;
-    int                         handles; /* not closed yet */
+    int                         handles;     /* not closed yet */
     int                         turned_away; /* connections without a place */
     bool                        closing;
     uint16_t                    port;
@@ -197,8 +197,8 @@ static void answer(struct connection *connection, bool with_body)
     server->stats.responses[reply->status]++;
     if (reply->close)
         connection->keep_alive = false;
-    parts[0] = uv_buf_init(connection->head, (unsigned)reply_head(reply, connection->keep_alive,
-                                                                  connection->head));
+    parts[0] = uv_buf_init(connection->head,
+                           (unsigned)reply_head(reply, connection->keep_alive, connection->head));
     if (with_body && reply->body_bytes > 0)
         parts[count++] = uv_buf_init((char *)(uintptr_t)reply->body, (unsigned)reply->body_bytes);
     enter(connection, WRITING, server->settings.write_timeout_ms);
@@ -213,8 +213,7 @@ static void refuse(struct connection *connection, enum http_refusal refusal)
     connection->server->stats.refusals[refusal]++;
     reply_free(&connection->reply);
     reply_init(&connection->reply);
-    reply_error(&connection->reply, http_refusal_status(refusal), "%s",
-                http_refusal_text(refusal));
+    reply_error(&connection->reply, http_refusal_status(refusal), "%s", http_refusal_text(refusal));
     connection->keep_alive = false;
     answer(connection, true);
 }
@@ -281,10 +280,12 @@ static void ask_handler(struct connection *connection, const struct http_request
         hand_over(connection, &exchange);
         return;
     }
-    if (verdict == HTTP_UPGRADE) /* it must wait for our answer before it sends frames (RFC 6455, 4.1) */
+    if (verdict ==
+        HTTP_UPGRADE) /* it must wait for our answer before it sends frames (RFC 6455, 4.1) */
         reply_error(&exchange.reply, 400, "data came before the upgrade was answered");
     connection->reply      = exchange.reply;
-    connection->keep_alive = request->keep_alive && exchange.body_complete && verdict == HTTP_ANSWER;
+    connection->keep_alive = request->keep_alive && exchange.body_complete &&
+                             verdict == HTTP_ANSWER;
     answer(connection, request->method != HTTP_HEAD);
 }
 
@@ -358,7 +359,8 @@ static void bytes_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffe
     connection->used_bytes += (size_t)count;
     if (connection->state == WAITING || connection->state == BODY)
         process(connection);
-    else if (connection->used_bytes >= LIMIT_HTTP_HEAD_BYTES) /* far ahead: the rest waits in its socket */
+    else if (connection->used_bytes >=
+             LIMIT_HTTP_HEAD_BYTES) /* far ahead: the rest waits in its socket */
         uv_read_stop(stream);
 }
 

@@ -52,9 +52,9 @@ struct http_server_settings {
     struct http_handler handler;
 };
 
-int  http_server_open(struct http_server **out, const struct http_server_settings *settings,
-                      struct why *why);
-void http_server_close(struct http_server **server);
+int      http_server_open(struct http_server **out, const struct http_server_settings *settings,
+                          struct why *why);
+void     http_server_close(struct http_server **server);
 uint16_t http_server_port(const struct http_server *server);
 
 /* Serves a socket that somebody else accepted; owns it from now on, whatever comes back. */

@@ -29,12 +29,11 @@ void peer_from_address(struct peer *peer, const struct sockaddr *address)
         uv_ip4_name(in, peer->text, sizeof peer->text);
         peer->loopback = peer->key[12] == 127;
     } else if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-        bool mapped                    = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+        const struct sockaddr_in6 *in6    = (const struct sockaddr_in6 *)(const void *)address;
+        bool                       mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
         memcpy(peer->key, &in6->sin6_addr, mapped ? 16 : 8);
         uv_ip6_name(in6, peer->text, sizeof peer->text);
-        peer->loopback =
-            IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) || (mapped && peer->key[12] == 127);
+        peer->loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) || (mapped && peer->key[12] == 127);
     } else {
         memcpy(peer->text, "local", sizeof "local");
         peer->loopback = true;

@@ -30,7 +30,8 @@ static bool decode(struct http_text from, char *text, size_t room)
         if (c == '+') {
             c = ' ';
         } else if (c == '%') {
-            if (from.bytes - i < 3 || hex_value(from.at[i + 1]) < 0 || hex_value(from.at[i + 2]) < 0)
+            if (from.bytes - i < 3 || hex_value(from.at[i + 1]) < 0 ||
+                hex_value(from.at[i + 2]) < 0)
                 return false;
             c = hex_value(from.at[i + 1]) * 16 + hex_value(from.at[i + 2]);
             i += 2;

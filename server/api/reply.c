@@ -116,9 +116,10 @@ void reply_static(struct reply *reply, int status, const char *content_type, con
 
 void reply_json(struct reply *reply, int status, struct json_writer *json)
 {
-    static const char too_much[] = "{\"error\":\"unavailable\",\"message\":\"the answer is too large\"}";
-    size_t            bytes;
-    const char       *text = json_text(json, &bytes);
+    static const char too_much[] =
+        "{\"error\":\"unavailable\",\"message\":\"the answer is too large\"}";
+    size_t      bytes;
+    const char *text = json_text(json, &bytes);
 
     if (text == NULL) {
         set_body(reply, 503, "application/json", too_much, sizeof too_much - 1);
@@ -170,11 +171,12 @@ size_t reply_head(const struct reply *reply, bool keep_alive, char head[static R
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", reply->body_bytes);
     if (reply->content_type != NULL)
         snprintf(type, sizeof type, "Content-Type: %s\r\n", reply->content_type);
-    used = snprintf(head, REPLY_HEAD_BYTES,
-                    "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%sCache-Control: %s\r\n%.*s%sConnection: %s\r\n\r\n",
-                    reply->status, find_status(reply->status)->text, date, type, length,
-                    reply->cache, (int)reply->header_bytes, reply->headers, security_headers,
-                    keep_alive ? "keep-alive" : "close");
+    used = snprintf(
+        head, REPLY_HEAD_BYTES,
+        "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%sCache-Control: %s\r\n%.*s%sConnection: %s\r\n\r\n",
+        reply->status, find_status(reply->status)->text, date, type, length, reply->cache,
+        (int)reply->header_bytes, reply->headers, security_headers,
+        keep_alive ? "keep-alive" : "close");
     ASSERT(used > 0 && used < REPLY_HEAD_BYTES);
     return (size_t)used;
 }

@@ -8,13 +8,13 @@
 #include "config/clock.h"
 #include "config/err.h"
 
-#define HASH_BYTES  crypto_generichash_BYTES
-#define WINDOW_NS   (60 * NS_PER_S)
+#define HASH_BYTES crypto_generichash_BYTES
+#define WINDOW_NS  (60 * NS_PER_S)
 /* Addresses whose failures are remembered; an attacker with more of them than that is slowed by nothing but the token's length. */
 #define FAILED_PEERS 1024
 
 struct session {
-    uint64_t number; /* from 1; 0: free */
+    uint64_t number;     /* from 1; 0: free */
     int64_t  expires_ns; /* monotonic */
     uint8_t  hash[HASH_BYTES];
 };
@@ -27,11 +27,11 @@ struct failures {
 };
 
 struct token_door {
-    bool            needed;
-    char            cookie_name[TOKEN_COOKIE_NAME_BYTES];
-    uint8_t         hash[HASH_BYTES];
-    uint8_t         key[crypto_generichash_KEYBYTES]; /* so that hashes mean nothing outside this run */
-    uint64_t        last_session;
+    bool     needed;
+    char     cookie_name[TOKEN_COOKIE_NAME_BYTES];
+    uint8_t  hash[HASH_BYTES];
+    uint8_t  key[crypto_generichash_KEYBYTES]; /* so that hashes mean nothing outside this run */
+    uint64_t last_session;
     struct session  sessions[TOKEN_SESSIONS];
     int             failed_count;
     struct failures failed[FAILED_PEERS];
@@ -162,7 +162,8 @@ static struct http_text find_cookie(const struct token_door *door, struct http_t
             from++;
         if (i - from > name_bytes && cookies.at[from + name_bytes] == '=' &&
             memcmp(cookies.at + from, door->cookie_name, name_bytes) == 0)
-            return (struct http_text){cookies.at + from + name_bytes + 1, i - from - name_bytes - 1};
+            return (struct http_text){cookies.at + from + name_bytes + 1,
+                                      i - from - name_bytes - 1};
         from = i + 1;
     }
     return (struct http_text){0};

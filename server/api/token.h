@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TOKEN_SESSIONS         256 /* browsers signed in at one time; the oldest makes room */
-#define TOKEN_SESSION_S        (30 * 24 * 3600)
-#define TOKEN_ATTEMPTS         5 /* failures in a minute from one address */
-#define TOKEN_COOKIE_BYTES     44 /* 256 bits in URL-safe base64, with its NUL */
+#define TOKEN_SESSIONS          256 /* browsers signed in at one time; the oldest makes room */
+#define TOKEN_SESSION_S         (30 * 24 * 3600)
+#define TOKEN_ATTEMPTS          5  /* failures in a minute from one address */
+#define TOKEN_COOKIE_BYTES      44 /* 256 bits in URL-safe base64, with its NUL */
 #define TOKEN_COOKIE_NAME_BYTES 32
 
 struct token_door;
@@ -25,7 +25,7 @@ int  token_open(struct token_door **out, const char *token);
 void token_close(struct token_door **door);
 bool token_needed(const struct token_door *door);
 /* Cookies do not know ports: with its own in the name, two servers on one machine do not sign each other's users out. */
-void token_set_port(struct token_door *door, uint16_t port);
+void        token_set_port(struct token_door *door, uint16_t port);
 const char *token_cookie_name(const struct token_door *door);
 
 enum token_answer {
@@ -43,6 +43,7 @@ enum token_answer token_sign_in(struct token_door *door, struct http_text token,
                                 const struct peer *peer, int64_t now_ns,
                                 char cookie[static TOKEN_COOKIE_BYTES]);
 /* Ends the session of this request's cookie; its number, or 0 when there was none. */
-uint64_t token_sign_out(struct token_door *door, const struct http_request *request, int64_t now_ns);
+uint64_t token_sign_out(struct token_door *door, const struct http_request *request,
+                        int64_t now_ns);
 
 #endif
