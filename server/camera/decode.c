@@ -8,6 +8,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "server/camera/decode_actor.h"
+#include "server/camera/ffmpeg_log.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -291,6 +292,7 @@ int decode_pool_open(struct decode_pool **out, int workers, struct why *why)
     long                processors = sysconf(_SC_NPROCESSORS_ONLN);
 
     *out = NULL;
+    ffmpeg_log_install();
     if (workers <= 0)
         workers = processors > 0 ? (int)processors : 1;
     if (workers > MAX_WORKERS)

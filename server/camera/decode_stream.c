@@ -3,7 +3,6 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "server/camera/decode_stream_private.h"
-#include "server/camera/ffmpeg_log.h"
 
 #include <libavcodec/avcodec.h>
 #include <stdio.h>
@@ -20,7 +19,6 @@ int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
     struct decode_stream *stream = calloc(1, sizeof *stream);
 
     *out = NULL;
-    ffmpeg_log_install();
     if (stream == NULL)
         return why_set(why, ERR_MEMORY, "no memory for a camera");
     pthread_mutex_init(&stream->lock, NULL);
