@@ -16,6 +16,10 @@ if(TARGET gpu)
     set_source_files_properties(${onnx_dir}/onnx.pb-c.c PROPERTIES COMPILE_OPTIONS -w)
     target_include_directories(gpu SYSTEM PRIVATE ${onnx_dir})
 
+    # Vectors wider than the machine's are split by the compiler; that they have no fixed calling
+    # convention then does not matter to static functions.
+    set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_plain.c PROPERTIES
+                                COMPILE_OPTIONS "-O3;-Wno-psabi")
     # One body of kernels, compiled for each instruction set; cpu/kernels.c picks one at run time.
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx2.c PROPERTIES

@@ -1,0 +1,172 @@
+#include "gpu/cpu/backend_cpu.h"
+
+#include "config/clock.h"
+#include "config/err.h"
+#include "gpu/cpu/cpu_runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_OPENMP) || defined(__linux__)
+/* Of libgomp, which Debian's oneDNN is built with: without it each of our threads would start a team
+ * of its own. Weak, because another build of oneDNN may not bring it. */
+extern void omp_set_num_threads(int count) __attribute__((weak));
+#endif
+
+static bool cpu_available(struct why *why)
+{
+    (void)why;
+    return true;
+}
+
+static int cpu_best_batch(const struct model *model)
+{
+    (void)model;
+    return 1;
+}
+
+static void cpu_close(struct runner **out)
+{
+    struct cpu_runner *runner = (struct cpu_runner *)*out;
+
+    if (runner == NULL)
+        return;
+    for (int i = 0; i < runner->step_count; i++)
+        cpu_dnnl_close(runner->steps[i].dnnl);
+    if (runner->stream != NULL)
+        dnnl_stream_destroy(runner->stream);
+    if (runner->engine != NULL)
+        dnnl_engine_destroy(runner->engine);
+    graph_memory_free(&runner->memory);
+    free(runner->arena);
+    free(runner);
+    *out = NULL;
+}
+
+/* Addresses for all tensors in buffers, now that the arena is there. */
+static int allocate_arena(struct cpu_runner *runner, struct why *why)
+{
+    int    rc    = cpu_arena_place(runner);
+    size_t bytes = (size_t)(runner->arena_floats + KERNELS_MAX_BLOCK) * sizeof(float);
+
+    if (rc != 0)
+        return why_set(why, rc, "the model needs more than %lld bytes to run",
+                       (long long)LIMIT_MODEL_ARENA_BYTES);
+    runner->arena = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (runner->arena == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory for %zu bytes to run the model", bytes);
+    /* The lanes that fill up blocks must be finite from the start. */
+    memset(runner->arena, 0, bytes);
+    for (int i = 0; i < runner->step_count; i++) {
+        struct cpu_step *step = &runner->steps[i];
+        for (int k = -1; k < step->input_count; k++) {
+            struct cpu_tensor *tensor = k < 0 ? step->output : step->input[k];
+            if (tensor != NULL && tensor->buffer != BUFFER_NONE)
+                tensor->data = runner->arena + runner->buffers[tensor->buffer].offset +
+                               tensor->offset;
+        }
+    }
+    return 0;
+}
+
+int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
+                          struct why *why)
+{
+    struct cpu_runner *runner = calloc(1, sizeof *runner);
+    int                rc     = ERR_MEMORY;
+
+    *out = NULL;
+    why_set(why, 0, "out of memory");
+    if (runner == NULL)
+        return rc;
+    runner->base.ops         = &BACKEND_CPU;
+    runner->base.model       = model;
+    runner->kernels          = kernels != NULL ? kernels_find(kernels) : kernels_best();
+    runner->memory.max_bytes = (size_t)LIMIT_MODEL_ARENA_BYTES;
+    if (runner->kernels == NULL) {
+        rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s", kernels);
+        goto fail;
+    }
+    if (omp_set_num_threads != NULL)
+        omp_set_num_threads(1);
+    if (dnnl_engine_create(&runner->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&runner->stream, runner->engine, dnnl_stream_default_flags) !=
+            dnnl_success)
+        goto fail;
+    rc = cpu_plan(runner, why);
+    if (rc == 0)
+        rc = allocate_arena(runner, why);
+    if (rc != 0)
+        goto fail;
+    *out = &runner->base;
+    return 0;
+
+fail:
+    cpu_close((struct runner **)&runner);
+    return rc;
+}
+
+static int cpu_open(struct runner **out, const struct model *model, int device, struct why *why)
+{
+    (void)device;
+    return backend_cpu_open_with(out, model, NULL, why);
+}
+
+static int cpu_run(struct runner *base, const float *input, int batch, struct why *why)
+{
+    struct cpu_runner *runner = (struct cpu_runner *)base;
+
+    if (batch != 1)
+        return why_set(why, ERR_LIMIT, "the CPU takes one picture at a time, not %d", batch);
+    /* The steps only read it; the tensor's type serves both inputs and outputs. */
+    memcpy(&runner->input->data, &input, sizeof input);
+    for (int i = 0; i < runner->step_count; i++)
+        runner->steps[i].run(&runner->steps[i]);
+    return 0;
+}
+
+static const float *cpu_output(const struct runner *base, int index)
+{
+    const struct cpu_runner *runner = (const struct cpu_runner *)base;
+
+    if (index < 0 || index >= model_graph(base->model)->output_count)
+        return NULL;
+    return runner->outputs[index]->data;
+}
+
+int backend_cpu_profile(struct runner *base, const float *input, struct backend_cpu_step *steps,
+                        int capacity)
+{
+    struct cpu_runner *runner = (struct cpu_runner *)base;
+
+    memcpy(&runner->input->data, &input, sizeof input);
+    for (int i = 0; i < runner->step_count; i++) {
+        struct cpu_step *step  = &runner->steps[i];
+        int64_t          start = clock_monotonic_ns();
+        step->run(step);
+        step->spent_ns = clock_monotonic_ns() - start;
+        if (i < capacity)
+            steps[i] = (struct backend_cpu_step){
+                .node = step->node != NULL && step->node->name != NULL ? step->node->name : "",
+                .what = step->what,
+                .implementation = step->implementation,
+                .spent_ns       = step->spent_ns,
+            };
+    }
+    return runner->step_count;
+}
+
+int64_t backend_cpu_arena_bytes(const struct runner *base)
+{
+    return ((const struct cpu_runner *)base)->arena_floats * (int64_t)sizeof(float);
+}
+
+const struct backend_ops BACKEND_CPU = {
+    .name       = "cpu",
+    .available  = cpu_available,
+    .best_batch = cpu_best_batch,
+    .open       = cpu_open,
+    .run        = cpu_run,
+    .output     = cpu_output,
+    .close      = cpu_close,
+};

@@ -1,0 +1,32 @@
+/* gpu/cpu/backend_cpu.h: the backend that runs on any machine: oneDNN and kernels of our own.
+ *
+ * One thread per runner, no threads of its own. See gpu/backend.h for the contract. */
+#ifndef SIGHTLINE_GPU_CPU_BACKEND_CPU_H
+#define SIGHTLINE_GPU_CPU_BACKEND_CPU_H
+
+#include "gpu/backend.h"
+
+extern const struct backend_ops BACKEND_CPU;
+
+/* One step of a runner, in the order in which they run. */
+struct backend_cpu_step {
+    const char *node;           /* the node of the file that it came from */
+    const char *what;           /* the kernel */
+    const char *implementation; /* who computes it: "avx512", or oneDNN's own name */
+    int64_t     spent_ns;       /* in the last profiled run */
+};
+
+/* Runs once with `input` and takes the time of each step. Returns how many there are; at most
+ * `capacity` are written. */
+int backend_cpu_profile(struct runner *runner, const float *input, struct backend_cpu_step *steps,
+                        int capacity);
+
+/* A runner with the kernels of one instruction set ("plain", "avx2", "avx512"; NULL: the best), so
+ * that they can be tested against each other. ERR_UNSUPPORTED when this machine lacks them. */
+int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
+                          struct why *why);
+
+/* Bytes of the arena that all tensors of one run share. */
+int64_t backend_cpu_arena_bytes(const struct runner *runner);
+
+#endif

@@ -1,0 +1,141 @@
+/* Which kernel computes a convolution, and its weights in that kernel's order. */
+#include "gpu/cpu/cpu_runner.h"
+
+#include "config/err.h"
+
+#include <string.h>
+
+/* Up to so many channels a picture is read in plain order: it is the model's input. */
+#define STEM_CHANNELS 4
+
+static bool is_pointwise(const struct window *window)
+{
+    return window->groups == 1 && window->kernel[0] == 1 && window->kernel[1] == 1 &&
+           window->stride[0] == 1 && window->stride[1] == 1 && window->pad_begin[0] == 0 &&
+           window->pad_begin[1] == 0 && window->pad_end[0] == 0 && window->pad_end[1] == 0;
+}
+
+static bool is_depthwise(const struct cpu_runner *runner, const struct node *node)
+{
+    const struct graph *graph = model_graph(runner->base.model);
+    int64_t             in    = graph->values[node->input[0]].dimension[1];
+
+    return node->window.groups == in && graph->values[node->output].dimension[1] == in &&
+           node->window.groups > 1;
+}
+
+static bool is_stem(const struct cpu_runner *runner, const struct node *node)
+{
+    const struct graph *graph = model_graph(runner->base.model);
+
+    return node->window.groups == 1 && !is_pointwise(&node->window) &&
+           graph->values[node->input[0]].dimension[1] <= STEM_CHANNELS &&
+           node->window.dilation[0] == 1 && node->window.dilation[1] == 1;
+}
+
+enum layout cpu_conv_layout(const struct cpu_runner *runner, const struct node *node)
+{
+    return is_stem(runner, node) ? LAYOUT_PLAIN : LAYOUT_BLOCKED;
+}
+
+static void bind(const struct cpu_step *step, struct kernel_conv *conv)
+{
+    *conv          = step->conv;
+    conv->x        = step->input[0]->data;
+    conv->residual = step->input[1] != NULL ? step->input[1]->data : NULL;
+    conv->y        = step->output->data;
+}
+
+static void run_pointwise(const struct cpu_step *step)
+{
+    struct kernel_conv conv;
+
+    bind(step, &conv);
+    step->kernels->pointwise(&conv);
+}
+
+static void run_depthwise(const struct cpu_step *step)
+{
+    struct kernel_conv conv;
+
+    bind(step, &conv);
+    step->kernels->depthwise(&conv);
+}
+
+static void run_stem(const struct cpu_step *step)
+{
+    struct kernel_conv conv;
+
+    bind(step, &conv);
+    step->kernels->stem(&conv);
+}
+
+/* Weights of each output channel, `row` numbers long, as blocks × row × B. */
+static void pack_rows(const float *weights, int64_t channels, int64_t row, int64_t block,
+                      float *packed)
+{
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < row; i++)
+            packed[(c / block * row + i) * block + c % block] = weights[c * row + i];
+}
+
+/* Weights and bias of the step, in the kernel's order. */
+static int pack(struct cpu_runner *runner, const struct node *node, struct cpu_step *step,
+                bool pointwise)
+{
+    const struct graph *graph = model_graph(runner->base.model);
+    const struct value *w     = &graph->values[node->input[1]];
+    int64_t             block = runner->kernels->block, channels = w->dimension[0];
+    int64_t             lanes = (channels + block - 1) / block * block;
+    int64_t             count = lanes * (w->elements / channels);
+    float              *weights, *bias;
+
+    if (pointwise)
+        count = runner->kernels->pointwise_weights(w->dimension[1], channels);
+    weights = graph_memory_alloc(&runner->memory, (size_t)count, sizeof *weights);
+    bias    = graph_memory_alloc(&runner->memory, (size_t)lanes, sizeof *bias);
+    if (weights == NULL || bias == NULL)
+        return ERR_MEMORY;
+    if (pointwise)
+        runner->kernels->pointwise_pack(w->floats, w->dimension[1], channels, weights);
+    else
+        pack_rows(w->floats, channels, w->elements / channels, block, weights);
+    if (node->input[2] >= 0)
+        memcpy(bias, graph->values[node->input[2]].floats, (size_t)channels * sizeof *bias);
+    step->conv.weights = weights;
+    step->conv.bias    = bias;
+    return 0;
+}
+
+int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
+                  struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why)
+{
+    bool pointwise = is_pointwise(&node->window), depthwise = is_depthwise(runner, node);
+    struct cpu_step *step;
+
+    if (!pointwise && !depthwise && !is_stem(runner, node))
+        return cpu_dnnl_conv(runner, node, x, residual, y, why);
+    step = cpu_add_step(runner, node,
+                        pointwise   ? "pointwise"
+                        : depthwise ? "depthwise"
+                                    : "stem",
+                        2);
+    if (step == NULL)
+        return ERR_MEMORY;
+    step->run      = pointwise ? run_pointwise : depthwise ? run_depthwise : run_stem;
+    step->input[0] = x;
+    step->input[1] = residual;
+    step->output   = y;
+    step->conv     = (struct kernel_conv){
+            .in_channels   = x->dimension[1],
+            .in_height     = x->dimension[2],
+            .in_width      = x->dimension[3],
+            .out_channels  = y->dimension[1],
+            .out_height    = y->dimension[2],
+            .out_width     = y->dimension[3],
+            .window        = node->window,
+            .activation    = node->activation,
+            .residual_kind = node->residual,
+    };
+    return pack(runner, node, step, pointwise);
+}

@@ -1,0 +1,141 @@
+/* gpu/cpu/cpu_runner.h: the inside of the CPU backend: a graph as a list of steps over one arena.
+ *
+ * The planner (cpu_plan.c) walks the graph once at open and decides for each value in which layout it
+ * lies and where in the arena; after it, a run is a walk over the steps. A value can exist in both
+ * layouts. Only one thread uses a runner. */
+#ifndef SIGHTLINE_GPU_CPU_CPU_RUNNER_H
+#define SIGHTLINE_GPU_CPU_CPU_RUNNER_H
+
+#include "gpu/backend.h"
+#include "gpu/cpu/backend_cpu.h"
+#include "gpu/cpu/kernels.h"
+#include "gpu/graph.h"
+
+#include <dnnl.h>
+
+enum layout { LAYOUT_PLAIN, LAYOUT_BLOCKED };
+
+#define BUFFER_NONE (-1) /* the model's input, or a constant */
+
+/* One value in one layout. `data` is set once the arena is there. */
+struct cpu_tensor {
+    float      *data;
+    enum layout layout;
+    int         rank;
+    int64_t     dimension[MODEL_MAX_DIMENSIONS];
+    int64_t     floats; /* with the lanes that fill up the last block */
+    int         buffer;
+    int64_t     offset; /* floats from the buffer's start */
+};
+
+/* The same value in each layout. */
+struct cpu_layouts {
+    struct cpu_tensor *plain;
+    struct cpu_tensor *blocked;
+};
+
+/* A piece of the arena, alive from its first to its last step. */
+struct cpu_buffer {
+    int64_t floats;
+    int     first_step, last_step;
+    int64_t offset; /* floats from the arena's start */
+};
+
+/* One block of output channels put together from channels of other tensors. */
+struct cpu_gather {
+    int     sources;
+    int     input[KERNELS_MAX_BLOCK];  /* of the step */
+    int64_t offset[KERNELS_MAX_BLOCK]; /* floats from the start of that input */
+    int32_t source[KERNELS_MAX_BLOCK]; /* by output lane */
+    int32_t lane[KERNELS_MAX_BLOCK];   /* of the source, by output lane */
+};
+
+struct cpu_piece {  /* of a concatenation along any axis, in plain layout */
+    int64_t begin;  /* floats within a row of the output */
+    int64_t floats; /* of this piece in each row */
+};
+
+struct cpu_step {
+    /* Required. */
+    void (*run)(const struct cpu_step *step);
+    const char           *what;           /* which kernel: for profiles */
+    const char           *implementation; /* of oneDNN, or of our kernels */
+    const struct node    *node;
+    const struct kernels *kernels;
+    int                   input_count;
+    struct cpu_tensor   **input; /* unused ones are NULL */
+    struct cpu_tensor    *output;
+    struct kernel_conv    conv;
+    struct kernel_pool    pool;
+    struct cpu_gather    *gathers; /* one for each block of the output */
+    int                   gather_count;
+    struct cpu_piece     *pieces;
+    struct strided        strided;
+    const float          *constant;
+    struct cpu_dnnl      *dnnl;
+    int64_t               spent_ns; /* while a profile is taken */
+};
+
+struct cpu_runner {
+    struct runner         base;
+    const struct kernels *kernels;
+    struct graph_memory   memory; /* steps, tensors, packed weights */
+    float                *arena;
+    int64_t               arena_floats;
+    int                   step_count, step_room;
+    struct cpu_step      *steps;
+    int                   buffer_count, buffer_room;
+    struct cpu_buffer    *buffers;
+    struct cpu_layouts   *tensors; /* by value; NULL: not there (yet) */
+    struct cpu_tensor    *input;
+    struct cpu_tensor    *outputs[MODEL_MAX_OUTPUTS];
+    dnnl_engine_t         engine;
+    dnnl_stream_t         stream;
+};
+
+/* cpu_plan.c */
+int cpu_plan(struct cpu_runner *runner, struct why *why);
+/* A new step at the end; NULL when out of memory. Pointers to steps do not survive this call. */
+struct cpu_step *cpu_add_step(struct cpu_runner *runner, const struct node *node, const char *what,
+                              int input_count);
+/* A new tensor with its own buffer. NULL when out of memory. */
+struct cpu_tensor *cpu_add_tensor(struct cpu_runner *runner, enum layout layout,
+                                  const struct value *value);
+
+/* cpu_arena.c: places for all buffers, none over another that lives at the same time. */
+int cpu_arena_place(struct cpu_runner *runner);
+
+/* cpu_conv.c: the step's kernel and packed weights for a convolution. `x` in the layout that
+ * cpu_conv_layout() wants. */
+enum layout cpu_conv_layout(const struct cpu_runner *runner, const struct node *node);
+int         cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
+                          struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);
+
+/* cpu_dnnl.c: what oneDNN computes. */
+int  cpu_dnnl_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
+                   struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);
+int  cpu_dnnl_matmul(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *a,
+                     struct cpu_tensor *b, struct cpu_tensor *y, struct why *why);
+void cpu_dnnl_close(struct cpu_dnnl *dnnl);
+
+/* cpu_plain.c: steps in plain layout. */
+void cpu_run_copy(const struct cpu_step *step);
+void cpu_run_concat(const struct cpu_step *step);
+void cpu_run_binary(const struct cpu_step *step);
+void cpu_run_activation(const struct cpu_step *step);
+void cpu_run_softmax(const struct cpu_step *step);
+void cpu_run_mean(const struct cpu_step *step);
+void cpu_run_pad(const struct cpu_step *step);
+
+/* cpu_blocked.c: steps in blocked layout, and between the two. */
+void cpu_run_from_plain(const struct cpu_step *step);
+void cpu_run_to_plain(const struct cpu_step *step);
+void cpu_run_gather(const struct cpu_step *step);
+void cpu_run_max_pool(const struct cpu_step *step);
+void cpu_run_average_pool(const struct cpu_step *step);
+void cpu_run_resize(const struct cpu_step *step);
+void cpu_run_blocked_mean(const struct cpu_step *step);
+void cpu_run_blocked_binary(const struct cpu_step *step);
+void cpu_run_channel_binary(const struct cpu_step *step);
+
+#endif

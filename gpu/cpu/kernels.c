@@ -1,0 +1,29 @@
+#include "gpu/cpu/kernels.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const struct kernels *kernels_find(const char *name)
+{
+    if (strcmp(name, "plain") == 0)
+        return &KERNELS_PLAIN;
+#if defined(__x86_64__)
+    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("fma"))
+        return &KERNELS_AVX2;
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq"))
+        return &KERNELS_AVX512;
+#endif
+    return NULL;
+}
+
+const struct kernels *kernels_best(void)
+{
+    const struct kernels *best = kernels_find("avx512");
+
+    if (best == NULL)
+        best = kernels_find("avx2");
+    return best != NULL ? best : &KERNELS_PLAIN;
+}

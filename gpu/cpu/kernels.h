@@ -1,0 +1,87 @@
+/* gpu/cpu/kernels.h: the arithmetic that the CPU backend does itself, for each instruction set.
+ *
+ * Blocked tensors are C/B × H × W × B float32: blocks of B channels, the last filled up with lanes of
+ * no meaning (finite, never read as a result; weights for them are zero). One body
+ * (kernels_body.h) is compiled for each instruction set; kernels_best() picks at run time. Same
+ * input, same instruction set: same bytes. */
+#ifndef SIGHTLINE_GPU_CPU_KERNELS_H
+#define SIGHTLINE_GPU_CPU_KERNELS_H
+
+#include "gpu/graph.h"
+
+#include <stdint.h>
+
+#define KERNELS_MAX_BLOCK 16
+
+/* A convolution with window 1×1, or any other whose output is blocked. */
+struct kernel_conv {
+    int64_t            in_channels, in_height, in_width;
+    int64_t            out_channels, out_height, out_width;
+    struct window      window;
+    struct activation  activation;
+    enum residual_kind residual_kind;
+    const float       *x;
+    const float       *weights;  /* packed by the kernel's own pack function */
+    const float       *bias;     /* out channels, filled up to whole blocks */
+    const float       *residual; /* blocked like y, or NULL */
+    float             *y;        /* blocked */
+};
+
+struct kernel_pool {
+    int64_t       blocks, in_height, in_width, out_height, out_width;
+    struct window window;
+    const float  *x;
+    float        *y;
+};
+
+/* One block of output channels, of which lane i is lane `lane[i]` of the block at x[source[i]]. */
+struct kernel_gather {
+    int          sources;
+    const float *x[KERNELS_MAX_BLOCK];
+    int32_t      source[KERNELS_MAX_BLOCK];
+    int32_t      lane[KERNELS_MAX_BLOCK];
+    int64_t      pixels;
+    float       *y;
+};
+
+struct kernels {
+    const char *name;
+    int         block; /* B: channels of a block */
+    /* Floats that packed weights take. */
+    int64_t (*pointwise_weights)(int64_t in_channels, int64_t out_channels);
+    void (*pointwise_pack)(const float *weights, int64_t in_channels, int64_t out_channels,
+                           float *packed);
+    void (*pointwise)(const struct kernel_conv *conv); /* x blocked, window 1×1, stride 1 */
+    void (*depthwise)(const struct kernel_conv *conv); /* x blocked, groups = channels; weights
+                                                          blocks × kh × kw × B */
+    void (*stem)(const struct kernel_conv *conv);      /* x plain, groups 1, dilation 1; weights
+                                                     blocks × C × kh × kw × B */
+    void (*max_pool)(const struct kernel_pool *pool);
+    void (*average_pool)(const struct kernel_pool *pool);
+    /* Mean of each channel over all pixels: blocks × B. */
+    void (*mean)(const float *x, int64_t blocks, int64_t pixels, float *y);
+    void (*gather)(const struct kernel_gather *gather);
+    void (*activate)(const struct activation *activation, const float *x, float *y, int64_t count);
+    /* a op b, then the activation; a step of 0 repeats the first number of that side. */
+    void (*binary)(enum binary_kind kind, const struct activation *activation, const float *a,
+                   int64_t step_a, const float *b, int64_t step_b, float *y, int64_t count);
+    /* As above where b has one number for each channel: blocks × B beside blocks × pixels × B. */
+    void (*binary_channel)(enum binary_kind kind, const struct activation *activation,
+                           const float *a, const float *b, int64_t blocks, int64_t pixels,
+                           float *y);
+    void (*from_plain)(const float *x, int64_t channels, int64_t pixels, float *y);
+    void (*to_plain)(const float *x, int64_t channels, int64_t pixels, float *y);
+    /* Pixel p's channels side by side, at y + p * row. */
+    void (*to_rows)(const float *x, int64_t channels, int64_t pixels, float *y, int64_t row);
+};
+
+extern const struct kernels KERNELS_PLAIN; /* vectors of the compiler, any machine */
+extern const struct kernels KERNELS_AVX2;
+extern const struct kernels KERNELS_AVX512;
+
+/* The widest that this machine runs. */
+const struct kernels *kernels_best(void);
+/* By name ("plain", "avx2", "avx512"); NULL when this machine cannot run it. For tests and bench. */
+const struct kernels *kernels_find(const char *name);
+
+#endif
