@@ -8,6 +8,9 @@
 
 #include "config/err.h"
 
+/* A shorter one stands in every second word. */
+#define SECRET_BYTES_MIN 3
+
 /* Locale must not decide what a letter is. */
 static bool is_digit(char c)
 {
@@ -275,21 +278,6 @@ void camera_url_format(const struct camera_url *url, char out[static LIMIT_URL_B
              url->path);
 }
 
-int camera_url_to_settings(struct settings_camera *settings, struct why *why)
-{
-    struct camera_url url;
-    int               rc = camera_url_parse(&url, settings->url, why);
-
-    if (rc != 0)
-        return rc;
-    camera_url_format(&url, settings->url);
-    if (url.user[0] != '\0' || url.password.value[0] != '\0') {
-        memcpy(settings->user, url.user, sizeof settings->user);
-        settings->password = url.password;
-    }
-    return 0;
-}
-
 /* ---- hiding ---- */
 
 struct redaction {
@@ -356,31 +344,51 @@ static bool ends_in_secret_name(const char *text, size_t bytes)
     return false;
 }
 
-void camera_url_redact(const char *text, char *out, size_t out_bytes)
+/* Writes what stands for the secret text at `text` and returns the bytes of that; 0: none is there. */
+static size_t hide(struct redaction *redaction, const char *text, size_t i, const char *secret)
+{
+    size_t secret_bytes = strlen(secret), hidden;
+
+    if (secret_bytes >= SECRET_BYTES_MIN && strncmp(text + i, secret, secret_bytes) == 0) {
+        put(redaction, "***", 3);
+        return secret_bytes;
+    }
+    if (strncmp(text + i, "://", 3) == 0) {
+        hidden = credentials_bytes(text + i + 3);
+        put(redaction, "://", 3);
+        if (hidden > 0)
+            put(redaction, "***", 3);
+        if (hidden > 0 && text[i + 3 + hidden - 1] == '@')
+            put(redaction, "@", 1);
+        return 3 + hidden;
+    }
+    if (text[i] == '=' && ends_in_secret_name(text, i)) {
+        put(redaction, "=***", 4);
+        return 1 + strcspn(text + i + 1, "&;/?, \t\r\n");
+    }
+    return 0;
+}
+
+void camera_url_redact_secret(const char *text, const struct secret *secret, char *out,
+                              size_t out_bytes)
 {
     struct redaction redaction = {.out = out, .capacity = out_bytes};
 
     if (out_bytes == 0)
         return;
     for (size_t i = 0; text[i] != '\0' && redaction.bytes + 1 < out_bytes;) {
-        if (strncmp(text + i, "://", 3) == 0) {
-            size_t hidden = credentials_bytes(text + i + 3);
+        size_t used = hide(&redaction, text, i, secret->value);
 
-            put(&redaction, "://", 3);
-            if (hidden > 0)
-                put(&redaction, "***", 3);
-            if (hidden > 0 && text[i + 3 + hidden - 1] == '@')
-                put(&redaction, "@", 1);
-            i += 3 + hidden;
-        } else if (text[i] == '=' && ends_in_secret_name(text, i)) {
-            put(&redaction, "=***", 4);
-            i += 1 + strcspn(text + i + 1, "&;/?, \t\r\n");
-        } else {
+        if (used == 0)
             put(&redaction, text + i, 1);
-            i++;
-        }
+        i += used > 0 ? used : 1;
     }
     out[redaction.bytes] = '\0';
+}
+
+void camera_url_redact(const char *text, char *out, size_t out_bytes)
+{
+    camera_url_redact_secret(text, &(struct secret){""}, out, out_bytes);
 }
 
 /* ---- allowing ---- */

@@ -33,15 +33,16 @@ int camera_url_parse(struct camera_url *url, const char *text, struct why *why);
 /* The normal form without user and password: what is sent, shown and compared. */
 void camera_url_format(const struct camera_url *url, char out[static LIMIT_URL_BYTES]);
 
-/* Moves user and password that stand in settings->url to their own fields (they win over what is
- * there) and leaves the normal form. Errors as camera_url_parse; the settings are untouched then. */
-int camera_url_to_settings(struct settings_camera *settings, struct why *why);
-
 /* Copies any text (log line, library message, reason) with what may be a secret in it replaced by
  * "***": everything between "://" and the last '@' that may belong to the address, and the values of
  * parameters such as password=. It hides too much rather than too little. The result is cut to
  * out_bytes with a NUL; `text` and `out` do not overlap. */
 void camera_url_redact(const char *text, char *out, size_t out_bytes);
+
+/* As above; the secret itself is hidden too, wherever it stands, if it has three bytes or more: a camera
+ * that knows it may send it back. */
+void camera_url_redact_secret(const char *text, const struct secret *secret, char *out,
+                              size_t out_bytes);
 
 /* Where a camera may live. The operator's own file may name any of them. */
 enum camera_url_reach {

@@ -31,7 +31,7 @@ struct rtsp_auth {
     char                  opaque[512];
     bool                  has_opaque;
     uint32_t              nonce_count;
-    char                  client_nonce[33];
+    char                  client_nonce[64]; /* made once; 32 hexadecimal digits */
 };
 
 /* Reads the WWW-Authenticate headers of a 401. ERR_UNSUPPORTED (nothing that we know) or

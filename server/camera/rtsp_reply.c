@@ -25,6 +25,32 @@ bool rtsp_reply_allows(const struct rtsp_message *reply, const char *method)
     return false;
 }
 
+const char *rtsp_reply_meaning(int status, bool *lasting)
+{
+    static const struct {
+        int         status;
+        bool        lasting;
+        const char *meaning;
+    } known[] = {
+        {403, true, "the camera forbids this user to see the stream"},
+        {404, false, "the camera has no such stream: check the path of its url"},
+        {406, false, "the camera cannot describe its stream (as SDP)"},
+        {453, false, "the camera has not enough bandwidth: too many viewers?"},
+        {454, false, "the camera does not know our session any more"},
+        {461, true, "the camera does not send RTP over TCP, which is needed"},
+        {503, false, "the camera is busy: too many viewers?"},
+    };
+
+    *lasting = false;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i].status == status) {
+            *lasting = known[i].lasting;
+            return known[i].meaning;
+        }
+    }
+    return NULL;
+}
+
 static bool is_plain(const char *text)
 {
     for (; *text != '\0'; text++) {

@@ -20,6 +20,10 @@
 /* Does the list in Public (of an OPTIONS reply) hold the method? */
 bool rtsp_reply_allows(const struct rtsp_message *reply, const char *method);
 
+/* What an error status means for the person who set the camera up; NULL: nothing more than its text says. *lasting:
+ * trying again soon is of no use. */
+const char *rtsp_reply_meaning(int status, bool *lasting);
+
 /* Where to send SETUP (the video) and PLAY, TEARDOWN (all of it). `request_url` is what DESCRIBE was sent to. ERR_CORRUPT
  * or ERR_LIMIT with the reason. */
 int rtsp_reply_addresses(const struct rtsp_message *reply, const struct sdp_video *video,

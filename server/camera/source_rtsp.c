@@ -4,7 +4,7 @@
  *
  * One request is under way at a time, each has a time limit, and a 401 is answered once. While it plays, a tick sends
  * the receiver report, keeps the session alive, and notices silence. TEARDOWN goes out at the end, best effort.
- * Every text that leaves here passes say(): no credentials in it. */
+ * The only text that leaves here about a failure is end()'s, without credentials. */
 #include "server/camera/source.h"
 
 #include <stdarg.h>
@@ -22,29 +22,18 @@
 #include "server/camera/rtsp_link.h"
 #include "server/camera/rtsp_message.h"
 #include "server/camera/rtsp_reply.h"
+#include "server/camera/rtsp_request.h"
 #include "server/camera/rtsp_timeouts.h"
 #include "server/camera/sdp.h"
 
-#define REQUEST_BYTES       (RTSP_AUTH_HEADER_BYTES + 2 * RTSP_URL_BYTES + 1024)
 #define KEEP_ALIVE_S_MAX    30 /* routers between forget a connection that is quiet for longer */
 #define STRAY_RESPONSES_MAX 16
 #define REASON_BYTES        200
 
 enum step { STEP_CONNECT, STEP_OPTIONS, STEP_DESCRIBE, STEP_SETUP, STEP_PLAY, STEP_PLAYING };
 
-const struct rtsp_timeouts rtsp_timeouts_default = {
-    .resolve_ms  = 5000,
-    .connect_ms  = 5000,
-    .response_ms = 5000,
-    .picture_ms  = 10000, /* two intervals of key frames of the slowest camera */
-    .silence_ms  = 15000, /* the camera above looks for a stall sooner; this is the last resort */
-    .tick_ms     = 5000,
-    .linger_ms   = 300,
-};
-
 struct rtsp_source {
     struct source        base;
-    uv_loop_t           *loop;
     struct source_events events;
     struct rtsp_timeouts timeouts;
     struct camera_url    url; /* with user and password */
@@ -54,11 +43,9 @@ struct rtsp_source {
     struct rtsp_parser   parser;
     uv_timer_t           deadline, tick;
     int                  timers_open;
-    bool                 ended;  /* told, or closed: no more events */
-    bool                 closed; /* by the owner */
+    bool                 ended; /* told, or closed: no more events */
     enum step            step;
     const char          *method; /* of the request under way; NULL: none */
-    const char          *target; /* its address */
     unsigned             sequence;
     unsigned             strays;
     struct rtsp_auth     auth;
@@ -89,30 +76,21 @@ static void on_timer_closed(uv_handle_t *handle)
     free(rtsp);
 }
 
-/* Formats a text for people; a camera that knows the password might send it back to us in clear. */
-__attribute__((format(printf, 4, 5))) static void say(const struct rtsp_source *rtsp, char *out,
-                                                      size_t out_bytes, const char *format, ...)
-{
-    const char *password = rtsp->url.password.value;
-    char        text[1024], *found;
-    va_list     arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    while (strlen(password) >= 3 && (found = strstr(text, password)) != NULL) {
-        size_t bytes = strlen(password);
-
-        memcpy(found, "***", 3);
-        memmove(found + 3, found + bytes, strlen(found + bytes) + 1);
-        if (strstr("***", password) != NULL)
-            break;
-    }
-    camera_url_redact(text, out, out_bytes);
-}
-
 static int send_request(struct rtsp_source *rtsp, const char *method, const char *url,
-                        const char *headers);
+                        const char *headers)
+{
+    const struct rtsp_request request = {method, url, ++rtsp->sequence, rtsp->setup.session,
+                                         headers};
+    char                      text[RTSP_REQUEST_BYTES];
+    int                       rc = rtsp_request_write(&request, &rtsp->auth, &rtsp->url, text);
+
+    rtsp->method    = method;
+    rtsp->auth_sent = rtsp->auth.scheme != RTSP_AUTH_NONE;
+    if (rc > 0)
+        rc = rtsp_link_send(rtsp->link, text, (size_t)rc);
+    OPENSSL_cleanse(text, sizeof text);
+    return rc;
+}
 
 static void hang_up(struct rtsp_source *rtsp)
 {
@@ -138,14 +116,16 @@ __attribute__((format(printf, 3, 4))) static void end(struct rtsp_source *rtsp, 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    say(rtsp, reason, sizeof reason, "%s", text);
+    camera_url_redact_secret(text, &rtsp->url.password, reason, sizeof reason);
     rtsp->ended = true;
     hang_up(rtsp);
     rtsp->events.ended(rtsp->events.arg, how, reason);
 }
 
-static void progress(struct rtsp_source *rtsp, const char *step)
+static void progress(void *arg, const char *step)
 {
+    struct rtsp_source *rtsp = arg;
+
     if (!rtsp->ended)
         rtsp->events.progress(rtsp->events.arg, step);
 }
@@ -162,32 +142,6 @@ static void on_deadline(uv_timer_t *timer)
     else
         end(rtsp, SOURCE_END_ERROR, "the camera did not answer %s within %u s",
             rtsp->method != NULL ? rtsp->method : "", rtsp->timeouts.response_ms / 1000);
-}
-
-static int send_request(struct rtsp_source *rtsp, const char *method, const char *url,
-                        const char *headers)
-{
-    char request[REQUEST_BYTES], authorization[RTSP_AUTH_HEADER_BYTES];
-    int  rc = rtsp_auth_write(&rtsp->auth, rtsp->url.user, rtsp->url.password.value, method, url,
-                              authorization, sizeof authorization);
-    int  length;
-
-    if (rc < 0)
-        return rc;
-    rtsp->method    = method;
-    rtsp->target    = url;
-    rtsp->auth_sent = rc > 0;
-    length          = snprintf(request, sizeof request,
-                               "%s %s RTSP/1.0\r\nCSeq: %u\r\nUser-Agent: Sightline/%s\r\n%s%s%s%s%s\r\n",
-                               method, url, ++rtsp->sequence, SIGHTLINE_VERSION, authorization,
-                      rtsp->setup.session[0] != '\0' ? "Session: " : "", rtsp->setup.session,
-                      rtsp->setup.session[0] != '\0' ? "\r\n" : "", headers);
-    rc              = ERR_LIMIT;
-    if (length > 0 && (size_t)length < sizeof request)
-        rc = rtsp_link_send(rtsp->link, request, (size_t)length);
-    OPENSSL_cleanse(authorization, sizeof authorization);
-    OPENSSL_cleanse(request, sizeof request);
-    return rc;
 }
 
 /* What the request of a step looks like. */
@@ -241,64 +195,50 @@ static void end_by_redirect(struct rtsp_source *rtsp, const struct rtsp_message 
     if (header != NULL)
         rtsp_text_copy(*header, location, sizeof location);
     end(rtsp, SOURCE_END_REFUSED,
-        "the camera redirects (%d); it is not followed: set its url to %.300s", reply->status,
+        "the camera redirects (%d); it is not followed: set its url to %s", reply->status,
         location);
 }
 
 static void end_by_status(struct rtsp_source *rtsp, const struct rtsp_message *reply)
 {
-    static const struct {
-        int             status;
-        enum source_end how;
-        const char     *reason;
-    } known[] = {
-        {403, SOURCE_END_REFUSED, "the camera forbids this user to see the stream"},
-        {404, SOURCE_END_ERROR, "the camera has no such stream: check the path of its url"},
-        {406, SOURCE_END_ERROR, "the camera cannot describe its stream (as SDP)"},
-        {453, SOURCE_END_ERROR, "the camera has not enough bandwidth: too many viewers?"},
-        {454, SOURCE_END_ERROR, "the camera does not know our session any more"},
-        {461, SOURCE_END_REFUSED, "the camera does not send RTP over TCP, which is needed"},
-        {503, SOURCE_END_ERROR, "the camera is busy: too many viewers?"},
-    };
-    char phrase[64];
+    bool        lasting;
+    const char *meaning = rtsp_reply_meaning(reply->status, &lasting);
+    char        phrase[64];
 
-    if (reply->status >= 300 && reply->status < 400) {
-        end_by_redirect(rtsp, reply);
-        return;
-    }
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (known[i].status == reply->status) {
-            end(rtsp, known[i].how, "%s (%s: %d)", known[i].reason, rtsp->method, reply->status);
-            return;
-        }
-    }
     rtsp_text_copy(reply->reason, phrase, sizeof phrase);
-    end(rtsp, SOURCE_END_ERROR, "the camera refuses %s: %d %s", rtsp->method, reply->status,
-        phrase);
+    if (reply->status >= 300 && reply->status < 400)
+        end_by_redirect(rtsp, reply);
+    else if (meaning != NULL)
+        end(rtsp, lasting ? SOURCE_END_REFUSED : SOURCE_END_ERROR, "%s (%s: %d)", meaning,
+            rtsp->method, reply->status);
+    else
+        end(rtsp, SOURCE_END_ERROR, "the camera refuses %s: %d %s", rtsp->method, reply->status,
+            phrase);
 }
 
 /* Answers a 401 once. A second time only when the camera says that its nonce was old, or has taken our
  * password on this connection before. */
 static void on_unauthorized(struct rtsp_source *rtsp, const struct rtsp_message *reply)
 {
-    bool             again = rtsp->auth_sent;
-    char             nonce[sizeof rtsp->auth.nonce];
     struct rtsp_auth fresh;
-    struct why       why = {""};
+    struct why       why = {"the camera refuses the user name or the password"};
     int              rc  = rtsp_auth_read(&fresh, reply, &why);
 
-    memcpy(nonce, rtsp->auth.nonce, sizeof nonce);
-    if (rtsp->url.user[0] == '\0' && rtsp->url.password.value[0] == '\0') {
-        end(rtsp, SOURCE_END_REFUSED, "the camera asks for a user name and a password");
-    } else if (rc != 0) {
-        end(rtsp, SOURCE_END_REFUSED, "%s", why.text);
-    } else if (again && (rtsp->auth_retried || strcmp(nonce, fresh.nonce) == 0 ||
-                         !(fresh.stale || rtsp->auth_accepted))) {
-        end(rtsp, SOURCE_END_REFUSED, "the camera refuses the user name or the password");
-    } else {
-        rtsp->auth_retried = again;
+    if (rc == 0 && rtsp->auth_sent &&
+        (rtsp->auth_retried || strcmp(rtsp->auth.nonce, fresh.nonce) == 0 ||
+         !(fresh.stale || rtsp->auth_accepted)))
+        rc = ERR_DENIED;
+    if (rtsp->url.user[0] == '\0' && rtsp->url.password.value[0] == '\0')
+        rc = why_set(&why, ERR_DENIED, "the camera asks for a user name and a password");
+    if (rc == 0) {
+        rtsp->auth_retried = rtsp->auth_sent;
         rtsp->auth         = fresh;
         request_or_end(rtsp);
+    } else if (rtsp->step == STEP_PLAYING) {
+        /* The pictures still come: a camera that refuses keep-alives alone goes on as long as it will. */
+        rtsp->method = NULL;
+    } else {
+        end(rtsp, SOURCE_END_REFUSED, "%s", why.text);
     }
 }
 
@@ -410,8 +350,8 @@ static void on_response(struct rtsp_source *rtsp, const struct rtsp_message *rep
         on_unauthorized(rtsp, reply);
         return;
     }
-    if (rtsp->auth_sent)
-        rtsp->auth_accepted = true;
+    rtsp->strays = 0;
+    rtsp->auth_accepted |= rtsp->auth_sent;
     on_step_reply(rtsp, reply);
 }
 
@@ -460,7 +400,7 @@ static void on_unit(void *arg, AVPacket *packet, int64_t wall_ns)
 
 static void on_frame(struct rtsp_source *rtsp, const struct rtsp_message *frame)
 {
-    int rc = 0;
+    int rc;
 
     if (rtsp->demux == NULL)
         return;
@@ -509,11 +449,6 @@ static void on_tick(uv_timer_t *timer)
 
 /* ---- the connection ---- */
 
-static void on_progress(void *arg, const char *step)
-{
-    progress(arg, step);
-}
-
 static void on_connected(void *arg)
 {
     go(arg, STEP_OPTIONS);
@@ -533,8 +468,7 @@ static void on_received(void *arg, size_t bytes)
     struct why          why = {""};
     int                 rc  = 0;
 
-    rtsp->now.monotonic_ns = clock_monotonic_ns();
-    rtsp->now.wall_ns      = clock_wall_ns();
+    rtsp->now = (struct rtsp_moment){clock_monotonic_ns(), clock_wall_ns()};
     rtsp_parser_added(&rtsp->parser, bytes);
     while (!rtsp->ended && (rc = rtsp_parser_next(&rtsp->parser, &message, &why)) > 0) {
         if (message.kind == RTSP_FRAME)
@@ -562,7 +496,7 @@ static void on_failed(void *arg, int code, const char *reason)
         end(rtsp, how, "%s", reason);
 }
 
-static int open_link(struct rtsp_source *rtsp, struct why *why)
+static int open_link(struct rtsp_source *rtsp, uv_loop_t *loop, struct why *why)
 {
     const struct rtsp_link_settings settings = {
         .host = rtsp->url.host,
@@ -574,14 +508,14 @@ static int open_link(struct rtsp_source *rtsp, struct why *why)
     };
     const struct rtsp_link_events events = {
         .arg       = rtsp,
-        .progress  = on_progress,
+        .progress  = progress,
         .connected = on_connected,
         .room      = on_room,
         .received  = on_received,
         .failed    = on_failed,
     };
 
-    return rtsp_link_open(&rtsp->link, rtsp->loop, &settings, &events, why);
+    return rtsp_link_open(&rtsp->link, loop, &settings, &events, why);
 }
 
 int source_rtsp_open(struct source **out, uv_loop_t *loop, const struct settings_camera *settings,
@@ -595,7 +529,6 @@ int source_rtsp_open(struct source **out, uv_loop_t *loop, const struct settings
     if (rtsp == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
     rtsp->base.ops = &source_rtsp;
-    rtsp->loop     = loop;
     rtsp->events   = *events;
     rtsp->timeouts = *timeouts;
     if ((rc = camera_url_parse(&rtsp->url, settings->url, why)) != 0)
@@ -609,7 +542,7 @@ int source_rtsp_open(struct source **out, uv_loop_t *loop, const struct settings
         why_set(why, rc, "out of memory");
         goto fail;
     }
-    if ((rc = open_link(rtsp, why)) != 0)
+    if ((rc = open_link(rtsp, loop, why)) != 0)
         goto fail;
     uv_timer_init(loop, &rtsp->deadline);
     uv_timer_init(loop, &rtsp->tick);
@@ -639,7 +572,7 @@ static void close_source(struct source **source)
     if (rtsp == NULL)
         return;
     *source     = NULL;
-    rtsp->ended = rtsp->closed = true;
+    rtsp->ended = true;
     hang_up(rtsp);
     uv_close((uv_handle_t *)&rtsp->deadline, on_timer_closed);
     uv_close((uv_handle_t *)&rtsp->tick, on_timer_closed);
