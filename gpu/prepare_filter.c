@@ -38,6 +38,7 @@ int row_filter_open(struct row_filter *filter, int source_px, int output_px, dou
     size_t      outputs, lanes;
     int         most = 1;
 
+    ASSERT(source_px >= 1 && output_px >= 1);
     *filter = (struct row_filter){.source_px = source_px, .output_px = output_px};
     if (taps.weight == NULL)
         return ERR_MEMORY;
@@ -102,6 +103,7 @@ int column_filter_open(struct column_filter *filter, int source_px, int output_p
     struct taps taps = {.weight = calloc((size_t)taps_limit(scale), sizeof *taps.weight)};
     int         most = 1;
 
+    ASSERT(source_px >= 1 && output_px >= 1);
     *filter = (struct column_filter){.source_px = source_px, .output_px = output_px};
     if (taps.weight == NULL)
         return ERR_MEMORY;
