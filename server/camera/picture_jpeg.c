@@ -1,8 +1,10 @@
 #include "server/camera/picture_jpeg.h"
 
 #include "config/err.h"
+#include "config/limits.h"
 
 #include <libavcodec/avcodec.h>
+#include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,14 @@ struct picture_jpeg {
     struct SwsContext *scaler;
     AVFrame           *scaled;
     AVPacket          *packet;
+    struct {
+        int               width_px, height_px;
+        enum frame_format format;
+        enum frame_matrix matrix;
+        bool              full_range;
+    } source; /* what the scaler is set up for */
+    /* Chroma of a grey picture: its rows overlap, each one byte after the other. */
+    uint8_t no_colour[LIMIT_PICTURE_PX + 64];
 };
 
 static enum AVPixelFormat av_format(const struct frame *frame)
@@ -29,8 +39,8 @@ static enum AVPixelFormat av_format(const struct frame *frame)
         return AV_PIX_FMT_YUV444P;
     case FRAME_NV12:
         return AV_PIX_FMT_NV12;
-    case FRAME_GRAY8:
-        return AV_PIX_FMT_GRAY8;
+    case FRAME_GRAY8: /* swscale would keep its range: it gets chroma, see scale() */
+        return AV_PIX_FMT_YUV420P;
     case FRAME_BGR24:
         return AV_PIX_FMT_BGR24;
     case FRAME_RGB24:
@@ -80,19 +90,61 @@ static int open_encoder(struct picture_jpeg *jpeg, int width_px, int height_px)
     return av_frame_get_buffer(jpeg->scaled, 0) < 0 ? ERR_MEMORY : 0;
 }
 
-/* JPEG is full range BT.601, whatever the camera sends. */
+static bool is_set_up_for(const struct picture_jpeg *jpeg, const struct frame *frame)
+{
+    return jpeg->scaler != NULL && jpeg->source.width_px == frame->width_px &&
+           jpeg->source.height_px == frame->height_px && jpeg->source.format == frame->format &&
+           jpeg->source.matrix == frame->matrix && jpeg->source.full_range == frame->full_range;
+}
+
+/* JPEG is full range BT.601, whatever the camera sends. The ranges are set before the scaler is
+ * initialised: after that a picture of the same size would be copied as it is. */
 static int open_scaler(struct picture_jpeg *jpeg, const struct frame *frame)
 {
     const int *from = sws_getCoefficients(frame->matrix == FRAME_BT709 ? SWS_CS_ITU709
                                                                        : SWS_CS_ITU601);
 
-    jpeg->scaler = sws_getCachedContext(jpeg->scaler, frame->width_px, frame->height_px,
-                                        av_format(frame), jpeg->scaled->width, jpeg->scaled->height,
-                                        AV_PIX_FMT_YUV420P, SWS_BILINEAR, NULL, NULL, NULL);
+    if (is_set_up_for(jpeg, frame))
+        return 0;
+    sws_freeContext(jpeg->scaler);
+    jpeg->scaler = sws_alloc_context();
     if (jpeg->scaler == NULL)
+        return ERR_MEMORY;
+    av_opt_set_int(jpeg->scaler, "srcw", frame->width_px, 0);
+    av_opt_set_int(jpeg->scaler, "srch", frame->height_px, 0);
+    av_opt_set_int(jpeg->scaler, "src_format", av_format(frame), 0);
+    av_opt_set_int(jpeg->scaler, "src_range", frame->full_range ? 1 : 0, 0);
+    av_opt_set_int(jpeg->scaler, "dstw", jpeg->scaled->width, 0);
+    av_opt_set_int(jpeg->scaler, "dsth", jpeg->scaled->height, 0);
+    av_opt_set_int(jpeg->scaler, "dst_format", AV_PIX_FMT_YUV420P, 0);
+    av_opt_set_int(jpeg->scaler, "dst_range", 1, 0);
+    av_opt_set_int(jpeg->scaler, "sws_flags", SWS_BILINEAR, 0);
+    if (sws_init_context(jpeg->scaler, NULL, NULL) < 0)
         return ERR_UNSUPPORTED;
     sws_setColorspaceDetails(jpeg->scaler, from, frame->full_range ? 1 : 0,
                              sws_getCoefficients(SWS_CS_ITU601), 1, 0, 1 << 16, 1 << 16);
+    jpeg->source.width_px   = frame->width_px;
+    jpeg->source.height_px  = frame->height_px;
+    jpeg->source.format     = frame->format;
+    jpeg->source.matrix     = frame->matrix;
+    jpeg->source.full_range = frame->full_range;
+    return 0;
+}
+
+static int scale(struct picture_jpeg *jpeg, const struct frame *frame)
+{
+    const uint8_t *plane[4] = {frame->plane[0], frame->plane[1], frame->plane[2], NULL};
+    int stride_bytes[4] = {frame->stride_bytes[0], frame->stride_bytes[1], frame->stride_bytes[2],
+                           0};
+
+    if (frame->format == FRAME_GRAY8) {
+        memset(jpeg->no_colour, 128, sizeof jpeg->no_colour);
+        plane[1] = plane[2] = jpeg->no_colour;
+        stride_bytes[1] = stride_bytes[2] = 1;
+    }
+    if (sws_scale(jpeg->scaler, plane, stride_bytes, 0, frame->height_px, jpeg->scaled->data,
+                  jpeg->scaled->linesize) != jpeg->scaled->height)
+        return ERR_UNSUPPORTED;
     return 0;
 }
 
@@ -134,9 +186,8 @@ int picture_jpeg_encode(struct picture_jpeg **kept, const struct frame *frame,
     /* The encoder may still hold the picture before. */
     if (rc == 0 && av_frame_make_writable(jpeg->scaled) < 0)
         rc = ERR_MEMORY;
-    if (rc == 0 && sws_scale(jpeg->scaler, frame->plane, frame->stride_bytes, 0, frame->height_px,
-                             jpeg->scaled->data, jpeg->scaled->linesize) != height_px)
-        rc = ERR_UNSUPPORTED;
+    if (rc == 0)
+        rc = scale(jpeg, frame);
     if (rc == 0)
         rc = encode_scaled(jpeg, out);
     if (rc != 0) {
