@@ -43,7 +43,13 @@ static void cpu_close(struct runner **out)
     *out = NULL;
 }
 
-/* Addresses for all tensors in buffers, now that the arena is there. */
+static void place_tensor(const struct cpu_runner *runner, struct cpu_tensor *tensor)
+{
+    if (tensor != NULL && tensor->buffer != BUFFER_NONE)
+        tensor->data = runner->arena + runner->buffers[tensor->buffer].offset + tensor->offset;
+}
+
+/* The arena, and in it the addresses of all tensors. */
 static int allocate_arena(struct cpu_runner *runner, struct why *why)
 {
     int    rc    = cpu_arena_place(runner);
@@ -58,14 +64,12 @@ static int allocate_arena(struct cpu_runner *runner, struct why *why)
     /* The lanes that fill up blocks must be finite from the start. */
     memset(runner->arena, 0, bytes);
     for (int i = 0; i < runner->step_count; i++) {
-        struct cpu_step *step = &runner->steps[i];
-        for (int k = -1; k < step->input_count; k++) {
-            struct cpu_tensor *tensor = k < 0 ? step->output : step->input[k];
-            if (tensor != NULL && tensor->buffer != BUFFER_NONE)
-                tensor->data = runner->arena + runner->buffers[tensor->buffer].offset +
-                               tensor->offset;
-        }
+        place_tensor(runner, runner->steps[i].output);
+        for (int k = 0; k < runner->steps[i].input_count; k++)
+            place_tensor(runner, runner->steps[i].input[k]);
     }
+    for (int i = 0; i < model_graph(runner->base.model)->output_count; i++)
+        place_tensor(runner, runner->outputs[i]);
     return 0;
 }
 
