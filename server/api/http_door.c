@@ -173,7 +173,8 @@ static bool path_is_good(struct http_text path)
     while (i < path.bytes) {
         bool escaped = path.at[i] == '%';
         int  c       = next_character(path.at, path.bytes, &i);
-        if (c < 0x21 || c >= 0x7f || c == '\\' || c == '%' || c == ';' || (escaped && c == '/'))
+        if (c < 0x21 || c >= 0x7f || c == '\\' || c == '%' || c == ';' || c == '#' ||
+            (escaped && c == '/'))
             return false;
         if (c == '/') {
             if (dots == 1 || dots == 2)

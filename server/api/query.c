@@ -106,7 +106,7 @@ bool query_parse_time(const char *text, int64_t *time_s)
     struct tm check;
     uint64_t  seconds;
     time_t    moment;
-    int       year, offset_s;
+    int       year, month, offset_s;
 
     if (parse_number(text, &seconds)) {
         *time_s = (int64_t)seconds;
@@ -132,9 +132,10 @@ bool query_parse_time(const char *text, int64_t *time_s)
         return false;
     day.tm_year = year - 1900;
     day.tm_mon -= 1;
+    month  = day.tm_mon;
     moment = timegm(&day);
     /* The 31st of a short month would have become the 1st of the next. */
-    if (gmtime_r(&moment, &check) == NULL || check.tm_mon != day.tm_mon)
+    if (gmtime_r(&moment, &check) == NULL || check.tm_mon != month)
         return false;
     *time_s = (int64_t)moment - offset_s;
     return *time_s >= 0 && *time_s <= LAST_SECOND;
