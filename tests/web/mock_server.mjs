@@ -27,9 +27,10 @@ const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-a
 const COOKIE = 'sightline_session';
 
 export async function startMock(options = {}) {
-  const { dist = 'web/dist', port = 0, token = '', cameras = 6, jpegOnly = false, clip = true } = options;
+  // `broken`: H.264 units are damaged, as from a camera whose stream no browser decodes.
+  const { dist = 'web/dist', port = 0, token = '', cameras = 6, jpegOnly = false, clip = true, broken = false } = options;
   const world = new World(cameras);
-  const clips = clip ? await makeClips() : null;
+  const clips = clip ? await (clipsOnce ??= makeClips()) : null;
   const clients = new Set();
   let accepting = true;
   let mute = false;
@@ -184,7 +185,7 @@ export async function startMock(options = {}) {
       if (wish.h264) {
         if (!wish.started && !unit.key) continue;
         wish.started = true;
-        client.socket.write(frame(picture(camera, wish.channel, 2, unit.key, unit.bytes), 2));
+        client.socket.write(frame(picture(camera, wish.channel, 2, unit.key, broken ? damaged(unit.bytes) : unit.bytes), 2));
       } else if (camera.frame % 3 === 0) {
         client.socket.write(frame(picture(camera, wish.channel, 1, true, clips.jpeg[index % clips.jpeg.length]), 2));
       }
@@ -206,6 +207,8 @@ export async function startMock(options = {}) {
 
   const control = {
     world,
+    publish,
+    video: clips !== null,
     say: (words) => {
       const [verb, name, ...rest] = words.trim().split(' ');
       if (verb === 'state') world.setState(name, rest[0], rest.slice(1).join(' '));
@@ -234,6 +237,9 @@ export async function startMock(options = {}) {
   return control;
 }
 
+/** Keeps the start code and the kind of unit, so that the decoder takes it for a picture. */
+const damaged = (bytes) => Buffer.concat([Buffer.from([0, 0, 0, 1, 0x65]), Buffer.alloc(Math.min(400, bytes.length), 0xa5)]);
+
 async function sendFile(dist, path, response) {
   const name = path === '/' ? 'index.html' : normalize(path).replace(/^[/\\]+/, '');
   try {
@@ -252,6 +258,7 @@ async function sendFile(dist, path, response) {
   }
 }
 
+let clipsOnce;
 /** A street-like picture that moves a little, as H.264 access units and as JPEGs; null without ffmpeg. */
 async function makeClips() {
   const [width, height, seconds] = [960, 540, 8];

@@ -31,10 +31,11 @@ export function duration(ms: number): string {
 /** A short dwell has a decimal, as seconds matter there. */
 export const dwell = (ms: number): string => (ms < 10_000 ? `${rough(ms / 1000)} s` : duration(ms));
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const shortClock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
+const shortClock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
+const hourOnly = new Intl.DateTimeFormat(undefined, { hour: 'numeric' });
 const dayAndClock = new Intl.DateTimeFormat(undefined, {
-  weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit',
+  weekday: 'short', day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit',
 });
 const dayOnly = new Intl.DateTimeFormat(undefined, {
   weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC',
@@ -44,11 +45,19 @@ const shortDayUtc = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 
 
 export const timeOfDay = (time: number | string): string => clock.format(new Date(time));
 export const minuteOfDay = (time: number | string): string => shortClock.format(new Date(time));
+/** "6 AM" or "06": for axes whose steps are whole hours. */
+export const hourOfDay = (time: number | string): string => hourOnly.format(new Date(time));
 export const dateAndTime = (time: number | string): string => dayAndClock.format(new Date(time));
 /** Day buckets begin at midnight UTC: their date is the UTC date, wherever the reader is. */
 export const utcDay = (time: number | string): string => dayOnly.format(new Date(time));
 export const monthDay = (time: number | string): string => shortDay.format(new Date(time));
 export const monthDayUtc = (time: number | string): string => shortDayUtc.format(new Date(time));
+
+/** The name of a history bucket: its day, or its time from and to. */
+export function bucketName(time: number, step: number): string {
+  if (step >= 86_400) return `${utcDay(time * 1000)} (UTC)`;
+  return `${dateAndTime(time * 1000)} – ${minuteOfDay((time + step) * 1000)}`;
+}
 
 /** "1280×720", or "" before the first picture. */
 export const size = (width: number, height: number): string => (width > 0 ? `${width}×${height}` : '');

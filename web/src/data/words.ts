@@ -66,9 +66,9 @@ export function problemWords(what: string): ProblemWords {
   switch (what) {
     case 'ledger':
       return {
-        title: 'The ledger cannot be written',
-        meaning: 'New counts are held in memory and are not safe on disk until this is solved.',
-        advice: 'Look at the free space and the rights of the data folder. Do not restart the server before: what waits in memory would be lost.',
+        title: 'The ledger has a problem',
+        meaning: 'New counts may be held in memory only; they are not safe until this is solved.',
+        advice: 'Look at the free space and the rights of the data folder. Do not restart the server before it is solved: what waits in memory would be lost.',
       };
     case 'redis':
       return {
@@ -78,15 +78,21 @@ export function problemWords(what: string): ProblemWords {
       };
     case 'camera':
       return {
-        title: 'A camera is not delivering pictures',
-        meaning: 'Its time without pictures is a gap in the history, not a zero. Other cameras go on.',
-        advice: 'See the camera in the table below for the reason.',
+        title: 'Not every camera delivers pictures',
+        meaning: 'Time without pictures is a gap in the history, not a zero. The other cameras go on.',
+        advice: 'Check that the camera has power and network, and that its address, user and password in the configuration are right. The server tries again by itself.',
       };
     case 'model':
       return {
         title: 'The detector is not running',
         meaning: 'Without it nothing is detected and nothing is counted.',
         advice: 'Check the model file in the configuration with “sightline model check FILE”.',
+      };
+    case 'configuration':
+      return {
+        title: 'The configuration is not the one that runs',
+        meaning: 'The server goes on with what it had.',
+        advice: 'If the file has a mistake, correct it: it is read again by itself. If a restart is needed, restart the server when it suits you; no count is lost.',
       };
     default:
       return { title: what === '' ? 'A problem' : `Problem: ${what}`, meaning: '', advice: '' };

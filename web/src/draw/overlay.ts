@@ -11,15 +11,26 @@ export interface Scene {
   tails: readonly Tail[];
   /** How strongly a counter lights up after an event, 0..1, by name. */
   glow: (counter: string) => number;
-  /** Names of classes and directions; off in small tiles where they would cover the picture. */
-  words: boolean;
   /** Objects inside each zone now. */
   occupancy: (zone: string) => number | null;
 }
 
 type Context = CanvasRenderingContext2D;
 
-const FONT = '600 12px system-ui, sans-serif';
+/** How much may be written: in a small tile words would cover what they name. */
+interface Room {
+  font: string;
+  high: number;
+  /** Names of lines and zones; without them only directions and numbers. */
+  names: boolean;
+  classes: boolean;
+}
+
+function roomOf(width: number): Room {
+  if (width >= 560) return { font: '600 12px system-ui, sans-serif', high: 17, names: true, classes: true };
+  if (width >= 360) return { font: '600 10.5px system-ui, sans-serif', high: 14, names: true, classes: true };
+  return { font: '600 10px system-ui, sans-serif', high: 13, names: false, classes: false };
+}
 
 /** `frame` is the picture's place in CSS pixels; the context is scaled accordingly. */
 export function drawOverlay(context: Context, frame: Frame, scene: Scene): void {
@@ -29,12 +40,13 @@ export function drawOverlay(context: Context, frame: Frame, scene: Scene): void 
   context.clip();
   context.lineJoin = 'round';
   context.lineCap = 'round';
-  context.font = FONT;
+  const room = roomOf(frame.width);
+  context.font = room.font;
   context.textBaseline = 'middle';
-  for (const zone of scene.camera.zones) drawZone(context, frame, zone, scene);
+  for (const zone of scene.camera.zones) drawZone(context, frame, zone, scene, room);
   for (const tail of scene.tails) drawTail(context, frame, tail);
-  for (const track of scene.tracks) drawTrack(context, frame, track, scene.words);
-  for (const line of scene.camera.lines) drawLine(context, frame, line, scene);
+  for (const track of scene.tracks) drawTrack(context, frame, track, room);
+  for (const line of scene.camera.lines) drawLine(context, frame, line, scene, room);
   context.restore();
 }
 
@@ -54,20 +66,23 @@ function cased(context: Context, colour: string, width: number): void {
 }
 
 /** Words on a dark plate, kept inside the picture; `anchor` is the plate's middle. */
-function plate(context: Context, frame: Frame, text: string, anchor: [number, number], colour: string): void {
-  const width = context.measureText(text).width + 12;
-  const high = 18;
+function plate(
+  context: Context, frame: Frame, room: Room, text: string, anchor: [number, number], colour: string,
+): void {
+  const pad = room.high / 3;
+  const width = context.measureText(text).width + pad * 2;
+  const high = room.high;
   const x = Math.min(Math.max(anchor[0] - width / 2, frame.x + 3), frame.x + frame.width - width - 3);
   const y = Math.min(Math.max(anchor[1] - high / 2, frame.y + 3), frame.y + frame.height - high - 3);
   context.fillStyle = CASING;
   context.beginPath();
-  context.roundRect(x, y, width, high, 5);
+  context.roundRect(x, y, width, high, 4);
   context.fill();
   context.fillStyle = colour;
-  context.fillText(text, x + 6, y + high / 2 + 0.5);
+  context.fillText(text, x + pad, y + high / 2 + 0.5);
 }
 
-function drawZone(context: Context, frame: Frame, zone: Zone, scene: Scene): void {
+function drawZone(context: Context, frame: Frame, zone: Zone, scene: Scene, room: Room): void {
   const points = zone.points.map((point) => place(point, frame));
   if (points.length < 3) return;
   const glow = scene.glow(zone.name);
@@ -82,14 +97,14 @@ function drawZone(context: Context, frame: Frame, zone: Zone, scene: Scene): voi
   context.lineWidth = 1.5 + glow * 1.5;
   context.stroke();
   context.setLineDash([]);
-  if (!scene.words) return;
+  if (!room.names) return;
   const inside = scene.occupancy(zone.name);
   const text = inside === null ? zone.name : `${zone.name} · ${inside} inside`;
   const top = Math.min(...points.map((point) => point[1]));
-  plate(context, frame, text, [centre(points)[0], top + 14], ZONE);
+  plate(context, frame, room, text, [centre(points)[0], top + room.high * 0.8], ZONE);
 }
 
-function drawLine(context: Context, frame: Frame, line: Line, scene: Scene): void {
+function drawLine(context: Context, frame: Frame, line: Line, scene: Scene, room: Room): void {
   const points = line.points.map((point) => place(point, frame));
   const mid = middle(points);
   if (mid === null) return;
@@ -111,26 +126,27 @@ function drawLine(context: Context, frame: Frame, line: Line, scene: Scene): voi
     cased(context, LINE, 1);
     context.fill();
   }
-  drawArrow(context, mid, 1, A_TO_B, scene.words ? 20 : 13);
-  drawArrow(context, mid, -1, B_TO_A, scene.words ? 20 : 13);
-  if (!scene.words) return;
+  const shaft = room.high + 2;
+  drawArrow(context, mid, 1, A_TO_B, shaft);
+  drawArrow(context, mid, -1, B_TO_A, shaft);
   // The name of a direction stands on the side that one arrives at.
-  const gap = 34;
+  const gap = shaft + 4 + room.high * 0.6;
   const reach = (text: string): number =>
     gap + Math.abs(mid.toB[0]) * (context.measureText(text).width / 2);
   const at = (text: string, sign: number): [number, number] => [
     mid.x + mid.toB[0] * reach(text) * sign,
     mid.y + mid.toB[1] * reach(text) * sign,
   ];
-  plate(context, frame, line.aToB, at(line.aToB, 1), A_TO_B);
-  plate(context, frame, line.bToA, at(line.bToA, -1), B_TO_A);
+  plate(context, frame, room, line.aToB, at(line.aToB, 1), A_TO_B);
+  plate(context, frame, room, line.bToA, at(line.bToA, -1), B_TO_A);
+  if (!room.names) return;
   // The line's own name lies beside its first point, where no arrow is.
   const [startX, startY] = points[0]!;
   const [nextX, nextY] = points[1]!;
   const length = Math.hypot(nextX - startX, nextY - startY) || 1;
   const along = Math.min(length * 0.18, 60);
   plate(
-    context, frame, line.name,
+    context, frame, room, line.name,
     [startX + ((nextX - startX) / length) * along, startY + ((nextY - startY) / length) * along],
     LINE,
   );
@@ -171,7 +187,7 @@ function drawTail(context: Context, frame: Frame, tail: Tail): void {
   context.globalAlpha = 1;
 }
 
-function drawTrack(context: Context, frame: Frame, track: Track, words: boolean): void {
+function drawTrack(context: Context, frame: Frame, track: Track, room: Room): void {
   const [x0, y0] = place([track.box[0], track.box[1]], frame);
   const [x1, y1] = place([track.box[2], track.box[3]], frame);
   const colour = classColour(track.class);
@@ -183,16 +199,16 @@ function drawTrack(context: Context, frame: Frame, track: Track, words: boolean)
   if (!track.seen) context.setLineDash([4, 4]);
   cased(context, colour, 1.75);
   context.setLineDash([]);
-  if (words || x1 - x0 > 46) {
-    const text = words ? `${track.class} ${track.id}` : String(track.id);
-    const width = context.measureText(text).width + 8;
-    const top = y0 - 17 > frame.y ? y0 - 17 : y0 + 2;
-    context.fillStyle = colour;
-    context.beginPath();
-    context.roundRect(x0, top, width, 15, 4);
-    context.fill();
-    context.fillStyle = '#0a0f14';
-    context.fillText(text, x0 + 4, top + 8);
-  }
+  const text = room.classes ? `${track.class} ${track.id}` : String(track.id);
+  const high = room.high - 2;
+  const width = context.measureText(text).width + high / 2;
+  const left = Math.min(x0, frame.x + frame.width - width);
+  const top = y0 - high - 2 > frame.y ? y0 - high - 2 : y0 + 2;
+  context.fillStyle = colour;
+  context.beginPath();
+  context.roundRect(left, top, width, high, 3);
+  context.fill();
+  context.fillStyle = '#0a0f14';
+  context.fillText(text, left + high / 4, top + high / 2 + 0.5);
   context.globalAlpha = 1;
 }

@@ -4,7 +4,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { count, dateAndTime, duration, minuteOfDay, monthDay, monthDayUtc, percent, utcDay } from '../data/format';
+import { bucketName, count, duration, hourOfDay, minuteOfDay, monthDay, monthDayUtc, percent } from '../data/format';
 import { COVERAGE_WHOLE, tallest, type ChartData } from '../data/series';
 import { dark } from '../state/theme';
 
@@ -83,11 +83,6 @@ function plotData(data: ChartData): uPlot.AlignedData {
   return [data.times.map((time) => time + data.step / 2), ...data.series.map((one) => one.values)];
 }
 
-export function bucketName(time: number, step: number): string {
-  if (step >= DAY_S) return `${utcDay(time * 1000)} (UTC)`;
-  return `${dateAndTime(time * 1000)}–${minuteOfDay((time + step) * 1000)}`;
-}
-
 function coverageWords(share: number | null): string {
   if (share === null) return 'Not analysed: nothing is known about this time';
   return share >= COVERAGE_WHOLE ? 'Fully analysed' : `${percent(share)} of this time was analysed`;
@@ -108,7 +103,7 @@ function Tip({ props, index, left, width }: { props: ChartProps; index: number; 
   const share = data.coverage[index] ?? null;
   const dwell = data.dwell[index] ?? null;
   return (
-    <div class="tip" style={{ left: `${Math.min(Math.max(left, 90), Math.max(90, width - 90))}px` }}>
+    <div class={left > width / 2 ? 'tip tip-left' : 'tip'} style={{ left: `${left}px` }}>
       <strong>{bucketName(time, data.step)}</strong>
       {share !== null && data.series.map((one, position) => (
         <span class="tip-row" key={one.key}>
@@ -121,6 +116,7 @@ function Tip({ props, index, left, width }: { props: ChartProps; index: number; 
       <span class={share === null || share < COVERAGE_WHOLE ? 'tip-coverage tip-part' : 'tip-coverage'}>
         {coverageWords(share)}
       </span>
+      {time + data.step > Date.now() / 1000 && <span class="tip-coverage">Not over yet</span>}
     </div>
   );
 }
@@ -159,6 +155,7 @@ function options(
       {
         ...axis,
         grid: { show: false },
+        size: 30,
         space: 64,
         incrs: [60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S, 14 * DAY_S, 30 * DAY_S],
         values: (_plot, splits, _axis, _space, step) => axisWords(splits, step, latest.current.data.step),
@@ -193,7 +190,8 @@ function axisWords(splits: number[], increment: number, step: number): string[] 
   return splits.map((time) => {
     const date = new Date(time * 1000);
     const midnight = date.getHours() === 0 && date.getMinutes() === 0;
-    return midnight || increment >= DAY_S ? monthDay(time * 1000) : minuteOfDay(time * 1000);
+    if (midnight || increment >= DAY_S) return monthDay(time * 1000);
+    return increment >= 3600 ? hourOfDay(time * 1000) : minuteOfDay(time * 1000);
   });
 }
 

@@ -10,6 +10,7 @@ const SHOWN = 60;
 
 export function Events({ camera }: { camera: Camera }) {
   const events = eventsOf(camera.name).value;
+  const several = camera.lines.length + camera.zones.length > 1;
   const list = useRef<HTMLOListElement>(null);
   if (events.length === 0)
     return (
@@ -35,9 +36,9 @@ export function Events({ camera }: { camera: Camera }) {
           <span class={`way way-${wayOf(event)}`} aria-hidden="true">{arrowOf(event)}</span>
           <span class="events-what">
             <b>{event.class}</b> {directionName(event, camera.lines)}
-            {event.kind === 'zone_exit' && event.dwell_ms > 0 && ` after ${dwell(event.dwell_ms)}`}
+            {event.kind === 'zone_exit' && event.dwell_ms > 0 && ` after\u00a0${dwell(event.dwell_ms).replace(' ', '\u00a0')}`}
           </span>
-          <span class="events-where">{event.counter}</span>
+          <span class="events-where">{several ? event.counter : ''}</span>
           <span class="events-sure" title="How sure the detector was">{percent(event.confidence)}</span>
         </li>
       ))}

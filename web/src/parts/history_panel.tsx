@@ -53,17 +53,21 @@ export interface Loaded {
   history: History | null;
   error: string;
   loading: boolean;
+  /** The question that it answers: another one's answer is never shown for it. */
+  question: string;
 }
 
 /** Fetches when the question changes, after events of this counter, and every so often for coverage. */
 export function useHistory(source: Source | null, bucket: Bucket, range: { fromMs: number; toMs: number } | null): Loaded {
-  const state = useSignal<Loaded>({ history: null, error: '', loading: true });
+  const state = useSignal<Loaded>({ history: null, error: '', loading: true, question: '' });
   const online = link.value.phase === 'open';
+  const question = [source?.camera, source?.counter, bucket, range?.fromMs, range?.toMs].join('/');
   useEffect(() => {
     if (source === null) return;
     const abort = new AbortController();
     let timer = 0;
-    state.value = { history: null, error: '', loading: true };
+    // After a lost connection the old bars stay until the new ones are there.
+    if (state.peek().question !== question) state.value = { history: null, error: '', loading: true, question };
     const load = async (): Promise<void> => {
       clearTimeout(timer);
       timer = 0;
@@ -74,7 +78,7 @@ export function useHistory(source: Source | null, bucket: Bucket, range: { fromM
       };
       try {
         const history = await getHistory(query, abort.signal);
-        state.value = { history, error: '', loading: false };
+        state.value = { history, error: '', loading: false, question };
       } catch (error) {
         if (abort.signal.aborted) return;
         state.value = { ...state.peek(), error: error instanceof Error ? error.message : String(error), loading: false };
@@ -98,8 +102,9 @@ export function useHistory(source: Source | null, bucket: Bucket, range: { fromM
       clearTimeout(timer);
       deaf();
     };
-  }, [source?.camera, source?.counter, bucket, range?.fromMs, range?.toMs, online]);
-  return state.value;
+  }, [question, online]);
+  const answer = state.value;
+  return answer.question === question ? answer : { history: null, error: '', loading: true, question };
 }
 
 const CLASS_CHART: Record<string, string> = {
@@ -211,7 +216,8 @@ function Summary({ data, nameOf }: { data: ChartData; nameOf: (key: string) => s
       <span class="grow" />
       {coverage !== null && (
         <span class="quiet">
-          <i class="swatch swatch-gap" /> {percent(coverage)} of this time was analysed
+          {percent(coverage)} of this time was analysed
+          {coverage < 1 && <> · <i class="swatch swatch-gap" />hatched: not, or in part</>}
         </span>
       )}
     </div>

@@ -17,11 +17,10 @@ const OLD_MS = 4000;
 
 interface Props {
   camera: Camera;
-  words: boolean;
   label: string;
 }
 
-export function Picture({ camera, words, label }: Props) {
+export function Picture({ camera, label }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const current = useRef(camera);
   current.current = camera;
@@ -30,8 +29,8 @@ export function Picture({ camera, words, label }: Props) {
 
   // The way to the camera is one per name and kind of video; its other figures change all the time.
   useEffect(
-    () => runPicture(canvas.current!, current, words, setState, setOld),
-    [camera.name, camera.video, words],
+    () => runPicture(canvas.current!, current, setState, setOld),
+    [camera.name, camera.video],
   );
 
   const lost = link.value.phase !== 'open';
@@ -71,7 +70,6 @@ function Waiting({ camera, lost, seen }: { camera: Camera; lost: boolean; seen: 
 function runPicture(
   canvas: HTMLCanvasElement,
   camera: { current: Camera },
-  words: boolean,
   setState: (state: LiveState) => void,
   setOld: (old: boolean) => void,
 ): () => void {
@@ -103,6 +101,8 @@ function runPicture(
     const high = image === null ? camera.current.height : 'displayHeight' in image ? image.displayHeight : image.height;
     const frame = fit(wide, high, width, height);
     if (image !== null) context.drawImage(image, frame.x, frame.y, frame.width, frame.height);
+    // Lines on nothing would only stand in the way of the words that say why there is nothing.
+    if (image === null && camera.current.state !== 'streaming') return;
     const { tracks, tails } = live.overlay();
     const nowMs = performance.now();
     let glowing = false;
@@ -110,7 +110,6 @@ function runPicture(
       camera: camera.current,
       tracks,
       tails,
-      words,
       glow: (name) => {
         const share = 1 - (nowMs - (glows.get(name) ?? -GLOW_MS)) / GLOW_MS;
         if (share > 0) glowing = true;
@@ -148,6 +147,8 @@ function runPicture(
   });
   const aging = window.setInterval(() => {
     setOld(live.shownAt !== 0 && performance.now() - live.shownAt > OLD_MS);
+    // Lines appear and go with the camera's state, without any picture to draw them on.
+    if (live.image === null) redraw();
   }, 1000);
   redraw();
 

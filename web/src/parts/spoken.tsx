@@ -1,6 +1,6 @@
 // Counts for people who listen: the changed totals, at most every quarter of a minute, never each tick.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { count } from '../data/format';
 import type { Camera } from '../state/protocol';
 import { counterOf } from '../state/store';
@@ -9,10 +9,12 @@ const EVERY_MS = 15_000;
 
 export function Spoken({ camera }: { camera: Camera }) {
   const [text, setText] = useState('');
+  const latest = useRef(camera);
+  latest.current = camera;
   useEffect(() => {
-    const timer = window.setInterval(() => setText(totals(camera)), EVERY_MS);
+    const timer = window.setInterval(() => setText(totals(latest.current)), EVERY_MS);
     return () => clearInterval(timer);
-  }, [camera]);
+  }, []);
   return <p class="hidden" aria-live="polite">{text}</p>;
 }
 

@@ -11,8 +11,8 @@ const SILENCE_MS = 10_000;
 const GATHER_MS = 60;
 
 export interface SocketListener {
-  /** Connected and greeted. `lastSeq` is the newest event that the server has. */
-  opened(lastSeq: number): void;
+  /** Connected and greeted. `lastSeq` is the newest event that the server has, `version` its own. */
+  opened(lastSeq: number, version: string): void;
   /** Lost, or could not connect; the next try is at `retryAt` (ms, Date.now clock). */
   closed(attempt: number, retryAt: number): void;
   message(topic: string, seq: number, data: unknown): void;
@@ -142,7 +142,7 @@ export class Socket {
     if (raw['type'] === 'hello') {
       this.attempt = 0;
       this.greeted = true;
-      this.listener.opened(Number(raw['last_seq']) || 0);
+      this.listener.opened(Number(raw['last_seq']) || 0, String(raw['version'] ?? ''));
       this.gather();
     } else if (raw['type'] === 'subscribed') {
       this.noteChannels(raw['topics']);

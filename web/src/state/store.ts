@@ -55,6 +55,7 @@ let waitingTimer = 0;
 let lastSeq: number | null = null;
 /** Events up to here are replayed ones: shown in lists, no reason to flash a line. */
 let replayedTo = 0;
+let greetedBy = '';
 
 /** The camera's latest events, newest first. */
 export function eventsOf(camera: string): Signal<CountEvent[]> {
@@ -101,7 +102,10 @@ function flushEvents(): void {
 // ---- the connection ----
 
 export const socket = new Socket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/v1/ws`, {
-  opened(serverSeq) {
+  opened(serverSeq, serverVersion) {
+    // This page is part of the server: after an update the old one may not understand the new one.
+    if (greetedBy !== '' && serverVersion !== greetedBy) location.reload();
+    greetedBy = serverVersion;
     // A ledger that is shorter than what we saw is another one: begin again with it.
     if (lastSeq === null || serverSeq < lastSeq) {
       lastSeq = Math.max(0, serverSeq - EVENTS_REPLAYED);

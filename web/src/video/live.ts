@@ -11,6 +11,8 @@ import { JpegDecoder } from './jpeg';
 import { JUMP_MS, Playout, TrackRing, type Tail } from './sync';
 
 const TAIL_MS = 2500;
+/** High profile, level 4: what most cameras send; the stream's own parameter sets decide. */
+const CODEC_UNKNOWN = 'avc1.640028';
 /** Packets that wait at most; past it the oldest go to the decoder at once. */
 const WAITING_MAX = 120;
 
@@ -31,11 +33,13 @@ export class LivePicture {
   private readonly playout = new Playout();
   private decoder: Decoder | null = null;
   private decoderKind: WantedVideo | null = null;
+  private decoderCodec = '';
   private waiting: { picture: Picture; dueMs: number }[] = [];
   private dueTimer = 0;
   private lastPtsMs: number | null = null;
   private asked: WantedVideo | null = null;
   private h264Failed = '';
+  private shownKind: WantedVideo | null = null;
   private stops: (() => void)[] = [];
   private readonly video: string;
   private readonly tracksTopic: string;
@@ -134,7 +138,8 @@ export class LivePicture {
 
   private decode(picture: Picture): void {
     if (picture.kind === 'h265') return;
-    if (this.decoder === null || this.decoderKind !== picture.kind) {
+    const other = picture.kind === 'h264' && picture.key && this.decoderCodec !== this.codec();
+    if (this.decoder === null || this.decoderKind !== picture.kind || other) {
       if (picture.kind === 'h264' && !picture.key) return;
       this.openDecoder(picture.kind);
     }
@@ -152,27 +157,29 @@ export class LivePicture {
       this.decoder = new JpegDecoder(events);
       return;
     }
-    const codec = socket.codecOf(this.video) || 'avc1.640028';
+    const codec = (this.decoderCodec = this.codec());
     this.decoder = new H264Decoder(codec, events);
     void supportsCodec(codec).then((supported) => {
       if (!supported && this.decoderKind === 'h264') this.fallBack(`this browser does not show ${codec}`);
     });
   }
 
+  /** As the server says; it says so again when the camera changes its settings. */
+  private codec(): string {
+    return socket.codecOf(this.video) || CODEC_UNKNOWN;
+  }
+
   private show(image: Image, ptsMs: number, kind: WantedVideo): void {
-    const first = this.shownAt === 0 || this.decoderKind !== kind;
     this.image?.close();
     this.image = image;
     this.imagePtsMs = ptsMs;
     this.shownAt = performance.now();
-    if (first || this.shownKind !== kind) {
+    if (this.shownKind !== kind) {
       this.shownKind = kind;
       this.stateChanged({ kind, fallback: kind === 'jpeg' ? this.h264Failed : '' });
     }
     this.changed();
   }
-  private shownKind: WantedVideo | null = null;
-
   /** JPEG instead, and say so. A failure of JPEG itself is only shown. */
   private fallBack(reason: string): void {
     if (this.asked === null || this.h264Failed === reason) return;

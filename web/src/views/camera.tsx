@@ -38,13 +38,13 @@ export function CameraView({ name }: { name: string }) {
       <div class="camera-grid">
         <div class="camera-main">
           <div class="card card-picture">
-            <Picture key={camera.name} camera={camera} words label={`Live picture of ${camera.name}`} />
+            <Picture key={camera.name} camera={camera} label={`Live picture of ${camera.name}`} />
           </div>
           <CameraHistory key={`history/${camera.name}`} camera={camera} />
         </div>
         <div class="camera-side">
           <div class="card">
-            <h2>Counts</h2>
+            <h2>Counts <small class="quiet">since counting began</small></h2>
             <div class="tile-counts">
               {camera.lines.map((line) => <LineCounts key={line.name} camera={camera.name} line={line} />)}
               {camera.zones.map((zone) => <ZoneCounts key={zone.name} camera={camera.name} zone={zone} />)}

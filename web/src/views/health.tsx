@@ -5,7 +5,7 @@ import { count, percent, rate } from '../data/format';
 import { keepsUp, problemWords, stateAdvice } from '../data/words';
 import { StateBadge } from '../parts/badge';
 import { GoodIcon, WarnIcon } from '../parts/icons';
-import type { Camera } from '../state/protocol';
+import type { Camera, Problem } from '../state/protocol';
 import { cameraHref } from '../state/route';
 import { cameras, health, version, watchCameras } from '../state/store';
 import { Loading } from './wall';
@@ -28,12 +28,12 @@ export function HealthView() {
           }[state.status]}</p>
         </div>
       </div>
-      {state.problems.map((problem, index) => {
-        const words = problemWords(problem.what);
+      {[...grouped(state.problems)].map(([what, texts]) => {
+        const words = problemWords(what);
         return (
-          <div class="card problem" key={index}>
+          <div class="card problem" key={what}>
             <h2><WarnIcon />{words.title}</h2>
-            {problem.text !== '' && <p class="problem-text">{problem.text}</p>}
+            {texts.map((text, index) => <p class="problem-text" key={index}>{text}</p>)}
             {words.meaning !== '' && <p>{words.meaning}</p>}
             {words.advice !== '' && <p class="advice">{words.advice}</p>}
           </div>
@@ -54,6 +54,17 @@ export function HealthView() {
       )}
     </section>
   );
+}
+
+/** Ten dark cameras are one problem with ten lines, not ten problems. */
+function grouped(problems: readonly Problem[]): Map<string, string[]> {
+  const result = new Map<string, string[]>();
+  for (const problem of problems) {
+    const texts = result.get(problem.what) ?? [];
+    if (problem.text !== '') texts.push(problem.text);
+    result.set(problem.what, texts);
+  }
+  return result;
 }
 
 function CameraTable({ cameras: list }: { cameras: Camera[] }) {

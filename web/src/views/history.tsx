@@ -1,9 +1,8 @@
 // History of any line or zone: any range, as chart and as table. The choices are in the address, so a link shows the same.
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { count, duration, percent } from '../data/format';
+import { bucketName, count, duration, percent } from '../data/format';
 import { BUCKETS_MAX, COVERAGE_WHOLE, type ChartData } from '../data/series';
-import { bucketName } from '../parts/chart';
 import { BUCKETS, bucketSpanMs, HistoryPanel, SPAN_MS, sourcesOf, useHistory, type Source } from '../parts/history_panel';
 import { Segments } from '../parts/segments';
 import type { Bucket } from '../state/protocol';

@@ -35,7 +35,7 @@ export function SignIn() {
         <img src="/icon.svg" width="44" height="44" alt="" />
         <h1 tabIndex={-1}>Sign in to Sightline</h1>
         <p class="quiet">Enter the access token of this server. It is in the configuration under <code>http: token</code>, or in
-          the file that <code>http: token_file</code> names.</p>
+          the file that <code>token_file</code> names there.</p>
         <label>Token
           <input
             class="field" type="password" name="token" autocomplete="current-password" autofocus required

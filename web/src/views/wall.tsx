@@ -77,11 +77,10 @@ function Summary() {
 
 function Tile({ camera }: { camera: Camera }) {
   const slow = !keepsUp(camera);
-  const small = tileSize.value === 'small' && (cameras.value?.length ?? 0) > 1;
   return (
     <article class="tile">
-      <a href={cameraHref(camera.name)} class="tile-picture" aria-label={`Open ${camera.name}`}>
-        <Picture camera={camera} words={!small && tileSize.value === 'large'} label={`Live picture of ${camera.name}`} />
+      <a href={cameraHref(camera.name)} class="tile-picture" tabIndex={-1} aria-label={`Open ${camera.name}`}>
+        <Picture camera={camera} label={`Live picture of ${camera.name}`} />
       </a>
       <header class="tile-head">
         <h2><a href={cameraHref(camera.name)}>{camera.name}</a></h2>
@@ -152,9 +151,8 @@ function NoCamera() {
         - path: rtsp://192.168.1.20/stream
     lines:
       door:
-        coordinates: 0.1,0.6,0.9,0.6
-        a_to_b: in
-        b_to_a: out`}</pre>
+        coordinates: "0.1,0.6,0.9,0.6"
+        directions: {a_to_b: in, b_to_a: out}`}</pre>
       <p>It appears here as soon as the server has read the file.</p>
     </section>
   );
