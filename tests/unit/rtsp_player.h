@@ -1,0 +1,147 @@
+/* tests/unit/rtsp_player.h: plays a real camera and prints what came: the client of tests/integration/rtsp.t. */
+#ifndef SIGHTLINE_TESTS_RTSP_PLAYER_H
+#define SIGHTLINE_TESTS_RTSP_PLAYER_H
+
+#include <libavcodec/avcodec.h>
+#include <libavutil/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+#include "config/clock.h"
+#include "server/camera/source.h"
+
+struct player {
+    struct source  *source;
+    uv_timer_t      limit;
+    AVCodecContext *decoder;
+    AVFrame        *frame;
+    int             wanted; /* pictures; 0: until the time is over */
+    int             packets, keys, frames, errors, corrupt;
+    int64_t         started_ns, first_ns, first_pts, last_pts, max_lag_ns;
+    int             width, height, backwards;
+};
+
+static void player_stop(struct player *player)
+{
+    source_rtsp.close(&player->source);
+    if (!uv_is_closing((uv_handle_t *)&player->limit))
+        uv_close((uv_handle_t *)&player->limit, NULL);
+}
+
+static void player_stream(void *arg, const AVCodecParameters *parameters, AVRational time_base,
+                          AVRational frame_rate)
+{
+    struct player *player = arg;
+    const AVCodec *codec  = avcodec_find_decoder(parameters->codec_id);
+
+    printf("stream %s extradata %d time_base %d/%d rate %d/%d\n",
+           avcodec_get_name(parameters->codec_id), parameters->extradata_size, time_base.num,
+           time_base.den, frame_rate.num, frame_rate.den);
+    avcodec_free_context(&player->decoder);
+    player->decoder = avcodec_alloc_context3(codec);
+    avcodec_parameters_to_context(player->decoder, parameters);
+    player->decoder->thread_count = 1;
+    if (avcodec_open2(player->decoder, codec, NULL) < 0)
+        printf("no decoder\n");
+}
+
+static void player_packet(void *arg, AVPacket *packet, int64_t wall_ns)
+{
+    struct player *player = arg;
+    int64_t        lag_ns = llabs(clock_wall_ns() - wall_ns);
+
+    if (player->packets++ == 0) {
+        player->first_ns  = clock_monotonic_ns();
+        player->first_pts = packet->pts;
+        if ((packet->flags & AV_PKT_FLAG_KEY) == 0)
+            printf("begins without a key\n");
+    }
+    player->last_pts = packet->pts;
+    player->keys += (packet->flags & AV_PKT_FLAG_KEY) != 0;
+    player->corrupt += (packet->flags & AV_PKT_FLAG_CORRUPT) != 0;
+    if (lag_ns > player->max_lag_ns)
+        player->max_lag_ns = lag_ns;
+    if (getenv("RTSP_NO_DECODE") == NULL) {
+        if (avcodec_send_packet(player->decoder, packet) < 0)
+            player->errors++;
+        while (avcodec_receive_frame(player->decoder, player->frame) == 0) {
+            player->frames++;
+            player->width  = player->frame->width;
+            player->height = player->frame->height;
+        }
+    }
+    if (player->wanted > 0 && player->packets >= player->wanted)
+        player_stop(player);
+}
+
+static void player_progress(void *arg, const char *step)
+{
+    (void)arg;
+    printf("progress %s\n", step);
+    fflush(stdout);
+}
+
+static void player_ended(void *arg, enum source_end end, const char *reason)
+{
+    static const char *const names[] = {"file", "closed", "error", "refused"};
+
+    printf("ended %s: %s\n", names[end], reason);
+    player_stop(arg);
+}
+
+static void player_limit(uv_timer_t *timer)
+{
+    printf("time is over\n");
+    player_stop(timer->data);
+}
+
+/* play URL USER PASSWORD PICTURES SECONDS */
+static int play(char **arguments)
+{
+    struct player          player   = {.wanted = atoi(arguments[3])};
+    struct settings_camera settings = {.enabled = true};
+    struct source_events   events   = {&player, player_stream, player_packet, player_progress,
+                                       player_ended};
+    struct source_counters counters = {0};
+    struct why             why      = {""};
+    struct rusage          usage;
+    uv_loop_t              loop;
+
+    av_log_set_level(AV_LOG_QUIET);
+    uv_loop_init(&loop);
+    uv_timer_init(&loop, &player.limit);
+    player.limit.data = &player;
+    uv_timer_start(&player.limit, player_limit, (uint64_t)atoi(arguments[4]) * 1000, 0);
+    player.frame = av_frame_alloc();
+    snprintf(settings.url, sizeof settings.url, "%s", arguments[0]);
+    snprintf(settings.user, sizeof settings.user, "%s", arguments[1]);
+    snprintf(settings.password.value, sizeof settings.password.value, "%s", arguments[2]);
+    player.started_ns = clock_monotonic_ns();
+    if (source_rtsp.open(&player.source, &loop, &settings, &events, &why) != 0) {
+        printf("not opened: %s\n", why.text);
+        return 1;
+    }
+    while (uv_run(&loop, UV_RUN_ONCE) != 0) {
+        if (player.source != NULL)
+            source_rtsp.counters(player.source, &counters);
+    }
+    getrusage(RUSAGE_SELF, &usage);
+    printf("packets %d keys %d corrupt %d frames %d errors %d size %dx%d first_ms %lld "
+           "span_ms %lld pts %lld lag_ms %lld lost %llu bytes %llu jitter_ms %.1f cpu_ms %ld\n",
+           player.packets, player.keys, player.corrupt, player.frames, player.errors, player.width,
+           player.height, (long long)((player.first_ns - player.started_ns) / NS_PER_MS),
+           (long long)((clock_monotonic_ns() - player.first_ns) / NS_PER_MS),
+           (long long)(player.last_pts - player.first_pts),
+           (long long)(player.max_lag_ns / NS_PER_MS), (unsigned long long)counters.rtp_lost,
+           (unsigned long long)counters.bytes, counters.jitter_ms,
+           usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 +
+               usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000);
+    av_frame_free(&player.frame);
+    avcodec_free_context(&player.decoder);
+    printf("loop closed %d\n", uv_loop_close(&loop));
+    return 0;
+}
+
+#endif
