@@ -8,10 +8,10 @@
  * pixels than what is far.
  * A detector's box jitters by some 5 % of its size. */
 #define NOISE_PLACE 0.05F
-#define NOISE_SIZE  0.08F
+#define NOISE_SIZE  0.12F
 /* A walker goes from standing to 1.4 m/s, one size a second, in about a second. */
 #define ACCELERATION_PLACE 1.0F
-#define ACCELERATION_SIZE  0.4F
+#define ACCELERATION_SIZE  1.2F
 /* What is not known of a new object: a walker does one size a second, a car at 50 km/h eight. */
 #define SPEED_UNKNOWN         1.5F
 #define SPEED_UNKNOWN_VEHICLE 3.0F

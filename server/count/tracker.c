@@ -30,9 +30,16 @@
 #define LEAST_NEW     0.15F
 
 /* Predicted box and found box are both widened by this many standard deviations of the prediction. */
-#define WIDEN_SD 1.5F
+#define SHORT_SHARE 0.8F
+#define SHORT_TOP   0.15F
+#define WIDEN_SD    1.5F
 /* But by no more than this part of the object's size. */
 #define WIDEN_MAX 1.0F
+
+/* A person's box is cut short when it is lower than this part of his height and its upper edge is no farther
+ * than the other from where it should be. */
+#define SHORT_SHARE 0.8F
+#define SHORT_TOP   0.15F
 
 /* How much a way that goes on as before is worth, in units of likeness. */
 #define WEIGHT_WAY  0.2F
@@ -43,7 +50,7 @@
 /* An unconfirmed object that is not seen again so soon was a false alarm. */
 #define UNCONFIRMED_NS INT64_C(450000000)
 /* The sum of scores that confirms. */
-#define CONFIRM_SCORE 0.9F
+#define CONFIRM_SCORE 1.2F
 
 struct found {
     struct box       box;
@@ -245,6 +252,32 @@ static void add_row(struct tracker *tracker, const struct stage *stage,
     }
 }
 
+/* Who stands behind another is found without his legs. If the upper edge is where it was expected, and
+ * something found reaches over what is missing below, the box is completed to the object's height: else the
+ * point at its feet would jump. */
+static struct box completed(const struct tracker *tracker, const struct tracked *object, int index)
+{
+    const struct box *box      = &tracker->found[index].box;
+    struct box        expected = tracked_box(object), whole = *box;
+    float             height = expected.y1 - expected.y0, width = box->x1 - box->x0;
+
+    if (!object->confirmed || object->group != GROUP_PERSON ||
+        box->y1 - box->y0 >= SHORT_SHARE * height ||
+        fabsf(box->y0 - expected.y0) > SHORT_TOP * height)
+        return whole;
+    for (int i = 0; i < tracker->found_count; i++) {
+        const struct box *other = &tracker->found[i].box;
+
+        if (i != index && other->y1 > box->y1 + 0.1F * height &&
+            other->y0 < box->y1 + 0.1F * height &&
+            fminf(other->x1, box->x1) - fmaxf(other->x0, box->x0) >= 0.5F * width) {
+            whole.y1 = box->y0 + height;
+            break;
+        }
+    }
+    return whole;
+}
+
 static void run_stage(struct tracker *tracker, const struct stage *stage)
 {
     int rows = 0;
@@ -261,11 +294,13 @@ static void run_stage(struct tracker *tracker, const struct stage *stage)
     }
     assignment_solve(&tracker->assignment);
     for (int row = 0; row < rows; row++) {
-        int column = tracker->assignment.column_of[row], object = tracker->rows[row];
+        int        column = tracker->assignment.column_of[row], object = tracker->rows[row];
+        struct box box;
 
         if (column < 0)
             continue;
-        tracked_observe(&tracker->objects[object], &tracker->found[column].box, tracker->time_ns);
+        box = completed(tracker, &tracker->objects[object], column);
+        tracked_observe(&tracker->objects[object], &box, tracker->time_ns);
         tracker->found_by[object]    = column;
         tracker->matched[object]     = true;
         tracker->found[column].taken = true;
@@ -404,7 +439,7 @@ static void give_out(struct tracker *tracker)
             votes += object->votes[c];
         *track = (struct track){
             .id           = object->id,
-            .box          = tracker->matched[i] ? object->last : tracked_box(object),
+            .box          = tracked_box(object),
             .seen         = tracker->matched[i],
             .first_ns     = object->first_ns,
             .last_seen_ns = object->last_ns,
