@@ -24,43 +24,44 @@ struct ledger;
 
 struct ledger_settings {
     bool read_only; /* for `sightline ledger ...` beside a running server: no writer thread */
-    void (*wake)(
-        void *
-            arg); /* called on the writer thread when ledger_dispatch() has work; may only unblock */
+    /* Called on the writer thread when ledger_dispatch() has work; may only unblock. */
+    void (*wake)(void *arg);
     void    *arg;
     uint64_t map_bytes; /* address space for the file, 0: the default. It grows when it is full. */
 };
 
-/* Open or create the ledger in the folder `path` (created with mode 0700), verify its tail and continue. Refuses
- * a network file system, a second writer, and a second handle in the same process (LMDB's locks would break). On
- * failure *out is NULL and `why` says what an operator can do. */
+/* Open or create the ledger in the folder `path` (created with mode 0700), check its pages and its
+ * tail and continue. Refuses a network file system, a second writer, and a second handle in the same
+ * process (LMDB's locks would break). On failure *out is NULL and `why` says what an operator can do. */
 int ledger_open(struct ledger **out, const char *path, const struct ledger_settings *settings,
                 struct why *why);
-/* Commits what is queued (within 10 s) and stops the writer. No other thread may be inside a call. Events that
- * nobody dispatched are in the ledger; whoever needs them reads on from the last one he saw. */
+/* Commits what is queued (within 10 s) and stops the writer. No other thread may be inside a call.
+ * Events that nobody dispatched are in the ledger; whoever needs them reads on from the last he saw. */
 void ledger_close(struct ledger **ledger);
 
-/* Waits until all that was appended before is committed: 0, or ERR_TIMEOUT. Not on the loop thread while others
- * depend on it. */
+/* Waits until all that was appended before is committed: 0, or ERR_TIMEOUT. For the end and for tests:
+ * never on the loop. */
 int ledger_flush(struct ledger *ledger, int timeout_ms);
 
 /* Called by ledger_dispatch() after the commit is durable; event->seq is set. In order of seq. */
 typedef void ledger_acknowledged_fn(void *arg, const struct event *event);
 
-/* Makes a counter known, so that coverage is kept for it from now on, also before its first event. Idempotent;
- * any thread. ERR_INVALID, ERR_LIMIT, ERR_MEMORY. */
+/* Makes a counter known, so that coverage is kept for it from now on, also before its first event.
+ * Idempotent; any thread. ERR_INVALID, ERR_LIMIT, ERR_MEMORY. */
 int ledger_register(struct ledger *ledger, const char *camera, const char *counter);
 
-/* Queue one event. ERR_INVALID when event_valid() says so, ERR_CLOSED once closing, ERR_DENIED when read-only, ERR_FULL when LIMIT_LEDGER_QUEUE events wait: the caller counts the loss and says so. */
+/* Queue one event. ERR_INVALID when event_valid() says so, ERR_DENIED when read-only, ERR_CLOSED once
+ * closing, ERR_FULL when LIMIT_LEDGER_QUEUE events wait: the caller counts the loss and says so. */
 int ledger_append(struct ledger *ledger, const struct event *event);
 
-/* How much of a minute was really analysed for one camera: added to the coverage of the
- * roll-ups of all its counters that were registered, or had an event, since the ledger was opened. `analysed_ms` of `elapsed_ms`, both 0..60000, within the minute of `time_ns`;
- * several calls for one minute add up. */
+/* How much of a minute was really analysed for one camera: added to the coverage of all its counters
+ * that were registered, or had an event, since the ledger was opened. `analysed_ms` of `elapsed_ms`,
+ * both 0..60000, within the minute of `time_ns`; several calls for one minute add up. */
 int ledger_append_coverage(struct ledger *ledger, const char *camera, int64_t time_ns,
                            uint32_t analysed_ms, uint32_t elapsed_ms);
 
-/* Loop thread: hands every event committed since the last call to `acknowledged`. */
+/* Loop thread: hands every event committed since the last call, or since the opening, to
+ * `acknowledged`. What cannot be read back now comes with a later call. */
 void ledger_dispatch(struct ledger *ledger, ledger_acknowledged_fn *acknowledged, void *arg);
 
 /* Highest acknowledged sequence number, 0 when empty. Any thread. */
@@ -119,7 +120,7 @@ struct ledger_report {
 
 /* Counts and sizes. */
 int ledger_stats(struct ledger *ledger, struct ledger_report *report, struct why *why);
-/* Reads everything: sequence dense, hash chain unbroken, every record readable, sums of roll-ups = events.
+/* Reads everything: pages sound and used once, sequence dense, hash chain unbroken, every record readable, sums of roll-ups = events.
  * 0, or ERR_CORRUPT with the first thing that is wrong. `progress` (may be NULL) gets 0..1. */
 int ledger_verify(struct ledger *ledger, struct ledger_report    *report,
                   void (*progress)(void *arg, double done), void *arg, struct why *why);

@@ -25,11 +25,13 @@ struct live;
 
 struct live_settings {
     uv_loop_t *loop;
-    const char
-        *redis_url; /* redis://[:password@]host[:port][/database], or NULL for this process alone */
+    /* redis://[[user]:password@]host[:port][/database], or NULL for this process alone. User and
+     * password may be percent-encoded. They appear in no log and no reason. */
+    const char    *redis_url;
     struct ledger *ledger; /* outlives the store */
 };
 
+/* ERR_INVALID for a URL that is none, ERR_UNSUPPORTED for rediss://. A Redis that is down is no error. */
 int live_open(struct live **out, const struct live_settings *settings, struct why *why);
 /* Starts closing; the store is freed when its handles are closed on the loop. */
 void live_close(struct live **live);
