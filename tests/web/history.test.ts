@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cell, csvName, historyCsv } from '../../web/src/data/csv';
-import { classesOf, meanCoverage, sum, tallest, toSeries } from '../../web/src/data/series';
+import { classesOf, meanCoverage, sum, tableRows, tallest, toSeries } from '../../web/src/data/series';
 import type { History } from '../../web/src/state/protocol';
 
 const at = (minute: number): string => new Date(Date.UTC(2031, 4, 6, 12, minute)).toISOString();
@@ -76,6 +76,13 @@ test('sums: a sum of gaps is unknown, not zero', () => {
   assert.equal(sum([null, 2, 3]), 5);
   assert.equal(meanCoverage([1, null, 0.5, null]), 0.375);
   assert.equal(meanCoverage([]), null);
+});
+
+test('table: newest first, gaps that follow each other are one row', () => {
+  assert.deepEqual(tableRows([null, null, 1, null, 0.5, 1, null, null]), [
+    { first: 6, last: 7 }, { first: 5, last: 5 }, { first: 4, last: 4 }, { first: 3, last: 3 }, { first: 2, last: 2 }, { first: 0, last: 1 },
+  ]);
+  assert.deepEqual(tableRows([]), []);
 });
 
 test('scale: stacked bars are as tall as their parts together', () => {

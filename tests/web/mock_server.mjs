@@ -181,18 +181,20 @@ export async function startMock(options = {}) {
       const wish = client.topics.get(`video/${camera.name}`);
       if (wish === undefined || client.socket.writableLength > 1 << 20) continue;
       const index = camera.frame % clips.h264.length;
-      const unit = clips.h264[index];
       if (wish.h264) {
-        if (!wish.started && !unit.key) continue;
+        // A new viewer gets all since the last key frame at once.
+        for (let behind = wish.started ? 0 : index; behind >= 0; behind -= 1) {
+          const { bytes, key } = clips.h264[index - behind];
+          client.socket.write(frame(picture(camera, wish.channel, 2, key, broken ? damaged(bytes) : bytes, behind), 2));
+        }
         wish.started = true;
-        client.socket.write(frame(picture(camera, wish.channel, 2, unit.key, broken ? damaged(unit.bytes) : unit.bytes), 2));
       } else if (camera.frame % 3 === 0) {
         client.socket.write(frame(picture(camera, wish.channel, 1, true, clips.jpeg[index % clips.jpeg.length]), 2));
       }
     }
   }
 
-  function picture(camera, channel, kind, key, bytes) {
+  function picture(camera, channel, kind, key, bytes, behind = 0) {
     const head = Buffer.alloc(28);
     head.writeUInt8(1, 0);
     head.writeUInt8(kind, 1);
@@ -200,7 +202,7 @@ export async function startMock(options = {}) {
     head.writeUInt32LE(channel, 4);
     head.writeUInt16LE(clips.width, 8);
     head.writeUInt16LE(clips.height, 10);
-    head.writeBigInt64LE(BigInt(Math.round(camera.ptsMs * 1000)), 12);
+    head.writeBigInt64LE(BigInt(Math.round((camera.ptsMs - behind * TICK_MS) * 1000)), 12);
     head.writeBigInt64LE(BigInt(Date.now()) * 1000n, 20);
     return Buffer.concat([head, bytes]);
   }
@@ -275,7 +277,7 @@ async function makeClips() {
       );
       program.on('error', () => done(null));
     });
-  const h264 = await run(['-c:v', 'libx264', '-profile:v', 'high', '-pix_fmt', 'yuv420p', '-preset', 'veryfast', '-tune', 'zerolatency', '-x264-params', 'slices=1:keyint=50:aud=1', '-b:v', '1500k', '-f', 'h264']);
+  const h264 = await run(['-c:v', 'libx264', '-profile:v', 'high', '-pix_fmt', 'yuv420p', '-preset', 'veryfast', '-tune', 'zerolatency', '-x264-params', 'slices=1:keyint=200:min-keyint=200:scenecut=0:aud=1', '-b:v', '1500k', '-f', 'h264']);
   const jpeg = await run(['-c:v', 'mjpeg', '-q:v', '6', '-f', 'image2pipe']);
   if (h264 === null || jpeg === null) return null;
   const units = splitUnits(h264);

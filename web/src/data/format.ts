@@ -53,10 +53,13 @@ export const utcDay = (time: number | string): string => dayOnly.format(new Date
 export const monthDay = (time: number | string): string => shortDay.format(new Date(time));
 export const monthDayUtc = (time: number | string): string => shortDayUtc.format(new Date(time));
 
-/** The name of a history bucket: its day, or its time from and to. */
-export function bucketName(time: number, step: number): string {
-  if (step >= 86_400) return `${utcDay(time * 1000)} (UTC)`;
-  return `${dateAndTime(time * 1000)} – ${minuteOfDay((time + step) * 1000)}`;
+/** The name of a history bucket, or of several that follow each other: the day, or the time from and to. */
+export function bucketName(time: number, step: number, buckets = 1): string {
+  const end = time + step * buckets;
+  if (step >= 86_400)
+    return buckets === 1 ? `${utcDay(time * 1000)} (UTC)` : `${utcDay(time * 1000)} – ${utcDay((end - step) * 1000)} (UTC)`;
+  const sameDay = new Date(time * 1000).toDateString() === new Date((end - 1) * 1000).toDateString();
+  return `${dateAndTime(time * 1000)} – ${sameDay ? minuteOfDay(end * 1000) : dateAndTime(end * 1000)}`;
 }
 
 /** "1280×720", or "" before the first picture. */

@@ -124,6 +124,18 @@ export function tallest(series: readonly Series[], stacked: boolean): number {
   return result;
 }
 
+/** Rows of a table, newest first: a run of gaps is one row from its first to its last bucket. */
+export function tableRows(coverage: readonly (number | null)[]): { first: number; last: number }[] {
+  const rows: { first: number; last: number }[] = [];
+  for (let index = coverage.length - 1; index >= 0; index -= 1) {
+    const row = rows.at(-1);
+    const goesOn = row !== undefined && coverage[index] === null && coverage[row.first] === null;
+    if (goesOn) row.first = index;
+    else rows.push({ first: index, last: index });
+  }
+  return rows;
+}
+
 /** Share of the shown time that was analysed. */
 export function meanCoverage(coverage: readonly (number | null)[]): number | null {
   if (coverage.length === 0) return null;

@@ -13,7 +13,7 @@ export function StateBadge({ state, reason }: { state: CameraState; reason?: str
         {tone === 'bad' && <path d="M5 .8 9.6 9H.4Z" />}
         {tone === 'quiet' && <rect x="1.5" y="1.5" width="7" height="7" rx="1.5" />}
       </svg>
-      {STATE_NAME[state]}
+      <span>{STATE_NAME[state]}</span>
     </span>
   );
 }

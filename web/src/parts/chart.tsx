@@ -210,6 +210,23 @@ function hatch(context: CanvasRenderingContext2D, colour: string, spacing: numbe
   return context.createPattern(tile, 'repeat');
 }
 
+/** The time before anything was analysed is no interruption: it is only not there yet. */
+function drawBefore(plot: uPlot, data: ChartData, known: number, style: CSSStyleDeclaration): void {
+  const context = plot.ctx;
+  const { left, top, height } = plot.bbox;
+  const pixel = devicePixelRatio || 1;
+  const right = plot.valToPos(data.times[known] ?? 0, 'x', true);
+  context.fillStyle = style.getPropertyValue('--sunken').trim();
+  context.fillRect(left, top, right - left, height);
+  const words = 'not analysed before';
+  context.font = `${12 * pixel}px system-ui, sans-serif`;
+  if (context.measureText(words).width + 24 * pixel > right - left) return;
+  context.fillStyle = style.getPropertyValue('--ink-3').trim();
+  context.textAlign = 'right';
+  context.textBaseline = 'middle';
+  context.fillText(words, right - 10 * pixel, top + height / 2);
+}
+
 function drawBars(plot: uPlot, props: ChartProps, style: CSSStyleDeclaration): void {
   const { data, stacked, colourOf } = props;
   const context = plot.ctx;
@@ -218,8 +235,11 @@ function drawBars(plot: uPlot, props: ChartProps, style: CSSStyleDeclaration): v
   const pixel = devicePixelRatio || 1;
   const gap = hatch(context, style.getPropertyValue('--gap').trim(), 8 * pixel);
   const part = hatch(context, style.getPropertyValue('--surface').trim(), 6 * pixel);
+  const known = data.coverage.findIndex((share) => share !== null);
   context.save();
+  if (known > 0) drawBefore(plot, data, known, style);
   data.times.forEach((time, index) => {
+    if (index < known) return;
     const left = plot.valToPos(time, 'x', true);
     const right = plot.valToPos(time + data.step, 'x', true);
     const share = data.coverage[index] ?? null;

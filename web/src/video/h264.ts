@@ -3,10 +3,13 @@
 import type { Picture } from '../state/protocol';
 import type { Decoder, DecoderEvents } from './decoder';
 
-/** More than this in the decoder means that it is slower than the camera: go on at the next key frame. */
+/** More than this in the decoder for so long means that it is slower than the camera: it goes on at the next
+ * key frame. For a moment it is normal: a new viewer gets all pictures since the last key frame at once. */
 const QUEUE_MAX = 40;
-/** A decoder that takes this many pictures and shows none will never show one. */
-const SILENT_MAX = 90;
+const BEHIND_MS = 2500;
+/** A decoder that was given this many pictures and shows none for so long will never show one. */
+const SILENT_PICTURES = 20;
+const SILENT_MS = 5000;
 
 /** Secure contexts only (https, or this machine), and not in every browser. */
 export const canDecodeH264 = (): boolean => window.isSecureContext && typeof VideoDecoder === 'function';
@@ -28,13 +31,16 @@ export function supportsCodec(codec: string): Promise<boolean> {
 export class H264Decoder implements Decoder {
   private readonly decoder: VideoDecoder;
   private waitsForKey = true;
-  private silent = 0;
   private failed = false;
+  private behindSince = 0;
+  /** Runs while pictures are inside and none came out. */
+  private silentTimer = 0;
+  private silentPictures = 0;
 
   constructor(codec: string, private readonly events: DecoderEvents) {
     this.decoder = new VideoDecoder({
       output: (frame) => {
-        this.silent = 0;
+        this.heard();
         if (this.failed) frame.close();
         else events.image(frame, frame.timestamp / 1000);
       },
@@ -51,14 +57,17 @@ export class H264Decoder implements Decoder {
 
   push(picture: Picture): void {
     if (this.failed || this.decoder.state !== 'configured') return;
-    if (this.decoder.decodeQueueSize > QUEUE_MAX) this.waitsForKey = true;
+    if (this.isBehind()) this.waitsForKey = true;
     if (this.waitsForKey && !picture.key) return;
     this.waitsForKey = false;
-    this.silent += 1;
-    if (this.silent > SILENT_MAX) {
-      this.fail('the decoder shows no picture');
-      return;
-    }
+    this.silentPictures += 1;
+    if (this.silentTimer === 0)
+      this.silentTimer = window.setTimeout(() => {
+        // Few pictures: the camera itself was silent, and a decoder may hold one or two back.
+        const dead = this.silentPictures >= SILENT_PICTURES;
+        this.heard();
+        if (dead) this.fail('the decoder shows no picture');
+      }, SILENT_MS);
     try {
       this.decoder.decode(
         new EncodedVideoChunk({
@@ -74,7 +83,23 @@ export class H264Decoder implements Decoder {
 
   close(): void {
     this.failed = true;
+    this.heard();
     if (this.decoder.state !== 'closed') this.decoder.close();
+  }
+
+  private heard(): void {
+    clearTimeout(this.silentTimer);
+    this.silentTimer = 0;
+    this.silentPictures = 0;
+  }
+
+  private isBehind(): boolean {
+    const nowMs = performance.now();
+    if (this.decoder.decodeQueueSize <= QUEUE_MAX) this.behindSince = 0;
+    else if (this.behindSince === 0) this.behindSince = nowMs;
+    if (this.behindSince === 0 || nowMs - this.behindSince < BEHIND_MS) return false;
+    this.behindSince = 0;
+    return true;
   }
 
   private fail(reason: string): void {

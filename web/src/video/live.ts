@@ -14,7 +14,7 @@ const TAIL_MS = 2500;
 /** High profile, level 4: what most cameras send; the stream's own parameter sets decide. */
 const CODEC_UNKNOWN = 'avc1.640028';
 /** Packets that wait at most; past it the oldest go to the decoder at once. */
-const WAITING_MAX = 120;
+const WAITING_MAX = 300;
 
 export interface LiveState {
   /** What is shown; null before the first picture. */

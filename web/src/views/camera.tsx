@@ -115,7 +115,7 @@ function Details({ camera }: { camera: Camera }) {
     <div class="card">
       <h2>Health</h2>
       <p class="health-sentence">{stateSentence(camera)}</p>
-      {camera.reason !== '' && <p class="health-reason">{camera.reason}</p>}
+      {camera.state !== 'streaming' && camera.reason !== '' && <p class="health-reason">{camera.reason}</p>}
       {advice !== '' && <p class="advice">{advice}</p>}
       {!keepsUp(camera) && (
         <p class="advice">The server cannot analyse as many pictures as wanted. Lower “detect: fps” of some cameras, use a

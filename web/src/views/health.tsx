@@ -49,7 +49,7 @@ export function HealthView() {
       </div>
       {version.value !== null && (
         <p class="quiet small-print">
-          Sightline {version.value.version} · {version.value.model} · {version.value.backend}
+          {[`Sightline ${version.value.version}`, version.value.model, version.value.backend].filter(Boolean).join(' · ')}
         </p>
       )}
     </section>
@@ -90,7 +90,7 @@ function CameraTable({ cameras: list }: { cameras: Camera[] }) {
               </th>
               <td class="cell-state">
                 <StateBadge state={camera.state} />
-                {camera.reason !== '' && <p class="cell-note">{camera.reason}</p>}
+                {camera.state !== 'streaming' && camera.reason !== '' && <p class="cell-note">{camera.reason}</p>}
                 {stateAdvice(camera.state) !== '' && <p class="cell-note quiet">{stateAdvice(camera.state)}</p>}
               </td>
               <td class={`number${keepsUp(camera) ? '' : ' warn-text'}`}>

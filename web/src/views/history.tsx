@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { bucketName, count, duration, percent } from '../data/format';
-import { BUCKETS_MAX, COVERAGE_WHOLE, type ChartData } from '../data/series';
+import { BUCKETS_MAX, COVERAGE_WHOLE, tableRows, type ChartData } from '../data/series';
 import { BUCKETS, bucketSpanMs, HistoryPanel, SPAN_MS, sourcesOf, useHistory, type Source } from '../parts/history_panel';
 import { Segments } from '../parts/segments';
 import type { Bucket } from '../state/protocol';
@@ -142,8 +142,8 @@ function localText(ms: number): string {
 
 function Table({ data, source, nameOf }: { data: ChartData; source: Source; nameOf: (key: string) => string }) {
   const [whole, setWhole] = useState(false);
-  const order = [...data.times.keys()].reverse();
-  const shown = whole ? order : order.slice(0, ROWS);
+  const rows = tableRows(data.coverage);
+  const shown = whole ? rows : rows.slice(0, ROWS);
   return (
     <div class="table-box" tabIndex={0} role="region" aria-label="History as a table">
       <table class="table">
@@ -157,13 +157,13 @@ function Table({ data, source, nameOf }: { data: ChartData; source: Source; name
           </tr>
         </thead>
         <tbody>
-          {shown.map((index) => {
+          {shown.map(({ first: index, last }) => {
             const share = data.coverage[index] ?? null;
             const values = data.series.map((one) => one.values[index] ?? null);
             const dwell = data.dwell[index] ?? null;
             return (
               <tr key={data.times[index]} class={share === null ? 'row-gap' : ''}>
-                <th scope="row">{bucketName(data.times[index] ?? 0, data.step)}</th>
+                <th scope="row">{bucketName(data.times[index] ?? 0, data.step, last - index + 1)}</th>
                 {values.map((value, at) => <td class="number" key={at}>{value === null ? '–' : count(value)}</td>)}
                 <td class="number"><b>{share === null ? '–' : count(values.reduce<number>((total, value) => total + (value ?? 0), 0))}</b></td>
                 {source.kind === 'zone' && <td class="number">{dwell === null ? '–' : duration(dwell * 1000)}</td>}
@@ -173,8 +173,8 @@ function Table({ data, source, nameOf }: { data: ChartData; source: Source; name
           })}
         </tbody>
       </table>
-      {!whole && order.length > ROWS && (
-        <p class="table-more"><button type="button" class="button" onClick={() => setWhole(true)}>Show all {count(order.length)} rows</button></p>
+      {!whole && rows.length > ROWS && (
+        <p class="table-more"><button type="button" class="button" onClick={() => setWhole(true)}>Show all {count(rows.length)} rows</button></p>
       )}
     </div>
   );
