@@ -140,8 +140,9 @@ static void test_choice(void)
         "WWW-Authenticate: Digest realm=\"a\",nonce=\"b\",algorithm=SHA-512-256\r\n",
         "WWW-Authenticate: Digest realm=\"a\",nonce=\"b\tc\"\r\n",
         /* Digest is offered, though not one that we know: the password is not sent in clear. */
-        "WWW-Authenticate: Digest "
-        "realm=\"a\",nonce=\"b\",algorithm=SHA-512-256\r\nWWW-Authenticate: Basic realm=\"a\"\r\n",
+        ("WWW-Authenticate: Digest "
+         "realm=\"a\",nonce=\"b\",algorithm=SHA-512-256\r\nWWW-Authenticate: Basic "
+         "realm=\"a\"\r\n"),
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
