@@ -10,15 +10,17 @@
 #include "gpu/prepare_kernels.h"
 
 #define PLAN_ALIGNMENT_BYTES 64
-#define FEEDS_MAX            3
+#define FEEDS_MAX            2
+#define ROWS_AT_ONCE         8 /* that one call of a kernel filters */
 
-/* One plane of the picture and the components (Y, U, V or B, G, R) that its rows hold. */
+/* Components (Y, U, V or B, G, R) whose rows are filtered together. */
 struct feed {
-    int plane;
-    int first_component;
-    int component_count; /* interleaved when above 1 */
-    int subsampled;      /* 1: chroma filters, 0: luma filters */
-    int next_row;        /* of the source, not yet filtered */
+    int  first_component;
+    int  component_count;
+    int  plane; /* of the first; the others in the next planes, or in the same if interleaved */
+    bool interleaved;
+    int  subsampled; /* 1: chroma filters, 0: luma filters */
+    int  next_row;   /* of the source, not yet filtered */
 };
 
 struct prepare_plan {
@@ -60,8 +62,8 @@ static void                          set_feeds(struct prepare_plan *plan);
 static void                          set_colours(struct prepare_plan *plan);
 static int                           open_filters(struct prepare_plan *plan);
 static int                           open_buffers(struct prepare_plan *plan);
-static void filter_source_row(struct prepare_plan *plan, const struct frame *frame,
-                              const struct feed *feed, int row);
+static void filter_source_rows(struct prepare_plan *plan, const struct frame *frame,
+                               struct feed *feed, int end);
 
 int prepare_plan_open(struct prepare_plan **out, const struct prepare_settings *settings,
                       const struct frame *frame, struct why *why)
@@ -185,8 +187,7 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
             end = end < column->source_px ? end : column->source_px;
             if (feed->next_row < first)
                 feed->next_row = first;
-            for (; feed->next_row < end; feed->next_row++)
-                filter_source_row(plan, frame, feed, feed->next_row);
+            filter_source_rows(plan, frame, feed, end);
             for (int k = feed->first_component; k < feed->first_component + feed->component_count;
                  k++) {
                 for (int tap = 0; tap < column->taps; tap++) {
@@ -251,30 +252,18 @@ static struct prepare_area area_of(const struct prepare_settings *settings, int 
 
 static void set_feeds(struct prepare_plan *plan)
 {
-    switch (plan->format) {
-    case FRAME_I420:
-    case FRAME_I422:
-        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
-        plan->feeds[plan->feed_count++] = (struct feed){1, 1, 1, 1, 0};
-        plan->feeds[plan->feed_count++] = (struct feed){2, 2, 1, 1, 0};
-        break;
-    case FRAME_I444:
-        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
-        plan->feeds[plan->feed_count++] = (struct feed){1, 1, 1, 0, 0};
-        plan->feeds[plan->feed_count++] = (struct feed){2, 2, 1, 0, 0};
-        break;
-    case FRAME_NV12:
-        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
-        plan->feeds[plan->feed_count++] = (struct feed){1, 1, 2, 1, 0};
-        break;
-    case FRAME_GRAY8:
-        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 1, 0, 0};
-        break;
-    case FRAME_BGR24:
-    case FRAME_RGB24:
-        plan->feeds[plan->feed_count++] = (struct feed){0, 0, 3, 0, 0};
-        break;
-    }
+    bool packed = plan->format == FRAME_BGR24 || plan->format == FRAME_RGB24;
+
+    plan->feeds[0]   = (struct feed){.component_count = packed ? 3 : 1, .interleaved = packed};
+    plan->feed_count = 1;
+    if (packed || plan->format == FRAME_GRAY8)
+        return;
+    plan->feeds[1]   = (struct feed){.first_component = 1,
+                                     .component_count = 2,
+                                     .plane           = 1,
+                                     .interleaved     = plan->format == FRAME_NV12,
+                                     .subsampled      = plan->format != FRAME_I444};
+    plan->feed_count = 2;
 }
 
 /* R, G, B from components that are 128 below their 8-bit values. */
@@ -370,23 +359,47 @@ static int open_buffers(struct prepare_plan *plan)
     return 0;
 }
 
-static void filter_source_row(struct prepare_plan *plan, const struct frame *frame,
-                              const struct feed *feed, int row)
+/* Row `row` of a component: where it lies in the picture, or, of an interleaved one, taken apart. */
+static const uint8_t *source_row(struct prepare_plan *plan, const struct frame *frame,
+                                 const struct feed *feed, int component, int row)
 {
-    const struct prepare_kernels *kernels = plan->kernels;
-    const struct row_filter      *filter  = &plan->row[feed->subsampled];
-    size_t         place  = (size_t)(row % plan->column[feed->subsampled].taps) * plan->ring_pitch;
-    const uint8_t *source = frame->plane[feed->plane] +
-                            (ptrdiff_t)row * frame->stride_bytes[feed->plane];
+    int plane = feed->plane + (feed->interleaved ? 0 : component - feed->first_component);
+    const uint8_t *source   = frame->plane[plane] + (ptrdiff_t)row * frame->stride_bytes[plane];
+    int            count_px = plan->row[feed->subsampled].source_px;
 
-    if (feed->component_count == 1) {
-        kernels->filter_row(filter, source, plan->ring[feed->first_component] + place);
-        return;
-    }
+    if (!feed->interleaved)
+        return source;
+    if (component > feed->first_component)
+        return plan->parts[component]; /* taken apart with the first */
     if (feed->component_count == 2)
-        kernels->split_pairs(source, filter->source_px, plan->parts[1], plan->parts[2]);
+        plan->kernels->split_pairs(source, count_px, plan->parts[1], plan->parts[2]);
     else
-        kernels->split_triples(source, filter->source_px, plan->parts);
-    for (int k = feed->first_component; k < feed->first_component + feed->component_count; k++)
-        kernels->filter_row(filter, plan->parts[k], plan->ring[k] + place);
+        plan->kernels->split_triples(source, count_px, plan->parts);
+    return plan->parts[component];
+}
+
+/* The feed's rows up to `end` into the ring. */
+static void filter_source_rows(struct prepare_plan *plan, const struct frame *frame,
+                               struct feed *feed, int end)
+{
+    const struct row_filter *filter = &plan->row[feed->subsampled];
+    int                      taps   = plan->column[feed->subsampled].taps;
+    const uint8_t           *source[ROWS_AT_ONCE];
+    int16_t                 *output[ROWS_AT_ONCE];
+    int                      count = 0;
+
+    for (; feed->next_row < end; feed->next_row++) {
+        for (int k = feed->first_component; k < feed->first_component + feed->component_count;
+             k++) {
+            source[count]   = source_row(plan, frame, feed, k, feed->next_row);
+            output[count++] = plan->ring[k] + (size_t)(feed->next_row % taps) * plan->ring_pitch;
+        }
+        /* What was taken apart lies in the same place for the next row. */
+        if (feed->interleaved || count + feed->component_count > ROWS_AT_ONCE) {
+            plan->kernels->filter_rows(filter, source, output, count);
+            count = 0;
+        }
+    }
+    if (count > 0)
+        plan->kernels->filter_rows(filter, source, output, count);
 }

@@ -15,15 +15,33 @@ static bool available_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-/* 4 taps of 8 outputs from two 16-byte windows. */
+TARGET static inline __m256i two_lanes(const uint8_t *low, const uint8_t *high)
+{
+    return _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)low)),
+        _mm_loadu_si128((const __m128i *)(const void *)high), 1);
+}
+
+/* 4 taps of 8 outputs from two windows of 16 bytes. */
 TARGET static inline __m256i windowed_quad(const uint8_t *source, const int32_t *window,
                                            const uint8_t *shuffle)
 {
-    __m128i low  = _mm_loadu_si128((const __m128i *)(const void *)(source + window[0]));
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(source + window[1]));
-    __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+    return _mm256_shuffle_epi8(two_lanes(source + window[0], source + window[1]),
+                               _mm256_loadu_si256((const __m256i *)(const void *)shuffle));
+}
 
-    return _mm256_shuffle_epi8(both, _mm256_loadu_si256((const __m256i *)(const void *)shuffle));
+/* The same from windows of 32 bytes: a shuffle gives 0 for a place with the high bit set, so each
+ * half of the window gives its own pixels and the two are put together. */
+TARGET static inline __m256i wide_quad(const uint8_t *source, const int32_t *window,
+                                       const uint8_t *shuffle)
+{
+    const uint8_t *low = source + window[0], *high = source + window[1];
+    __m256i        places = _mm256_loadu_si256((const __m256i *)(const void *)shuffle);
+    __m256i        first  = _mm256_adds_epu8(places, _mm256_set1_epi8(0x70));
+    __m256i        second = _mm256_sub_epi8(places, _mm256_set1_epi8(16));
+
+    return _mm256_or_si256(_mm256_shuffle_epi8(two_lanes(low, high), first),
+                           _mm256_shuffle_epi8(two_lanes(low + 16, high + 16), second));
 }
 
 TARGET static inline __m256i gathered_quad(const uint8_t *source, const int32_t *start)
@@ -43,8 +61,10 @@ TARGET static inline __m256i eight_sums(const struct row_filter *filter, const u
         const uint8_t *weights = filter->weights + step * 32;
         __m256i        pixels, pairs;
 
-        if (filter->window_bytes > 0)
+        if (filter->window_bytes == 16)
             pixels = windowed_quad(source, filter->window + step * 2, filter->shuffle + step * 32);
+        else if (filter->window_bytes == 32)
+            pixels = wide_quad(source, filter->window + step * 2, filter->shuffle + step * 32);
         else
             pixels = gathered_quad(source + ROW_QUAD_TAPS * quad,
                                    filter->start + group * ROW_GROUP_PX + half * 8);
@@ -67,6 +87,13 @@ TARGET static void filter_row_avx2(const struct row_filter *filter, const uint8_
         _mm256_storeu_si256((__m256i *)(void *)(output + (ptrdiff_t)group * ROW_GROUP_PX),
                             _mm256_packs_epi32(low, high));
     }
+}
+
+static void filter_rows_avx2(const struct row_filter *filter, const uint8_t *const *source,
+                             int16_t *const *output, int count)
+{
+    for (int i = 0; i < count; i++)
+        filter_row_avx2(filter, source[i], output[i]);
 }
 
 /* 16 blended values of one component from `x` on. */
@@ -153,10 +180,10 @@ static void split_triples_avx2(const uint8_t *source, int count_px, uint8_t *con
 const struct prepare_kernels PREPARE_AVX2 = {
     .name             = "avx2",
     .lane_px          = 4,
-    .window_bytes_max = 16,
-    .window_bytes_min = 16,
+    .window_bytes_max = 32,
+    .window_bytes_min = 32,
     .available        = available_avx2,
-    .filter_row       = filter_row_avx2,
+    .filter_rows      = filter_rows_avx2,
     .blend            = blend_avx2,
     .split_pairs      = split_pairs_avx2,
     .split_triples    = split_triples_avx2,

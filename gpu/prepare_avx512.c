@@ -63,16 +63,62 @@ TARGET static inline __m512i sixteen_sums(const struct row_filter *filter, const
     return sum;
 }
 
-TARGET static void filter_row_avx512(const struct row_filter *filter, const uint8_t *source,
-                                     int16_t *output)
+TARGET static inline void store_row(const struct row_filter *filter, const uint8_t *source,
+                                    int16_t *output)
+{
+    for (int group = 0; group < filter->groups; group += 2)
+        _mm512_storeu_si512(output + (ptrdiff_t)group * ROW_GROUP_PX,
+                            _mm512_packs_epi32(sixteen_sums(filter, source, group),
+                                               sixteen_sums(filter, source, group + 1)));
+}
+
+/* The tables of two groups, held in registers for all rows. */
+struct near_tables {
+    __m512i shuffle[2], weights[2];
+    int32_t window[2];
+};
+
+TARGET static inline __m512i near_sums(const struct near_tables *tables, int half,
+                                       const uint8_t *source)
+{
+    __m512i pixels = _mm512_permutexvar_epi8(tables->shuffle[half],
+                                             _mm512_loadu_si512(source + tables->window[half]));
+
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), tables->weights[half],
+                               _mm512_xor_si512(pixels, _mm512_set1_epi8(-128)));
+}
+
+/* The usual case, shrinking to a quarter at most: one window and one step for each 16 outputs. */
+TARGET static void store_near_rows(const struct row_filter *filter, const uint8_t *const *source,
+                                   int16_t *const *output, int count)
 {
     for (int group = 0; group < filter->groups; group += 2) {
-        __m512i low  = sixteen_sums(filter, source, group);
-        __m512i high = sixteen_sums(filter, source, group + 1);
+        struct near_tables tables;
 
-        _mm512_storeu_si512(output + (ptrdiff_t)group * ROW_GROUP_PX,
-                            _mm512_packs_epi32(low, high));
+        for (int half = 0; half < 2; half++) {
+            ptrdiff_t place = ((ptrdiff_t)group + half) * 64;
+
+            tables.window[half]  = filter->window[group + half];
+            tables.shuffle[half] = _mm512_loadu_si512(filter->shuffle + place);
+            tables.weights[half] = _mm512_loadu_si512(filter->weights + place);
+        }
+        for (int i = 0; i < count; i++)
+            _mm512_storeu_si512(output[i] + (ptrdiff_t)group * ROW_GROUP_PX,
+                                _mm512_packs_epi32(near_sums(&tables, 0, source[i]),
+                                                   near_sums(&tables, 1, source[i])));
     }
+}
+
+static void filter_rows_avx512(const struct row_filter *filter, const uint8_t *const *source,
+                               int16_t *const *output, int count)
+{
+    /* Windows are moved left to end with the row, so they are whole where the row is as long. */
+    if (filter->quads == 1 && filter->window_bytes == 64 && filter->source_px >= 64) {
+        store_near_rows(filter, source, output, count);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        store_row(filter, source[i], output[i]);
 }
 
 /* 32 blended values of one component from `x` on. */
@@ -150,7 +196,7 @@ const struct prepare_kernels PREPARE_AVX512 = {
     .window_bytes_max = 128,
     .window_bytes_min = 1,
     .available        = available_avx512,
-    .filter_row       = filter_row_avx512,
+    .filter_rows      = filter_rows_avx512,
     .blend            = blend_avx512,
     .split_pairs      = split_pairs_avx512,
     .split_triples    = split_triples_avx512,

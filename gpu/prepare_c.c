@@ -59,6 +59,13 @@ static void blend_c(const struct blend_rows rows[3], const struct colour_matrix 
     }
 }
 
+static void filter_rows_c(const struct row_filter *filter, const uint8_t *const *source,
+                          int16_t *const *output, int count)
+{
+    for (int i = 0; i < count; i++)
+        filter_row_c(filter, source[i], output[i]);
+}
+
 static void split_pairs_c(const uint8_t *source, int count_px, uint8_t *first, uint8_t *second)
 {
     for (int i = 0; i < count_px; i++) {
@@ -80,7 +87,7 @@ const struct prepare_kernels PREPARE_C = {
     .name          = "c",
     .lane_px       = ROW_GROUP_PX,
     .available     = available_c,
-    .filter_row    = filter_row_c,
+    .filter_rows   = filter_rows_c,
     .blend         = blend_c,
     .split_pairs   = split_pairs_c,
     .split_triples = split_triples_c,

@@ -205,8 +205,8 @@ static void row_tables(struct row_filter *filter)
 
         widest = span > widest ? span : widest;
     }
-    if (widest <= 64 && filter->window_bytes > 64)
-        filter->window_bytes = 64;
+    if (2 * widest <= filter->window_bytes)
+        filter->window_bytes /= 2; /* every kernel has a shorter way for half of it */
     if (widest > filter->window_bytes) {
         filter->window_bytes = 0;
         return;

@@ -58,7 +58,9 @@ struct prepare_kernels {
     int         window_bytes_max; /* widest window; 0 when it uses no tables */
     int         window_bytes_min; /* rows shorter than this are left to the C kernels */
     bool (*available)(void);
-    void (*filter_row)(const struct row_filter *filter, const uint8_t *source, int16_t *output);
+    /* `count` rows with one filter: the tables are read once for several. */
+    void (*filter_rows)(const struct row_filter *filter, const uint8_t *const *source,
+                        int16_t *const *output, int count);
     void (*blend)(const struct blend_rows rows[3], const struct colour_matrix *matrix, int count_px,
                   float *const channel[3]);
     void (*split_pairs)(const uint8_t *source, int count_px, uint8_t *first, uint8_t *second);
