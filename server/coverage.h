@@ -36,7 +36,6 @@ bool coverage_take(struct coverage *coverage, int64_t now_ns, struct coverage_sp
 /* Share of the last full minute, 0..1; negative before there was one. */
 double coverage_last_minute(const struct coverage *coverage);
 
-#define COVERAGE_FLUSH_NS \
-    INT64_C(10000000000) /* after a crash at most 10 s of coverage are missing */
+#define COVERAGE_FLUSH_NS INT64_C(2000000000) /* a crash costs at most 2 s of it */
 
 #endif
