@@ -34,14 +34,14 @@ struct track_observation {
 /* A track after a picture. Given out only once confirmed. */
 struct track {
     uint64_t id; /* from 1, never used twice in one tracker */
-    struct box
-        box; /* observed box if seen in this picture, else predicted; object_class is the vote's winner */
-    bool    seen;                   /* in this picture */
-    int64_t first_ns, last_seen_ns; /* pts of the frames */
-    int     observations;
-    float   confidence;             /* mean score over its observations */
-    float   class_share;            /* votes of the winning class of all votes */
-    float   velocity_x, velocity_y; /* px/s, of the box centre */
+    /* Smoothed if seen in this picture, else predicted; object_class is the vote's winner. */
+    struct box box;
+    bool       seen;                   /* in this picture */
+    int64_t    first_ns, last_seen_ns; /* pts of the frames */
+    int        observations;
+    float      confidence;             /* mean score over its observations */
+    float      class_share;            /* votes of the winning class of all votes */
+    float      velocity_x, velocity_y; /* px/s, of the box centre */
     /* What was observed before the track was confirmed, oldest first, so that nothing which it did until then
      * is lost for counting. Only in the picture in which the track is given out for the first time, else none. */
     const struct track_observation *early;
