@@ -6,8 +6,8 @@
 #include "config/log.h"
 #include "server/server.h"
 
-#include <libgen.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,11 +149,21 @@ static void add_handle(struct reload *reload, uv_handle_t *handle)
     reload->handles_open++;
 }
 
+static void split_path(const char *path, char folder[LIMIT_PATH_BYTES], char name[LIMIT_PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(name, LIMIT_PATH_BYTES, "%s", slash == NULL ? path : slash + 1);
+    if (slash == NULL)
+        memcpy(folder, ".", sizeof ".");
+    else
+        snprintf(folder, LIMIT_PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
 int reload_start(struct server *server, struct why *why)
 {
     struct reload *reload = calloc(1, sizeof *reload);
     char           folder[LIMIT_PATH_BYTES];
-    char           copy[LIMIT_PATH_BYTES];
 
     if (reload == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
@@ -164,11 +174,7 @@ int reload_start(struct server *server, struct why *why)
         return why_set(why, ERR_LIMIT, "the path of the configuration is too long");
     }
     memcpy(reload->file, server->settings_file, strlen(server->settings_file));
-    /* dirname() and basename() may change what they are given. */
-    memcpy(copy, reload->file, sizeof copy);
-    memcpy(reload->name, basename(copy), strlen(basename(copy)) + 1);
-    memcpy(copy, reload->file, sizeof copy);
-    memcpy(folder, dirname(copy), strlen(dirname(copy)) + 1);
+    split_path(reload->file, folder, reload->name);
     uv_timer_init(&server->loop, &reload->settle);
     add_handle(reload, (uv_handle_t *)&reload->settle);
     uv_signal_init(&server->loop, &reload->hangup);
