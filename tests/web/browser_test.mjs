@@ -98,6 +98,18 @@ await scene('JPEG', { server: { broken: true, cameras: 1 } }, async (page, mock)
   ok(mock.videoWishes().join() === 'jpeg', 'JPEG: the stream itself is given up');
 });
 
+await scene('rare key frames', { server: { replays: false, cameras: 1 } }, async (page, mock) => {
+  if (!mock.video) return;
+  ok(await page.until(`document.querySelector('.video-kind')?.textContent === 'JPEG fallback'`), 'rare key frames: a picture within seconds all the same');
+});
+
+await scene('another page', {}, async (page, mock) => {
+  if (!mock.video) return;
+  await page.until(`${text('.video-kind')}.length === 3`);
+  await page.run(`location.hash = '#/camera/Main%20gate'`);
+  ok(await page.until(`document.querySelector('.camera .video-kind')?.textContent === 'H.264'`, 2000), 'another page: the stream begins there at once');
+});
+
 await scene('lost', { expect: WS_REFUSED }, async (page, mock) => {
   await page.until(`document.querySelectorAll('.tile').length === 3`);
   mock.say('refuse');

@@ -46,6 +46,21 @@ test('topics: each kind of video is asked for with its own kind', () => {
   ]);
 });
 
+test('topics: video that is left and wanted again begins again, other topics just go on', () => {
+  const book = new TopicBook();
+  for (const topic of ['video/a', 'tracks/a']) book.want(topic, 'h264');
+  book.flush(null);
+  for (const topic of ['video/a', 'tracks/a']) {
+    book.release(topic);
+    book.want(topic, 'h264');
+  }
+  assert.deepEqual(book.flush(null), [
+    { type: 'unsubscribe', topics: ['video/a'] },
+    { type: 'subscribe', topics: ['video/a'], video: 'h264' },
+  ]);
+  assert.deepEqual(book.flush(null), []);
+});
+
 test('topics: a fallback to JPEG gives the stream up and asks again', () => {
   const book = new TopicBook();
   book.want('video/a', 'h264');

@@ -27,8 +27,9 @@ const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-a
 const COOKIE = 'sightline_session';
 
 export async function startMock(options = {}) {
+  // `replays`: a new viewer gets what came since the last key frame; else he waits for one that never comes.
   // `broken`: H.264 units are damaged, as from a camera whose stream no browser decodes.
-  const { dist = 'web/dist', port = 0, token = '', cameras = 6, jpegOnly = false, clip = true, broken = false } = options;
+  const { dist = 'web/dist', port = 0, token = '', cameras = 6, jpegOnly = false, clip = true, broken = false, replays = true } = options;
   const world = new World(cameras);
   const clips = clip ? await (clipsOnce ??= makeClips()) : null;
   const clients = new Set();
@@ -183,6 +184,7 @@ export async function startMock(options = {}) {
       const index = camera.frame % clips.h264.length;
       if (wish.h264) {
         // A new viewer gets all since the last key frame at once.
+        if (!replays) continue;
         for (let behind = wish.started ? 0 : index; behind >= 0; behind -= 1) {
           const { bytes, key } = clips.h264[index - behind];
           client.socket.write(frame(picture(camera, wish.channel, 2, key, broken ? damaged(bytes) : bytes, behind), 2));

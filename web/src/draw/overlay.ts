@@ -17,6 +17,9 @@ export interface Scene {
 
 type Context = CanvasRenderingContext2D;
 
+/** Where plates of this picture lie already, so that the next one makes way. */
+let taken: Frame[] = [];
+
 /** How much may be written: in a small tile words would cover what they name. */
 interface Room {
   font: string;
@@ -41,6 +44,7 @@ export function drawOverlay(context: Context, frame: Frame, scene: Scene): void 
   context.lineJoin = 'round';
   context.lineCap = 'round';
   const room = roomOf(frame.width);
+  taken = [];
   context.font = room.font;
   context.textBaseline = 'middle';
   for (const zone of scene.camera.zones) drawZone(context, frame, zone, scene, room);
@@ -65,6 +69,9 @@ function cased(context: Context, colour: string, width: number): void {
   context.stroke();
 }
 
+const overlap = (a: Frame, b: Frame): boolean =>
+  a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+
 /** Words on a dark plate, kept inside the picture; `anchor` is the plate's middle. */
 function plate(
   context: Context, frame: Frame, room: Room, text: string, anchor: [number, number], colour: string,
@@ -73,7 +80,12 @@ function plate(
   const width = context.measureText(text).width + pad * 2;
   const high = room.high;
   const x = Math.min(Math.max(anchor[0] - width / 2, frame.x + 3), frame.x + frame.width - width - 3);
-  const y = Math.min(Math.max(anchor[1] - high / 2, frame.y + 3), frame.y + frame.height - high - 3);
+  const level = Math.min(Math.max(anchor[1] - high / 2, frame.y + 3), frame.y + frame.height - high - 3);
+  const free = [0, 1, -1, 2, -2]
+    .map((step) => ({ x, y: level + step * (high + 1), width, height: high }))
+    .find((place) => !taken.some((other) => overlap(place, other)));
+  const y = free?.y ?? level;
+  taken.push({ x, y, width, height: high });
   context.fillStyle = CASING;
   context.beginPath();
   context.roundRect(x, y, width, high, 4);

@@ -57,11 +57,11 @@ function kindTitle(state: LiveState): string {
 }
 
 function Waiting({ camera, lost, seen }: { camera: Camera; lost: boolean; seen: boolean }) {
-  if (lost) return seen ? null : <p class="picture-words">No connection to the server</p>;
+  if (lost) return seen ? null : <p class="picture-words"><span>No connection to the server</span></p>;
   const streaming = camera.state === 'streaming';
   return (
     <p class={`picture-words${streaming && !seen ? ' picture-wait' : ''}`}>
-      {streaming ? (seen ? 'No new picture' : 'Waiting for the first picture') : STATE_NAME[camera.state]}
+      <span>{streaming ? (seen ? 'No new picture' : 'Waiting for the first picture') : STATE_NAME[camera.state]}</span>
       {!streaming && camera.reason !== '' && <small>{camera.reason}</small>}
     </p>
   );

@@ -26,6 +26,8 @@ export class TopicBook {
   private wishes = new Map<string, Wish>();
   /** What the server has been told, with the kind of video that was asked for. */
   private told = new Map<string, WantedVideo>();
+  /** Given up by everybody since the last flush, perhaps wanted again. */
+  private ended = new Set<string>();
 
   want(topic: string, video: WantedVideo = 'jpeg'): void {
     const wish = this.wishes.get(topic);
@@ -40,7 +42,9 @@ export class TopicBook {
     const wish = this.wishes.get(topic);
     if (wish === undefined) return;
     wish.count -= 1;
-    if (wish.count <= 0) this.wishes.delete(topic);
+    if (wish.count > 0) return;
+    this.wishes.delete(topic);
+    this.ended.add(topic);
   }
 
   /** A new connection: the server knows nothing yet. */
@@ -58,10 +62,13 @@ export class TopicBook {
     const gone: string[] = [];
     const added: Record<WantedVideo, string[]> = { h264: [], jpeg: [] };
     for (const [topic, video] of this.told) {
-      if (this.wishes.get(topic)?.video === video) continue;
+      // Somebody else begins to watch with a decoder of his own: he needs a key frame, so it is asked for anew.
+      const renewed = this.ended.has(topic) && topic.startsWith('video/');
+      if (this.wishes.get(topic)?.video === video && !renewed) continue;
       gone.push(topic);
       this.told.delete(topic);
     }
+    this.ended.clear();
     for (const [topic, wish] of this.wishes) {
       if (this.told.has(topic)) continue;
       added[wish.video].push(topic);

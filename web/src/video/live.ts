@@ -11,6 +11,8 @@ import { JpegDecoder } from './jpeg';
 import { JUMP_MS, Playout, TrackRing, type Tail } from './sync';
 
 const TAIL_MS = 2500;
+/** Tracks without any picture for so long: the camera is well, but its next key frame is far away. */
+const NO_PICTURE_MS = 2500;
 /** High profile, level 4: what most cameras send; the stream's own parameter sets decide. */
 const CODEC_UNKNOWN = 'avc1.640028';
 /** Packets that wait at most; past it the oldest go to the decoder at once. */
@@ -38,6 +40,8 @@ export class LivePicture {
   private dueTimer = 0;
   private lastPtsMs: number | null = null;
   private asked: WantedVideo | null = null;
+  /** When a picture came last, or when they were asked for. */
+  private heardAt = 0;
   private h264Failed = '';
   private shownKind: WantedVideo | null = null;
   private stops: (() => void)[] = [];
@@ -98,6 +102,7 @@ export class LivePicture {
   private ask(kind: WantedVideo): void {
     if (this.asked !== null) socket.release(this.video);
     this.asked = kind;
+    this.heardAt = performance.now();
     socket.want(this.video, kind);
   }
 
@@ -106,6 +111,8 @@ export class LivePicture {
     this.ring.push(message);
     this.playout.tracks(message.ptsMs, performance.now());
     if (this.image === null) this.changed();
+    if (this.asked === 'h264' && performance.now() - this.heardAt > NO_PICTURE_MS)
+      this.fallBack('the camera sends whole pictures too rarely');
   }
 
   private takePicture(picture: Picture): void {
@@ -115,6 +122,7 @@ export class LivePicture {
     }
     if (this.lastPtsMs !== null && Math.abs(picture.ptsMs - this.lastPtsMs) > JUMP_MS) this.playout.reset();
     this.lastPtsMs = picture.ptsMs;
+    this.heardAt = performance.now();
     this.waiting.push({ picture, dueMs: this.playout.picture(picture.ptsMs, performance.now()) });
     if (this.waiting.length > WAITING_MAX) this.decode(this.waiting.shift()!.picture);
     this.schedule();
