@@ -95,7 +95,8 @@ static void on_camera_changed(void *arg, int index)
     camera_stats(pipeline_camera(run->pipeline, index), &stats);
     if (stats.state != CAMERA_BACKOFF || (!run->is_file && stats.frames_decoded > 0))
         return;
-    why_set(&run->failure, ERR_IO, "%s", stats.reason);
+    /* Here nobody tries again. */
+    why_set(&run->failure, ERR_IO, "%.*s", (int)(strcspn(stats.reason, ";")), stats.reason);
     stop(run);
 }
 

@@ -37,9 +37,6 @@ def launch_line(options):
     if options.codec == "mjpeg":
         # I420 is forced: the encoder may choose a format that the payloader refuses.
         video = "%s ! jpegenc ! rtpjpegpay name=pay0 pt=26" % source
-    elif options.codec == "mpeg4":
-        video = "%s ! avenc_mpeg4 bitrate=%d ! rtpmp4vpay name=pay0 pt=96 config-interval=1" % (
-            source, options.kbps * 1000)
     elif options.codec == "vp8":
         video = "%s ! vp8enc deadline=1 ! rtpvp8pay name=pay0 pt=96" % source
     else:
@@ -66,8 +63,10 @@ def set_up_sign_in(server, factory, options):
     factory.set_permissions(permissions)
 
 
-def watch_client(_server, client):
+def watch_client(_server, client, timeout_s):
     print("client", flush=True)
+    if timeout_s > 0:
+        client.connect("new-session", lambda _client, session: session.set_timeout(timeout_s))
     client.connect("teardown-request", lambda *_: print("teardown", flush=True))
     client.connect("closed", lambda *_: print("closed", flush=True))
     client.connect("get-parameter-request", lambda *_: print("get-parameter", flush=True))
@@ -109,7 +108,7 @@ def main():
     if options.auth != "none":
         set_up_sign_in(server, factory, options)
     server.get_mount_points().add_factory(options.path, factory)
-    server.connect("client-connected", watch_client)
+    server.connect("client-connected", watch_client, options.session_timeout)
     if server.attach(None) == 0:
         sys.exit("cannot listen")
     GLib.timeout_add_seconds(1, forget_sessions, server)
