@@ -272,7 +272,7 @@ static double best_by_trying(double gains[6][6], int rows, int columns, int row,
 {
     double best;
 
-    if (row == rows)
+    if (row >= rows || row >= 6)
         return 0;
     best = best_by_trying(gains, rows, columns, row + 1, used);
     for (int column = 0; column < columns; column++)
