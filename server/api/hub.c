@@ -14,6 +14,7 @@
 
 #define FLUSH_MS    10 /* changes that come together are told together */
 #define TICK_MS     1000
+#define CLOSE_NS    (2 * NS_PER_S) /* for a client to take its leave */
 #define HEALTH_NS   (2 * NS_PER_S)
 #define REAP_NS     (5 * NS_PER_S)
 #define SEND_BUFFER (256 << 10) /* of the kernel, for one client: 20 Mbit/s at 100 ms */
@@ -319,17 +320,31 @@ void hub_flush_soon(struct hub *hub)
         uv_timer_start(&hub->flush, flush, FLUSH_MS, 0);
 }
 
-/* A client that takes nothing gets no close frame either: the connection just ends. */
+/* A client that takes nothing gets no close frame either, and what the kernel still holds for it is thrown away: the
+ * connection just ends. libwebsockets hears of that from the socket. */
 static void kill_client(struct client *client)
 {
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    int           fd   = lws_get_socket_fd(client->wsi);
+
     client->gone = true;
-    lws_set_timeout(client->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    (void)shutdown(fd, SHUT_RDWR);
+}
+
+void client_close_soon(struct client *client)
+{
+    client->gone    = true;
+    client->kill_ns = clock_monotonic_ns() + CLOSE_NS;
+    (void)shutdown(lws_get_socket_fd(client->wsi), SHUT_WR);
 }
 
 static void check_client(struct client *client, int64_t now_ns)
 {
     const struct hub_settings *settings = &client->hub->settings;
 
+    if (client->kill_ns != 0 && now_ns >= client->kill_ns)
+        kill_client(client);
     if (client->wsi == NULL || client->gone)
         return;
     if (client->asked_ns != 0 && now_ns - client->asked_ns > settings->behind_ms * NS_PER_MS) {

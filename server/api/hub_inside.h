@@ -102,6 +102,7 @@ struct client {
     int64_t              heard_ns; /* the last sign of life */
     int64_t              pinged_ns;
     bool                 ping_due;
+    int64_t              kill_ns;    /* monotonic; 0: not closing */
     bool                 gone;       /* libwebsockets is closing it: no more writes */
     int                  close_code; /* 0: stays */
     char                 close_reason[96];
@@ -163,6 +164,8 @@ void             hub_flush_soon(struct hub *hub);
 void client_ask(struct client *client);
 /* Closes with a code and reason as soon as the socket takes it, within behind_ms. */
 void client_end(struct client *client, int code, const char *reason);
+/* After our close frame: no more writes; killed if it does not leave by itself. */
+void client_close_soon(struct client *client);
 /* Queues a short answer; takes the reference over. NULL closes the client. */
 void client_answer(struct client *client, struct hub_text *text);
 

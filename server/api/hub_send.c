@@ -2,6 +2,7 @@
 #include "server/api/hub_inside.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "config/clock.h"
 
@@ -207,19 +208,34 @@ static int write_chunk(struct client *client)
     return 0;
 }
 
+/* With a payload: libwebsockets keeps the answer to an empty ping to itself. */
 static int write_ping(struct client *client)
 {
+    static const char payload[] = "sightline";
+    unsigned char    *chunk     = client->hub->chunk + LWS_PRE;
+
     client->ping_due = false;
-    return lws_write(client->wsi, client->hub->chunk + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+    memcpy(chunk, payload, sizeof payload - 1);
+    return lws_write(client->wsi, chunk, sizeof payload - 1, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
+/* libwebsockets 4.1 sends no close frame when a writeable callback asks for the end, and has no call to write one: the
+ * bytes go to the socket here, which is empty enough. The client's own close, or the deadline, ends the connection. */
 static int write_close(struct client *client)
 {
-    client->gone = true;
+    size_t        bytes = strlen(client->close_reason);
+    unsigned char frame[4 + sizeof client->close_reason];
+
     client->hub->stats.closed_policy++;
-    lws_close_reason(client->wsi, (enum lws_close_status)client->close_code,
-                     (unsigned char *)client->close_reason, strlen(client->close_reason));
-    return -1;
+    frame[0] = 0x88;
+    frame[1] = (unsigned char)(bytes + 2);
+    frame[2] = (unsigned char)(client->close_code >> 8);
+    frame[3] = (unsigned char)client->close_code;
+    memcpy(frame + 4, client->close_reason, bytes);
+    if (send(lws_get_socket_fd(client->wsi), frame, bytes + 4, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return -1;
+    client_close_soon(client);
+    return 0;
 }
 
 int client_write(struct client *client)
