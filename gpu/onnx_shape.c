@@ -295,7 +295,8 @@ int lower_pad(struct importer *import)
     value = import_emit(import, NODE_PAD, 1, import->input, x.rank, dimension, &node);
     if (value < 0)
         return value;
-    memcpy(node->pad.begin, pads, (size_t)x.rank * sizeof *pads);
+    for (int i = 0; i < x.rank; i++)
+        node->pad.begin[i] = pads[i];
     node->pad.value = fill;
     import->output[0] = value;
     return 0;

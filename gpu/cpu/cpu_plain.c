@@ -132,7 +132,9 @@ void cpu_run_softmax(const struct cpu_step *step)
 
     for (int k = step->node->axis + 1; k < y->rank; k++)
         stride *= y->dimension[k];
-    for (int64_t outer = 0; outer < y->floats; outer += count * stride)
+    for (int64_t outer = 0; stride == 1 && outer < y->floats; outer += count)
+        step->kernels->softmax(step->input[0]->data + outer, y->data + outer, count);
+    for (int64_t outer = 0; stride > 1 && outer < y->floats; outer += count * stride)
         for (int64_t inner = 0; inner < stride; inner++)
             softmax_row(step->input[0]->data + outer + inner, y->data + outer + inner, count,
                         stride);

@@ -62,6 +62,8 @@ struct kernels {
     void (*mean)(const float *x, int64_t blocks, int64_t pixels, float *y);
     void (*gather)(const struct kernel_gather *gather);
     void (*activate)(const struct activation *activation, const float *x, float *y, int64_t count);
+    /* exp(x) / sum of exp(x), over numbers side by side. */
+    void (*softmax)(const float *x, float *y, int64_t count);
     /* a op b, then the activation; a step of 0 repeats the first number of that side. */
     void (*binary)(enum binary_kind kind, const struct activation *activation, const float *a,
                    int64_t step_a, const float *b, int64_t step_b, float *y, int64_t count);

@@ -2,7 +2,7 @@
  *
  * Included by one file per instruction set, which defines KERNELS_TABLE, KERNELS_NAME, B (numbers
  * in a vector, and channels in a block), POINTWISE_BLOCKS (output blocks in one tile of the
- * pointwise kernel), V_FMA, and V_MAX and V_MIN where the machine has them. Everything here is
+ * pointwise kernel), V_FMA, and the other V_ macros where the machine has an instruction for them. Everything here is
  * static: the same names in each file are different code. */
 #include "gpu/cpu/kernels.h"
 
@@ -28,7 +28,15 @@ INLINE void v_store(float *p, vec v)
 
 INLINE vec v_all(float x)
 {
-    return (vec){0} + x;
+#ifdef V_ALL
+    return V_ALL(x);
+#else
+    vec v;
+
+    for (int i = 0; i < B; i++)
+        v[i] = x;
+    return v;
+#endif
 }
 
 INLINE vec v_pick(ivec mask, vec a, vec b)
@@ -41,28 +49,53 @@ INLINE vec v_pick(ivec mask, vec a, vec b)
 #define V_MIN(a, b) v_pick((ivec)((a) < (b)), a, b)
 #endif
 
-/* exp(x) with a relative error below 3e-7, for x in -87..88: 2^n times a polynomial. */
-INLINE vec v_exp(vec x)
+#ifndef V_ROUND
+INLINE vec v_round(vec x)
 {
     const vec rounder = v_all(12582912.0F); /* 1.5 * 2^23: adding it rounds to an integer */
-    vec       t, n, f, p;
-    ivec      bits;
 
-    x    = V_MAX(V_MIN(x, v_all(88.0F)), v_all(-87.0F));
-    t    = x * v_all(1.44269504F);
-    n    = t + rounder;
-    bits = (ivec)n << 23;
-    n    = n - rounder;
-    f    = V_FMA(n, v_all(-0.693359375F), x);
-    f    = V_FMA(n, v_all(2.12194440e-4F), f);
-    p    = v_all(1.0F / 720.0F);
-    p    = V_FMA(p, f, v_all(1.0F / 120.0F));
-    p    = V_FMA(p, f, v_all(1.0F / 24.0F));
-    p    = V_FMA(p, f, v_all(1.0F / 6.0F));
-    p    = V_FMA(p, f, v_all(0.5F));
-    p    = V_FMA(p, f, v_all(1.0F));
-    p    = V_FMA(p, f, v_all(1.0F));
-    return (vec)((ivec)p + bits);
+    return (x + rounder) - rounder;
+}
+#define V_ROUND(x) v_round(x)
+#endif
+
+#ifndef V_SCALE
+/* x * 2^n for whole n within -126..127. */
+INLINE vec v_scale(vec x, vec n)
+{
+    return (vec)((ivec)x + (__builtin_convertvector(n, ivec) << 23));
+}
+#define V_SCALE(x, n) v_scale(x, n)
+#define V_SCALE_LIMIT 126.0F
+#endif
+
+#ifndef V_RECIPROCAL
+#define V_RECIPROCAL(x) (v_all(1.0F) / (x))
+#endif
+
+/* 2^t: 2 to the whole part times a polynomial of the rest, fitted to a relative error of 1e-7. */
+INLINE vec v_exp2(vec t)
+{
+    vec n, f, p;
+
+#ifdef V_SCALE_LIMIT
+    t = V_MAX(V_MIN(t, v_all(V_SCALE_LIMIT)), v_all(-V_SCALE_LIMIT));
+#endif
+    n = V_ROUND(t);
+    f = t - n;
+    p = v_all(0.001327647129073739F);
+    p = V_FMA(p, f, v_all(0.009675540961325169F));
+    p = V_FMA(p, f, v_all(0.05550713092088699F));
+    p = V_FMA(p, f, v_all(0.24022120237350464F));
+    p = V_FMA(p, f, v_all(0.6931469440460205F));
+    p = V_FMA(p, f, v_all(1.0000001192092896F));
+    return V_SCALE(p, n);
+}
+
+/* 1 / (1 + exp(-x)). */
+INLINE vec v_sigmoid(vec x)
+{
+    return V_RECIPROCAL(v_all(1.0F) + v_exp2(x * v_all(-1.44269504F)));
 }
 
 INLINE vec v_activate(const struct activation *activation, vec x)
@@ -78,9 +111,9 @@ INLINE vec v_activate(const struct activation *activation, vec x)
     case ACTIVATION_CLIP:
         return V_MIN(V_MAX(x, v_all(activation->a)), v_all(activation->b));
     case ACTIVATION_SIGMOID:
-        return one / (one + v_exp(-x));
+        return v_sigmoid(x);
     case ACTIVATION_SILU:
-        return x / (one + v_exp(-x));
+        return x * v_sigmoid(x);
     case ACTIVATION_HARD_SIGMOID:
     case ACTIVATION_HARD_SWISH:
         gate = V_FMA(x, v_all(activation->a), v_all(activation->b));
@@ -143,7 +176,8 @@ INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights,
         for (int b = 0; b < blocks; b++)
             sum[p][b] = v_load(conv->bias + (first + b) * B);
     for (int64_t block = 0; block < in_blocks; block++) {
-        for (int c = 0; c < B; c++) {
+        const int64_t lanes = conv->in_channels - block * B < B ? conv->in_channels - block * B : B;
+        for (int64_t c = 0; c < lanes; c++) {
             vec w[4];
             for (int b = 0; b < blocks; b++)
                 w[b] = v_load(weights + b * B);
@@ -258,16 +292,21 @@ static void depthwise_edge(const struct kernel_conv *conv, const float *x, const
     v_store(conv->y + at, finish(conv, sum, at));
 }
 
-/* `pixels` neighbouring pixels of one row, all columns inside; rows outside are left out. */
+enum edge { EDGE_NONE, EDGE_LEFT, EDGE_RIGHT };
+
+/* `pixels` neighbouring pixels of one row; rows outside the picture are left out. A kernel or stride
+ * of 0 is one that is not known when this is compiled. All columns lie inside, but for a tile at an
+ * edge of a picture that is as wide as its output: which taps fall outside is known beforehand. */
 INLINE void depthwise_tile(const struct kernel_conv *conv, const float *x, const float *weights,
                            vec bias, int64_t block, int64_t oy, int64_t ox, const int pixels,
-                           const int kernel, const int stride)
+                           const int kernel, const int stride, const enum edge edge)
 {
     const struct window *window   = &conv->window;
     const int            kh       = kernel > 0 ? kernel : window->kernel[0];
     const int            kw       = kernel > 0 ? kernel : window->kernel[1];
     const int            step     = stride > 0 ? stride : window->stride[1];
     const int            dilation = kernel > 0 ? 1 : window->dilation[1];
+    const int            pad      = kernel / 2; /* at an edge */
     int64_t              at       = ((block * conv->out_height + oy) * conv->out_width + ox) * B;
     int64_t              left     = ox * step - window->pad_begin[1];
     vec                  sum[8];
@@ -277,18 +316,41 @@ INLINE void depthwise_tile(const struct kernel_conv *conv, const float *x, const
     for (int ky = 0; ky < kh; ky++) {
         int64_t iy = oy * window->stride[0] - window->pad_begin[0] +
                      ky * (kernel > 0 ? 1 : window->dilation[0]);
-        const float *row;
+        int64_t row = (iy * conv->in_width + left) * B;
         if (iy < 0 || iy >= conv->in_height)
             continue;
-        row = x + (iy * conv->in_width + left) * B;
         for (int kx = 0; kx < kw; kx++) {
             vec w = v_load(weights + (ky * kw + kx) * B);
-            for (int p = 0; p < pixels; p++)
-                sum[p] = V_FMA(v_load(row + (p * step + kx * dilation) * B), w, sum[p]);
+            for (int p = 0; p < pixels; p++) {
+                if ((edge == EDGE_LEFT && p + kx < pad) ||
+                    (edge == EDGE_RIGHT && (pixels - 1 - p) + (kw - 1 - kx) < pad))
+                    continue;
+                sum[p] = V_FMA(v_load(x + row + (p * step + kx * dilation) * B), w, sum[p]);
+            }
         }
     }
     for (int p = 0; p < pixels; p++)
         v_store(conv->y + at + p * B, finish(conv, sum[p], at + p * B));
+}
+
+/* Output as large as the input, and wide enough for tiles of 8 pixels that overlap where the width
+ * is no multiple of 8. */
+INLINE void depthwise_same(const struct kernel_conv *conv, const int kernel)
+{
+    const int64_t width = conv->out_width, last = width - 8 - kernel / 2;
+
+    for (int64_t block = 0; block < blocks_of(conv->out_channels); block++) {
+        const float *x       = conv->x + block * conv->in_height * width * B;
+        const float *weights = conv->weights + block * kernel * kernel * B;
+        vec          bias    = v_load(conv->bias + block * B);
+        for (int64_t oy = 0; oy < conv->out_height; oy++) {
+            depthwise_tile(conv, x, weights, bias, block, oy, 0, 8, kernel, 1, EDGE_LEFT);
+            for (int64_t ox = 8; ox < width - 8; ox += 8)
+                depthwise_tile(conv, x, weights, bias, block, oy, ox < last ? ox : last, 8, kernel,
+                               1, EDGE_NONE);
+            depthwise_tile(conv, x, weights, bias, block, oy, width - 8, 8, kernel, 1, EDGE_RIGHT);
+        }
+    }
 }
 
 INLINE void depthwise_any(const struct kernel_conv *conv, const int kernel, const int stride)
@@ -306,11 +368,11 @@ INLINE void depthwise_any(const struct kernel_conv *conv, const int kernel, cons
             for (; ox < inner.begin; ox++)
                 depthwise_edge(conv, x, weights, bias, block, oy, ox);
             for (; ox + 8 <= inner.end; ox += 8)
-                depthwise_tile(conv, x, weights, bias, block, oy, ox, 8, kernel, stride);
+                depthwise_tile(conv, x, weights, bias, block, oy, ox, 8, kernel, stride, EDGE_NONE);
             for (; ox + 4 <= inner.end; ox += 4)
-                depthwise_tile(conv, x, weights, bias, block, oy, ox, 4, kernel, stride);
+                depthwise_tile(conv, x, weights, bias, block, oy, ox, 4, kernel, stride, EDGE_NONE);
             for (; ox < inner.end; ox++)
-                depthwise_tile(conv, x, weights, bias, block, oy, ox, 1, kernel, stride);
+                depthwise_tile(conv, x, weights, bias, block, oy, ox, 1, kernel, stride, EDGE_NONE);
             for (; ox < conv->out_width; ox++)
                 depthwise_edge(conv, x, weights, bias, block, oy, ox);
         }
@@ -320,15 +382,21 @@ INLINE void depthwise_any(const struct kernel_conv *conv, const int kernel, cons
 static void depthwise(const struct kernel_conv *conv)
 {
     const struct window *window = &conv->window;
-    bool                 square = window->kernel[0] == window->kernel[1] &&
-                  window->stride[0] == window->stride[1] && window->dilation[0] == 1 &&
-                  window->dilation[1] == 1;
+    int                  kernel = window->kernel[0], stride = window->stride[0];
+    bool                 square = window->kernel[1] == kernel && window->stride[1] == stride &&
+                  window->dilation[0] == 1 && window->dilation[1] == 1;
+    bool same = square && stride == 1 && window->pad_begin[1] == kernel / 2 &&
+                window->pad_end[1] == kernel / 2 && conv->out_width >= 8 + 2 * (kernel / 2);
 
-    if (square && window->kernel[0] == 3 && window->stride[0] == 1)
+    if (same && kernel == 3)
+        depthwise_same(conv, 3);
+    else if (same && kernel == 5)
+        depthwise_same(conv, 5);
+    else if (square && kernel == 3 && stride == 1)
         depthwise_any(conv, 3, 1);
-    else if (square && window->kernel[0] == 3 && window->stride[0] == 2)
+    else if (square && kernel == 3 && stride == 2)
         depthwise_any(conv, 3, 2);
-    else if (square && window->kernel[0] == 5 && window->stride[0] == 1)
+    else if (square && kernel == 5 && stride == 1)
         depthwise_any(conv, 5, 1);
     else
         depthwise_any(conv, 0, 0);
@@ -336,94 +404,163 @@ static void depthwise(const struct kernel_conv *conv)
 
 /* ---- stem: few plain channels in, blocks out ---- */
 
+/* `pixels` neighbouring pixels of `blocks` output blocks. A kernel or stride of 0 is one that is not
+ * known when this is compiled. */
 INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy, int64_t ox,
-                      const int pixels, const bool edge)
+                      const int pixels, const int blocks, const int kernel, const int stride,
+                      const bool edge)
 {
     const struct window *window = &conv->window;
-    const int            kh = window->kernel[0], kw = window->kernel[1];
-    const int64_t        left    = ox * window->stride[1] - window->pad_begin[1];
-    const float         *weights = conv->weights + block * conv->in_channels * kh * kw * B;
-    int64_t              at      = ((block * conv->out_height + oy) * conv->out_width + ox) * B;
-    vec                  sum[14];
+    const int            kh     = kernel > 0 ? kernel : window->kernel[0];
+    const int            kw     = kernel > 0 ? kernel : window->kernel[1];
+    const int            step   = stride > 0 ? stride : window->stride[1];
+    const int64_t        left   = ox * step - window->pad_begin[1];
+    const int64_t        taps   = conv->in_channels * kh * kw * B;
+    const int64_t        plane  = conv->out_height * conv->out_width * B;
+    int64_t              at     = ((block * conv->out_height + oy) * conv->out_width + ox) * B;
+    vec                  sum[14][2];
 
     for (int p = 0; p < pixels; p++)
-        sum[p] = v_load(conv->bias + block * B);
+        for (int b = 0; b < blocks; b++)
+            sum[p][b] = v_load(conv->bias + (block + b) * B);
     for (int64_t c = 0; c < conv->in_channels; c++)
         for (int ky = 0; ky < kh; ky++) {
-            int64_t      iy  = oy * window->stride[0] - window->pad_begin[0] + ky;
-            const float *row = conv->x + (c * conv->in_height + iy) * conv->in_width + left;
-            const float *w   = weights + (c * kh + ky) * kw * B;
+            int64_t      iy = oy * window->stride[0] - window->pad_begin[0] + ky;
+            const float *row, *w = conv->weights + block * taps + (c * kh + ky) * kw * B;
             if (iy < 0 || iy >= conv->in_height)
                 continue;
+            row = conv->x + (c * conv->in_height + iy) * conv->in_width;
             for (int kx = 0; kx < kw; kx++) {
+                vec weights[2];
                 if (edge && (left + kx < 0 || left + kx >= conv->in_width))
                     continue;
-                for (int p = 0; p < pixels; p++)
-                    sum[p] = V_FMA(v_all(row[p * window->stride[1] + kx]), v_load(w + kx * B),
-                                   sum[p]);
+                for (int b = 0; b < blocks; b++)
+                    weights[b] = v_load(w + b * taps + kx * B);
+                for (int p = 0; p < pixels; p++) {
+                    vec all = v_all(row[left + p * step + kx]);
+                    for (int b = 0; b < blocks; b++)
+                        sum[p][b] = V_FMA(all, weights[b], sum[p][b]);
+                }
             }
         }
-    for (int p = 0; p < pixels; p++)
-        v_store(conv->y + at + p * B, finish(conv, sum[p], at + p * B));
+    for (int b = 0; b < blocks; b++)
+        for (int p = 0; p < pixels; p++)
+            v_store(conv->y + at + b * plane + p * B,
+                    finish(conv, sum[p][b], at + b * plane + p * B));
+}
+
+INLINE void stem_row(const struct kernel_conv *conv, int64_t block, int64_t oy, const int pixels,
+                     const int blocks, const int kernel, const int stride)
+{
+    const struct row_range inner = inner_columns(conv);
+    int64_t                ox    = 0;
+
+    for (; ox < inner.begin; ox++)
+        stem_tile(conv, block, oy, ox, 1, blocks, 0, 0, true);
+    for (; ox + pixels <= inner.end; ox += pixels)
+        stem_tile(conv, block, oy, ox, pixels, blocks, kernel, stride, false);
+    if (ox < inner.end && inner.end - inner.begin >= pixels) {
+        /* The last tile overlaps the one before rather than being small. */
+        stem_tile(conv, block, oy, inner.end - pixels, pixels, blocks, kernel, stride, false);
+        ox = inner.end;
+    }
+    for (; ox < conv->out_width; ox++)
+        stem_tile(conv, block, oy, ox, 1, blocks, 0, 0, true);
+}
+
+INLINE void stem_any(const struct kernel_conv *conv, const int kernel, const int stride)
+{
+    int64_t blocks = blocks_of(conv->out_channels), block = 0;
+
+    for (; block + STEM_BLOCKS <= blocks; block += STEM_BLOCKS)
+        for (int64_t oy = 0; oy < conv->out_height; oy++)
+            stem_row(conv, block, oy, STEM_PIXELS, STEM_BLOCKS, kernel, stride);
+    for (; block < blocks; block++)
+        for (int64_t oy = 0; oy < conv->out_height; oy++)
+            stem_row(conv, block, oy, STEM_PIXELS, 1, kernel, stride);
 }
 
 static void stem(const struct kernel_conv *conv)
 {
-    const struct row_range inner = inner_columns(conv);
+    const struct window *window = &conv->window;
+    bool                 square = window->kernel[0] == window->kernel[1] && window->stride[1] == 2;
 
-    for (int64_t block = 0; block < blocks_of(conv->out_channels); block++)
-        for (int64_t oy = 0; oy < conv->out_height; oy++) {
-            int64_t ox = 0;
-            for (; ox < inner.begin; ox++)
-                stem_tile(conv, block, oy, ox, 1, true);
-            for (; ox + 14 <= inner.end; ox += 14)
-                stem_tile(conv, block, oy, ox, 14, false);
-            for (; ox + 4 <= inner.end; ox += 4)
-                stem_tile(conv, block, oy, ox, 4, false);
-            for (; ox < conv->out_width; ox++)
-                stem_tile(conv, block, oy, ox, 1, true);
-        }
+    if (square && window->kernel[0] == 3)
+        stem_any(conv, 3, 2);
+    else if (square && window->kernel[0] == 6)
+        stem_any(conv, 6, 2);
+    else if (square && window->kernel[0] == 7)
+        stem_any(conv, 7, 2);
+    else
+        stem_any(conv, 0, 0);
 }
 
 /* ---- pools ---- */
 
+/* The taps of a window that starts at `start` that lie inside 0..size-1: from *first to before the
+ * result. */
+INLINE int taps_inside(int64_t start, int64_t size, int kernel, int dilation, int *first)
+{
+    int before = 0, end = kernel;
+
+    while (before < kernel && start + before * dilation < 0)
+        before++;
+    while (end > before && start + (end - 1) * dilation >= size)
+        end--;
+    *first = before;
+    return end;
+}
+
+/* What an average divides by: the window without what ceil_mode adds beyond the padding. */
+INLINE int64_t padded_taps(const struct kernel_pool *pool, int64_t top, int64_t left)
+{
+    int64_t bottom = top + pool->window.kernel[0], right = left + pool->window.kernel[1];
+
+    if (bottom > pool->in_height + pool->window.pad_end[0])
+        bottom = pool->in_height + pool->window.pad_end[0];
+    if (right > pool->in_width + pool->window.pad_end[1])
+        right = pool->in_width + pool->window.pad_end[1];
+    return (bottom - top) * (right - left);
+}
+
+INLINE vec pool_pixel(const struct kernel_pool *pool, const float *x, int64_t top, int64_t left,
+                      const bool average)
+{
+    const struct window *window = &pool->window;
+    int y0, x0, y1 = taps_inside(top, pool->in_height, window->kernel[0], window->dilation[0], &y0);
+    int x1        = taps_inside(left, pool->in_width, window->kernel[1], window->dilation[1], &x0);
+    vec result    = v_all(average ? 0.0F : -FLT_MAX);
+    int64_t count = 0;
+
+    for (int ky = y0; ky < y1; ky++) {
+        const float *row = x + ((top + ky * window->dilation[0]) * pool->in_width + left) * B;
+        for (int kx = x0; kx < x1; kx++) {
+            vec tap = v_load(row + kx * window->dilation[1] * B);
+            result  = average ? result + tap : V_MAX(tap, result);
+        }
+    }
+    if (!average)
+        return result;
+    if (y1 > y0 && x1 > x0)
+        count = (int64_t)(y1 - y0) * (x1 - x0);
+    if (window->count_padding)
+        count = padded_taps(pool, top, left);
+    return result / v_all((float)(count > 0 ? count : 1));
+}
+
 INLINE void pool_any(const struct kernel_pool *pool, const bool average)
 {
     const struct window *window = &pool->window;
+    float               *y      = pool->y;
 
-    for (int64_t i = 0; i < pool->blocks * pool->out_height * pool->out_width; i++) {
-        int64_t ox = i % pool->out_width, oy = i / pool->out_width % pool->out_height;
-        int64_t block = i / pool->out_width / pool->out_height;
-        int64_t top   = oy * window->stride[0] - window->pad_begin[0];
-        int64_t left = ox * window->stride[1] - window->pad_begin[1], count = 0;
-        vec     result = v_all(average ? 0.0F : -FLT_MAX);
-        for (int ky = 0; ky < window->kernel[0]; ky++) {
-            int64_t iy = top + ky * window->dilation[0];
-            if (iy < 0 || iy >= pool->in_height)
-                continue;
-            for (int kx = 0; kx < window->kernel[1]; kx++) {
-                int64_t ix = left + kx * window->dilation[1];
-                vec     x;
-                if (ix < 0 || ix >= pool->in_width)
-                    continue;
-                x = v_load(pool->x + ((block * pool->in_height + iy) * pool->in_width + ix) * B);
-                result = average ? result + x : V_MAX(x, result);
-                count++;
+    for (int64_t block = 0; block < pool->blocks; block++)
+        for (int64_t oy = 0; oy < pool->out_height; oy++)
+            for (int64_t ox = 0; ox < pool->out_width; ox++) {
+                v_store(y, pool_pixel(pool, pool->x + block * pool->in_height * pool->in_width * B,
+                                      oy * window->stride[0] - window->pad_begin[0],
+                                      ox * window->stride[1] - window->pad_begin[1], average));
+                y += B;
             }
-        }
-        if (average && window->count_padding) {
-            /* What ceil_mode adds beyond the padding does not count. */
-            int64_t bottom = top + window->kernel[0], right = left + window->kernel[1];
-            if (bottom > pool->in_height + window->pad_end[0])
-                bottom = pool->in_height + window->pad_end[0];
-            if (right > pool->in_width + window->pad_end[1])
-                right = pool->in_width + window->pad_end[1];
-            count = (bottom - top) * (right - left);
-        }
-        if (average)
-            result = result / v_all((float)(count > 0 ? count : 1));
-        v_store(pool->y + i * B, result);
-    }
 }
 
 static void max_pool(const struct kernel_pool *pool)
@@ -448,14 +585,43 @@ static void mean(const float *x, int64_t blocks, int64_t pixels, float *y)
 
 /* ---- lanes ---- */
 
+#ifndef V_PERMUTE
+INLINE vec v_permute(vec x, ivec lanes)
+{
+    vec y;
+
+    for (int i = 0; i < B; i++)
+        y[i] = x[lanes[i]];
+    return y;
+}
+#define V_PERMUTE(x, lanes) v_permute(x, lanes)
+#endif
+
+INLINE void gather_any(const struct kernel_gather *gather, const int sources)
+{
+    ivec lanes, mask[KERNELS_MAX_BLOCK] = {0};
+
+    memcpy(&lanes, gather->lane, sizeof lanes);
+    for (int i = 0; i < B; i++)
+        mask[gather->source[i]][i] = -1;
+    for (int64_t p = 0; p < gather->pixels; p++) {
+        ivec y = {0};
+        for (int i = 0; i < sources; i++)
+            y |= (ivec)V_PERMUTE(v_load(gather->x[i] + p * B), lanes) & mask[i];
+        v_store(gather->y + p * B, (vec)y);
+    }
+}
+
 static void gather(const struct kernel_gather *gather)
 {
-    for (int64_t p = 0; p < gather->pixels; p++) {
-        vec y;
-        for (int i = 0; i < B; i++)
-            y[i] = gather->x[gather->source[i]][p * B + gather->lane[i]];
-        v_store(gather->y + p * B, y);
-    }
+    if (gather->sources == 1)
+        gather_any(gather, 1);
+    else if (gather->sources == 2)
+        gather_any(gather, 2);
+    else if (gather->sources == 3)
+        gather_any(gather, 3);
+    else
+        gather_any(gather, gather->sources);
 }
 
 static void from_plain(const float *x, int64_t channels, int64_t pixels, float *y)
@@ -510,6 +676,25 @@ static void activate(const struct activation *activation, const float *x, float 
         v_store(last, v_activate(activation, v_load(last)));
         memcpy(y + i, last, (size_t)(count - i) * sizeof *x);
     }
+}
+
+static void softmax(const float *x, float *y, int64_t count)
+{
+    float largest = x[0], sum = 0.0F;
+
+    for (int64_t i = 1; i < count; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    for (int64_t i = 0; i < count; i += B) {
+        int64_t lanes   = count - i < B ? count - i : B;
+        float   part[B] = {0};
+        memcpy(part, x + i, (size_t)lanes * sizeof *x);
+        v_store(part, v_exp2((v_load(part) - v_all(largest)) * v_all(1.44269504F)));
+        for (int64_t k = 0; k < lanes; k++)
+            sum += part[k];
+        memcpy(y + i, part, (size_t)lanes * sizeof *y);
+    }
+    for (int64_t i = 0; i < count; i++)
+        y[i] /= sum;
 }
 
 INLINE vec v_binary(enum binary_kind kind, vec a, vec b)
@@ -574,6 +759,7 @@ const struct kernels KERNELS_TABLE = {
     .mean              = mean,
     .gather            = gather,
     .activate          = activate,
+    .softmax           = softmax,
     .binary            = binary,
     .binary_channel    = binary_channel,
     .from_plain        = from_plain,

@@ -3,5 +3,7 @@
 #define KERNELS_NAME     "plain"
 #define B                8
 #define POINTWISE_BLOCKS 1
+#define STEM_BLOCKS      1
+#define STEM_PIXELS      4
 #define V_FMA(a, b, c)   ((a) * (b) + (c))
 #include "gpu/cpu/kernels_body.h"
