@@ -6,7 +6,7 @@ import { AutoIcon, ChartIcon, HealthIcon, LeaveIcon, MoonIcon, SunIcon, WallIcon
 import { Segments } from './parts/segments';
 import { signOut } from './state/api';
 import { route } from './state/route';
-import { checkSession, health, link, now, session, socket } from './state/store';
+import { health, link, now, session, socket } from './state/store';
 import { theme } from './state/theme';
 import { CameraView } from './views/camera';
 import { HealthView } from './views/health';
@@ -68,8 +68,9 @@ function Bar() {
 
 async function leave(): Promise<void> {
   await signOut().catch(() => undefined);
+  // A fresh page holds nothing of what was seen before.
   location.hash = '#/';
-  await checkSession();
+  location.reload();
 }
 
 function LinkState() {

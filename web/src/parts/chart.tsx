@@ -70,7 +70,7 @@ export function Chart(props: ChartProps) {
   };
 
   return (
-    <div class="chart" tabIndex={0} role="group" aria-label={`${props.label}. Arrow keys go from bar to bar.`} onKeyDown={move}>
+    <div class="chart" tabIndex={0} role="group" aria-label={`${props.label}. Arrow keys go from bar to bar.`} onKeyDown={move} onBlur={() => setCursor(null)}>
       <div ref={box} class="chart-plot" style={{ height: `${height}px` }} />
       {cursor !== null && <Tip props={props} index={cursor.index} left={cursor.left} width={box.current?.clientWidth ?? 0} />}
       <p class="hidden" aria-live="polite">{cursor === null ? '' : spoken(props, cursor.index)}</p>

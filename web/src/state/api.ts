@@ -17,6 +17,11 @@ export interface Session {
   signedIn: boolean;
 }
 
+const SESSION = '/api/v1/session';
+
+/** Told when the server no longer knows us: the cookie has ended. Set by the store. */
+export const refused = { tell: (): void => undefined };
+
 async function call(path: string, init: RequestInit = {}): Promise<unknown> {
   let answer: Response;
   try {
@@ -27,17 +32,18 @@ async function call(path: string, init: RequestInit = {}): Promise<unknown> {
   }
   const body: unknown = await answer.json().catch(() => null);
   if (answer.ok) return body;
+  if (answer.status === 401 && path !== SESSION) refused.tell();
   const message = bag(body)['message'];
   throw new ApiError(answer.status, typeof message === 'string' ? message : `The server answered ${answer.status}.`);
 }
 
 export async function getSession(): Promise<Session> {
-  const raw = bag(await call('/api/v1/session'));
+  const raw = bag(await call(SESSION));
   return { required: raw['required'] === true, signedIn: raw['signed_in'] === true };
 }
 
 export async function signIn(token: string): Promise<void> {
-  await call('/api/v1/session', {
+  await call(SESSION, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ token }),
@@ -45,7 +51,7 @@ export async function signIn(token: string): Promise<void> {
 }
 
 export async function signOut(): Promise<void> {
-  await call('/api/v1/session', { method: 'DELETE' });
+  await call(SESSION, { method: 'DELETE' });
 }
 
 export async function getCameras(): Promise<Camera[]> {

@@ -2,7 +2,7 @@
 // A counter has a signal of its own, so that a crossing redraws two digits and not the page.
 
 import { batch, signal, type Signal } from '@preact/signals';
-import { ApiError, getCameras, getSession, getVersion, type Session, type Version } from './api';
+import { ApiError, getCameras, getSession, getVersion, refused, type Session, type Version } from './api';
 import {
   readCounters, readEvent, readHealth, type Camera, type CountEvent, type Counter, type Health,
 } from './protocol';
@@ -177,8 +177,7 @@ export async function loadCameras(): Promise<void> {
       camerasError.value = '';
     } while (loadAgain);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) void checkSession();
-    else camerasError.value = error instanceof Error ? error.message : String(error);
+    camerasError.value = error instanceof Error ? error.message : String(error);
   } finally {
     loading = false;
   }
@@ -213,6 +212,7 @@ export async function checkSession(): Promise<void> {
 /** Called once: what every view needs is wanted as long as the page lives. */
 export function startStore(): void {
   for (const topic of ['events', 'counts', 'health']) socket.want(topic);
+  refused.tell = () => void checkSession();
   void checkSession();
 }
 

@@ -56,7 +56,7 @@ export function Wall() {
         </button>
       </header>
       {shown.length === 0 && <p class="empty-small">No camera has “{search.value}” in its name.</p>}
-      <div class={`tiles tiles-${cameras.value.length === 1 ? 'one' : tileSize.value}`}>
+      <div class={`tiles tiles-${shown.length === 1 ? 'one' : tileSize.value}`}>
         {shown.map((camera) => <Tile key={camera.name} camera={camera} />)}
       </div>
       {pages > 1 && <Pages at={at} pages={pages} />}
