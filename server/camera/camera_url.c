@@ -171,6 +171,8 @@ static int read_name(struct camera_url *url, const char *text, size_t bytes, str
         url->host[i] = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
     }
     url->host[bytes] = '\0';
+    if (label == 0)
+        return why_set(why, ERR_INVALID, "the host ends in two dots");
     return check_numeric_host(url->host, why);
 }
 
@@ -295,32 +297,34 @@ static void put(struct redaction *redaction, const char *text, size_t bytes)
     redaction->bytes += bytes;
 }
 
+/* Bytes up to and with the last '@' before `bytes`; 0: none. */
+static size_t last_at(const char *text, size_t bytes)
+{
+    while (bytes > 0 && text[bytes - 1] != '@')
+        bytes--;
+    return bytes;
+}
+
 /* How many bytes after "://" may hold credentials, up to and with their '@'; 0: none. */
 static size_t credentials_bytes(const char *text)
 {
-    size_t token = 0, colon = 0, line, last = 0, bracket = 0;
+    size_t      token   = strcspn(text, " \t\r\n");
+    size_t      line    = strcspn(text, "\r\n");
+    size_t      bracket = text[0] == '[' ? strcspn(text, "]/") : 0;
+    size_t      colon   = bracket + strcspn(text + bracket, ":");
+    const char *next    = strstr(text + token, "://");
+    size_t      last;
 
-    while ((unsigned char)text[token] > 0x20) {
-        if (text[token] == '@')
-            last = token + 1;
-        token++;
-    }
-    if (last > 0)
-        return last;
-    if (text[0] == '[')
-        bracket = strcspn(text, "]/");
-    colon = bracket + strcspn(text + bracket, ":/");
-    if (colon >= token || text[colon] != ':')
+    if (last_at(text, token) == 0 && colon >= token)
         return 0;
-    /* A password with a space in it: the '@' may come later on the line. */
-    line = strcspn(text, "\r\n");
-    for (size_t i = token; i < line; i++) {
-        if (text[i] == '@')
-            last = i + 1;
-    }
-    if (last > 0)
+    /* A password with a space in it: its '@' may come later, but not in the next address. */
+    if (next != NULL && (size_t)(next - text) < line)
+        line = (size_t)(next - text);
+    if ((last = last_at(text, line)) > 0)
         return last;
     /* "user:pass" that was cut before its '@' is no "host:port". */
+    if (strcspn(text, "/?") < colon)
+        return 0;
     for (size_t i = colon + 1; i < token && text[i] != '/' && text[i] != '?'; i++) {
         if (!is_digit(text[i]) && strchr(",.;:)]}'\"", text[i]) == NULL)
             return token;

@@ -34,7 +34,7 @@ int camera_url_parse(struct camera_url *url, const char *text, struct why *why);
 void camera_url_format(const struct camera_url *url, char out[static LIMIT_URL_BYTES]);
 
 /* Copies any text (log line, library message, reason) with what may be a secret in it replaced by
- * "***": everything between "://" and the last '@' that may belong to the address, and the values of
+ * "***": everything between "://" and the last '@' that may belong to the address (of the line, up to the next "://"), and the values of
  * parameters such as password=. It hides too much rather than too little. The result is cut to
  * out_bytes with a NUL; `text` and `out` do not overlap. */
 void camera_url_redact(const char *text, char *out, size_t out_bytes);

@@ -1,7 +1,7 @@
 /* server/camera/rtsp_link.h: one TCP connection to a camera on the loop: name, address, bytes in and out.
  *
  * Looks the name up once, checks each address against the policy (camera_url_allow), and connects to
- * one that was checked. Loop thread only. */
+ * one that was checked. Loop thread only. The process ignores SIGPIPE: a camera may be gone when it is written to. */
 #ifndef SIGHTLINE_SERVER_CAMERA_RTSP_LINK_H
 #define SIGHTLINE_SERVER_CAMERA_RTSP_LINK_H
 

@@ -29,10 +29,11 @@ static void check_address(const char *text)
     ASSERT(strcmp(form, second) == 0);
 }
 
-/* A password as it stands in the address, between a user and a host, is gone. */
+/* A password as it stands in the address, between a user and a host, is gone. (A colon could begin the next
+ * address in it.) */
 static void check_redaction(const char *text)
 {
-    size_t bytes = strcspn(text, " \t\r\n/");
+    size_t bytes = strcspn(text, "\r\n:");
     char  *full = malloc(bytes + 64), *out = malloc(bytes + 64);
 
     if (full != NULL && out != NULL) {

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "config/clock.h"
+#include "server/camera/rtsp_timeouts.h"
 #include "server/camera/source.h"
 
 struct player {
@@ -19,7 +20,7 @@ struct player {
     AVFrame        *frame;
     int             wanted; /* pictures; 0: until the time is over */
     int             packets, keys, frames, errors, corrupt;
-    int64_t         started_ns, first_ns, first_pts, last_pts, max_lag_ns;
+    int64_t         started_ns, first_ns, stopped_ns, first_pts, last_pts, max_lag_ns;
     int             width, height, backwards;
 };
 
@@ -58,7 +59,8 @@ static void player_packet(void *arg, AVPacket *packet, int64_t wall_ns)
         if ((packet->flags & AV_PKT_FLAG_KEY) == 0)
             printf("begins without a key\n");
     }
-    player->last_pts = packet->pts;
+    player->last_pts   = packet->pts;
+    player->stopped_ns = clock_monotonic_ns();
     player->keys += (packet->flags & AV_PKT_FLAG_KEY) != 0;
     player->corrupt += (packet->flags & AV_PKT_FLAG_CORRUPT) != 0;
     if (lag_ns > player->max_lag_ns)
@@ -132,7 +134,7 @@ static int play(char **arguments)
            "span_ms %lld pts %lld lag_ms %lld lost %llu bytes %llu jitter_ms %.1f cpu_ms %ld\n",
            player.packets, player.keys, player.corrupt, player.frames, player.errors, player.width,
            player.height, (long long)((player.first_ns - player.started_ns) / NS_PER_MS),
-           (long long)((clock_monotonic_ns() - player.first_ns) / NS_PER_MS),
+           (long long)((player.stopped_ns - player.first_ns) / NS_PER_MS),
            (long long)(player.last_pts - player.first_pts),
            (long long)(player.max_lag_ns / NS_PER_MS), (unsigned long long)counters.rtp_lost,
            (unsigned long long)counters.bytes, counters.jitter_ms,
@@ -141,6 +143,141 @@ static int play(char **arguments)
     av_frame_free(&player.frame);
     avcodec_free_context(&player.decoder);
     printf("loop closed %d\n", uv_loop_close(&loop));
+    return 0;
+}
+
+/* ---- many sessions with a camera that lies ---- */
+
+#define CROWD 8
+
+struct crowd {
+    uv_loop_t   loop;
+    const char *url;
+    int         left, open, late;
+    int         ends[4];
+    uint64_t    pictures;
+    int64_t     longest_ns;
+    struct member {
+        struct crowd  *crowd;
+        struct source *source;
+        uv_timer_t     limit;
+        int64_t        started_ns;
+        bool           ended;
+    } members[CROWD];
+};
+
+/* What a source may take with these times, each of them at its end. */
+static const struct rtsp_timeouts crowd_times = {
+    .resolve_ms  = 300,
+    .connect_ms  = 300,
+    .response_ms = 300,
+    .picture_ms  = 300,
+    .silence_ms  = 300,
+    .tick_ms     = 50,
+    .linger_ms   = 50,
+};
+#define CROWD_LIMIT_MS 800 /* the client has enough: some cameras play for ever */
+
+static void member_begin(struct member *member);
+
+/* Closing waits for the loop: a source may not be opened again from within its own event. */
+static void member_next(uv_timer_t *timer)
+{
+    struct member *member  = timer->data;
+    int64_t        took_ns = clock_monotonic_ns() - member->started_ns;
+
+    if (took_ns > member->crowd->longest_ns)
+        member->crowd->longest_ns = took_ns;
+    source_rtsp.close(&member->source);
+    member->crowd->open--;
+    if (member->crowd->left > 0)
+        member_begin(member);
+    else
+        uv_close((uv_handle_t *)&member->limit, NULL);
+}
+
+static void member_stream(void *arg, const AVCodecParameters *parameters, AVRational time_base,
+                          AVRational frame_rate)
+{
+    struct member *member = arg;
+
+    (void)parameters;
+    (void)time_base;
+    (void)frame_rate;
+    member->crowd->late += member->ended;
+}
+
+static void member_packet(void *arg, AVPacket *packet, int64_t wall_ns)
+{
+    struct member *member = arg;
+
+    (void)packet;
+    (void)wall_ns;
+    member->crowd->pictures++;
+    member->crowd->late += member->ended;
+}
+
+static void member_progress(void *arg, const char *step)
+{
+    struct member *member = arg;
+
+    (void)step;
+    member->crowd->late += member->ended;
+}
+
+static void member_ended(void *arg, enum source_end end, const char *reason)
+{
+    struct member *member = arg;
+
+    member->crowd->late += member->ended || reason[0] == '\0' || strstr(reason, "canary") != NULL;
+    member->ended = true;
+    member->crowd->ends[end]++;
+    uv_timer_start(&member->limit, member_next, 0, 0);
+}
+
+static void member_begin(struct member *member)
+{
+    struct settings_camera settings = {.enabled = true, .user = "u", .password = {"canary"}};
+    struct source_events   events   = {member, member_stream, member_packet, member_progress,
+                                       member_ended};
+
+    member->crowd->left--;
+    member->crowd->open++;
+    member->ended      = false;
+    member->started_ns = clock_monotonic_ns();
+    snprintf(settings.url, sizeof settings.url, "%s", member->crowd->url);
+    uv_timer_start(&member->limit, member_next, CROWD_LIMIT_MS, 0);
+    if (source_rtsp_open(&member->source, &member->crowd->loop, &settings, &events, &crowd_times,
+                         NULL) != 0) {
+        printf("not opened: %s\n", member->crowd->url);
+        exit(2);
+    }
+}
+
+/* crowd URL SESSIONS */
+static int play_crowd(char **arguments)
+{
+    static struct crowd crowd;
+    struct rusage       usage;
+
+    av_log_set_level(AV_LOG_QUIET);
+    uv_loop_init(&crowd.loop);
+    crowd.url  = arguments[0];
+    crowd.left = atoi(arguments[1]);
+    for (int i = 0; i < CROWD; i++) {
+        crowd.members[i].crowd = &crowd;
+        uv_timer_init(&crowd.loop, &crowd.members[i].limit);
+        crowd.members[i].limit.data = &crowd.members[i];
+        member_begin(&crowd.members[i]);
+    }
+    uv_run(&crowd.loop, UV_RUN_DEFAULT);
+    getrusage(RUSAGE_SELF, &usage);
+    printf("closed %d error %d refused %d pictures %llu late %d longest_ms %lld rss_kb %ld open %d "
+           "loop %d\n",
+           crowd.ends[SOURCE_END_CLOSED], crowd.ends[SOURCE_END_ERROR],
+           crowd.ends[SOURCE_END_REFUSED], (unsigned long long)crowd.pictures, crowd.late,
+           (long long)(crowd.longest_ns / NS_PER_MS), usage.ru_maxrss, crowd.open,
+           uv_loop_close(&crowd.loop));
     return 0;
 }
 

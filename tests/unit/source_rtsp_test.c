@@ -1,9 +1,10 @@
 // links: camera
 // The RTSP source against a scripted camera on the same loop: every way in which a camera fails or misbehaves. With
-// "play URL USER PASSWORD PICTURES SECONDS" it plays a real camera, for tests/integration/rtsp.t.
+// "play URL USER PASSWORD PICTURES SECONDS" or "crowd URL SESSIONS" it is the client of tests/integration/rtsp.t.
 #include "tests/tap.h"
 
 #include <libavutil/log.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -487,8 +488,12 @@ static void run_bad_settings(void)
 
 int main(int argc, char **argv)
 {
+    signal(SIGPIPE, SIG_IGN); /* as the server does: libuv's writes may raise it */
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 7 && strcmp(argv[1], "play") == 0)
         return play(argv + 2);
+    if (argc == 4 && strcmp(argv[1], "crowd") == 0)
+        return play_crowd(argv + 2);
     av_log_set_level(AV_LOG_QUIET);
     run_table();
     run_closes();
