@@ -505,7 +505,7 @@ void counter_update(struct counter *counter, const struct track *tracks, int cou
 
         for (int k = 0; k < tracks[i].early_count; k++)
             observe(counter, slot, &tracks[i].early[k].box, tracks[i].early[k].time_ns);
-        if (tracks[i].seen)
+        if (tracks[i].seen || tracks[i].covered)
             observe(counter, slot, &tracks[i].box, time->pts_ns);
         counter->follows[slot].track.early       = NULL;
         counter->follows[slot].track.early_count = 0;

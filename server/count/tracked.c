@@ -67,17 +67,30 @@ static void filter_update(struct tracked_filter *filter, const struct box *box)
     kalman_update(&filter->height, box->y1 - box->y0, shape * shape);
 }
 
-static void remember(struct tracked *tracked, const struct box *box, int64_t time_ns)
-{
-    int slot = tracked->recent_count++ % TRACKED_RECENT;
+/* Of observations that follow each other faster only the newest is kept for the way. */
+#define RECENT_STEP_NS INT64_C(80000000)
 
+static void remember_place(struct tracked *tracked, const struct box *box, int64_t time_ns)
+{
+    int newest = (tracked->recent_count + TRACKED_RECENT - 1) % TRACKED_RECENT;
+    int before = (tracked->recent_count + TRACKED_RECENT - 2) % TRACKED_RECENT;
+    int slot   = newest;
+
+    if (tracked->recent_count < 2 ||
+        tracked->recent[newest].time_ns - tracked->recent[before].time_ns >= RECENT_STEP_NS)
+        slot = tracked->recent_count++ % TRACKED_RECENT;
     tracked->recent[slot].time_ns = time_ns;
     tracked->recent[slot].x       = (box->x0 + box->x1) / 2.0F;
     tracked->recent[slot].y       = (box->y0 + box->y1) / 2.0F;
-    tracked->last                 = *box;
-    tracked->last_ns              = time_ns;
-    tracked->then                 = tracked->now;
-    tracked->missed               = 0;
+}
+
+static void remember(struct tracked *tracked, const struct box *box, int64_t time_ns)
+{
+    remember_place(tracked, box, time_ns);
+    tracked->last    = *box;
+    tracked->last_ns = time_ns;
+    tracked->then    = tracked->now;
+    tracked->missed  = 0;
     tracked->observations++;
     tracked->score_sum += box->score;
     tracked->votes[box->object_class] += box->score;
@@ -170,7 +183,8 @@ enum object_class tracked_class(const struct tracked *tracked)
     return (enum object_class)best;
 }
 
-bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy)
+bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy,
+                 int64_t *took_ns)
 {
     int kept   = tracked->recent_count < TRACKED_RECENT ? tracked->recent_count : TRACKED_RECENT;
     int newest = (tracked->recent_count - 1) % TRACKED_RECENT, oldest = newest;
@@ -180,7 +194,8 @@ bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, floa
         if (tracked->recent[newest].time_ns - tracked->recent[oldest].time_ns >= span_ns)
             break;
     }
-    *dx = tracked->recent[newest].x - tracked->recent[oldest].x;
-    *dy = tracked->recent[newest].y - tracked->recent[oldest].y;
-    return oldest != newest;
+    *dx      = tracked->recent[newest].x - tracked->recent[oldest].x;
+    *dy      = tracked->recent[newest].y - tracked->recent[oldest].y;
+    *took_ns = tracked->recent[newest].time_ns - tracked->recent[oldest].time_ns;
+    return *took_ns > 0;
 }

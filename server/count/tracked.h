@@ -18,7 +18,7 @@ enum class_group { GROUP_PERSON, GROUP_TWO_WHEELS, GROUP_VEHICLE };
 
 enum class_group class_group_of(enum object_class object_class);
 
-#define TRACKED_RECENT 8
+#define TRACKED_RECENT 16
 
 struct tracked_filter {
     struct kalman x, y, width, height; /* of the centre, and the size */
@@ -38,7 +38,10 @@ struct tracked {
     float                 evidence; /* sum of the scores that speak for an object of its own */
     int                   evidence_count;
     float                 votes[OBJECT_CLASSES];
-    /* The newest observations' centres, a ring; for the direction of the way. */
+    bool                  covered;   /* not seen, but hidden by its companion, whose way it goes */
+    uint64_t              companion; /* 0: none */
+    float                 companion_dx, companion_dy; /* from him, px */
+    /* The centres of the newest observations, some time apart, a ring; for the direction of the way. */
     struct {
         int64_t time_ns;
         float   x, y;
@@ -56,7 +59,9 @@ void tracked_observe(struct tracked *tracked, const struct box *box, int64_t tim
 struct box        tracked_box(const struct tracked *tracked);
 enum object_class tracked_class(const struct tracked *tracked);
 
-/* The way since about `span_ns` before the last observation, px; false if that is not known. */
-bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy);
+/* The way since about `span_ns` before the last observation, or since the first that is kept: px, and the
+ * time it took. False if that is not known. */
+bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy,
+                 int64_t *took_ns);
 
 #endif

@@ -30,9 +30,7 @@
 #define LEAST_NEW     0.15F
 
 /* Predicted box and found box are both widened by this many standard deviations of the prediction. */
-#define SHORT_SHARE 0.8F
-#define SHORT_TOP   0.15F
-#define WIDEN_SD    1.5F
+#define WIDEN_SD 1.5F
 /* But by no more than this part of the object's size. */
 #define WIDEN_MAX 1.0F
 
@@ -51,6 +49,16 @@
 #define UNCONFIRMED_NS INT64_C(450000000)
 /* The sum of scores that confirms. */
 #define CONFIRM_SCORE 1.2F
+
+/* Of two persons who walk together, so close that the detector finds one box, the one without a box goes on beside
+ * the other: if he was seen apart for so long (sum of scores), if so much of him is within the other's box, for so long. */
+#define COMPANION_EVIDENCE 3.0F
+#define COMPANION_SHARE    0.7F
+#define COMPANION_NS       INT64_C(4000000000)
+/* They walk together if they walk the same way, or both stand: slower than this, in sizes a second. */
+#define COMPANION_WAY_NS INT64_C(1000000000)
+#define COMPANION_COSINE 0.5F
+#define COMPANION_STANDS 0.3F
 
 struct found {
     struct box       box;
@@ -194,10 +202,11 @@ static struct box widened(const struct box *box, float x, float y)
 /* Does the object go on as it went? -1 the other way, 1 straight on, 0 if that cannot be said. */
 static float way_agreement(const struct tracked *object, const struct box *box)
 {
-    float  dx, dy, to_x, to_y, length, to_length;
-    double size = sqrt((double)object->now.width.value * object->now.height.value);
+    float   dx, dy, to_x, to_y, length, to_length;
+    double  size = sqrt((double)object->now.width.value * object->now.height.value);
+    int64_t took_ns;
 
-    if (!tracked_way(object, WAY_SPAN_NS, &dx, &dy))
+    if (!tracked_way(object, WAY_SPAN_NS, &dx, &dy, &took_ns))
         return 0.0F;
     to_x      = (box->x0 + box->x1) / 2.0F - (object->last.x0 + object->last.x1) / 2.0F;
     to_y      = (box->y0 + box->y1) / 2.0F - (object->last.y0 + object->last.y1) / 2.0F;
@@ -378,6 +387,8 @@ static int64_t patience_ns(const struct tracker *tracker, const struct tracked *
 
     if (!object->confirmed)
         return UNCONFIRMED_NS;
+    if (object->covered)
+        return COMPANION_NS;
     if (lived_ns > tracker->settings.lost_ns)
         return tracker->settings.lost_ns;
     return lived_ns + UNCONFIRMED_NS < tracker->settings.lost_ns ? lived_ns + UNCONFIRMED_NS
@@ -408,7 +419,8 @@ static void confirm_objects(struct tracker *tracker)
     for (int i = 0; i < tracker->object_count; i++) {
         struct tracked *object = &tracker->objects[i];
 
-        if (object->confirmed || !tracker->matched[i] || is_part(tracker, tracker->found_by[i]))
+        if (object->evidence >= COMPANION_EVIDENCE || !tracker->matched[i] ||
+            is_part(tracker, tracker->found_by[i]))
             continue;
         object->evidence += object->last.score;
         object->evidence_count++;
@@ -420,6 +432,93 @@ static void confirm_objects(struct tracker *tracker)
         if (object->evidence_count >= tracker->settings.confirm_hits &&
             object->evidence >= CONFIRM_SCORE)
             object->confirmed = true;
+    }
+}
+
+/* By their ways of the last second: a filter's speed is thrown off by the very boxes that merge and part. */
+static bool walk_together(const struct tracked *a, const struct tracked *b)
+{
+    float   size = sqrtf(a->now.width.value * a->now.height.value);
+    float   ax, ay, bx, by, speed_a, speed_b;
+    int64_t a_ns, b_ns;
+
+    if (!tracked_way(a, COMPANION_WAY_NS, &ax, &ay, &a_ns) ||
+        !tracked_way(b, COMPANION_WAY_NS, &bx, &by, &b_ns))
+        return false;
+    speed_a = hypotf(ax, ay) / ((float)a_ns * 1e-9F);
+    speed_b = hypotf(bx, by) / ((float)b_ns * 1e-9F);
+    if (speed_a < COMPANION_STANDS * size || speed_b < COMPANION_STANDS * size)
+        return speed_a < COMPANION_STANDS * size && speed_b < COMPANION_STANDS * size;
+    return ax * bx + ay * by >= COMPANION_COSINE * hypotf(ax, ay) * hypotf(bx, by);
+}
+
+/* Who may hide this object: the seen one that covers most of where it should be. -1: nobody. */
+static int find_companion(const struct tracker *tracker, const struct tracked *object)
+{
+    struct box expected = tracked_box(object);
+    float      most     = COMPANION_SHARE;
+    int        best     = -1;
+
+    for (int i = 0; i < tracker->object_count; i++) {
+        const struct tracked *other = &tracker->objects[i];
+        float                 share;
+
+        if (!tracker->matched[i] || !other->confirmed || other->group != object->group)
+            continue;
+        share = inside_share(&expected, &other->last);
+        if (share >= most && walk_together(object, other)) {
+            most = share;
+            best = i;
+        }
+    }
+    return best;
+}
+
+static int find_object(const struct tracker *tracker, uint64_t id)
+{
+    for (int i = 0; i < tracker->object_count; i++)
+        if (tracker->objects[i].id == id)
+            return i;
+    return -1;
+}
+
+/* Objects without a box that are hidden by a companion go on beside him. */
+static void walk_hidden(struct tracker *tracker)
+{
+    for (int i = 0; i < tracker->object_count; i++) {
+        struct tracked       *object = &tracker->objects[i];
+        const struct tracked *other;
+        int                   companion;
+
+        object->covered = false;
+        if (tracker->matched[i] || tracker->time_ns - object->last_ns > COMPANION_NS) {
+            object->companion = 0;
+            continue;
+        }
+        if (object->group != GROUP_PERSON || !object->confirmed ||
+            object->evidence < COMPANION_EVIDENCE)
+            continue;
+        if (object->companion == 0 && tracker->time_ns - object->last_ns <= BLINK_NS &&
+            (companion = find_companion(tracker, object)) >= 0) {
+            other                = &tracker->objects[companion];
+            object->companion    = other->id;
+            object->companion_dx = object->now.x.value - other->now.x.value;
+            object->companion_dy = object->now.y.value - other->now.y.value;
+        }
+        if (object->companion == 0)
+            continue;
+        companion = find_object(tracker, object->companion);
+        if (companion < 0 || !tracker->matched[companion]) {
+            if (companion < 0)
+                object->companion = 0;
+            continue;
+        }
+        other               = &tracker->objects[companion];
+        object->now.x.value = other->now.x.value + object->companion_dx;
+        object->now.y.value = other->now.y.value + object->companion_dy;
+        object->now.x.speed = other->now.x.speed;
+        object->now.y.speed = other->now.y.speed;
+        object->covered     = true;
     }
 }
 
@@ -441,6 +540,7 @@ static void give_out(struct tracker *tracker)
             .id           = object->id,
             .box          = tracked_box(object),
             .seen         = tracker->matched[i],
+            .covered      = object->covered,
             .first_ns     = object->first_ns,
             .last_seen_ns = object->last_ns,
             .observations = object->observations,
@@ -486,6 +586,7 @@ void tracker_update(struct tracker *tracker, const struct box *boxes, int count,
     run_stage(tracker, &fresh_weak);
     begin_objects(tracker);
     confirm_objects(tracker);
+    walk_hidden(tracker);
     give_out(tracker);
 }
 

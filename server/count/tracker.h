@@ -36,7 +36,8 @@ struct track {
     uint64_t id; /* from 1, never used twice in one tracker */
     /* Smoothed if seen in this picture, else predicted; object_class is the vote's winner. */
     struct box box;
-    bool       seen;                   /* in this picture */
+    bool       seen;    /* in this picture */
+    bool       covered; /* not seen, but hidden by a companion: its box goes beside his */
     int64_t    first_ns, last_seen_ns; /* pts of the frames */
     int        observations;
     float      confidence;             /* mean score over its observations */
