@@ -4,121 +4,12 @@
  * shuffling channels costs nothing until somebody needs the result: such a value is only a list of
  * channels of other values (`channels`), and lists of lists are resolved. Where a joined value's parts
  * begin at whole blocks, their producers write straight into it (`parent`). */
-#include "gpu/cpu/cpu_runner.h"
+#include "gpu/cpu/cpu_plan.h"
 
-#include "config/assert.h"
 #include "config/err.h"
 
 #include <limits.h>
 #include <string.h>
-
-struct channel {
-    int value; /* a computed value, never itself a list */
-    int channel;
-};
-
-struct plan {
-    struct cpu_runner  *runner;
-    const struct graph *graph;
-    struct channel    **channels;     /* by value; NULL: not a list */
-    struct cpu_layouts *homes;        /* by value: where it will lie */
-    int                *parent;       /* by value: the joined value that it lies in, or -1 */
-    int                *parent_block; /* where in it */
-    struct why         *why;
-};
-
-static struct cpu_tensor **in_layout(struct cpu_layouts *layouts, enum layout layout)
-{
-    return layout == LAYOUT_PLAIN ? &layouts->plain : &layouts->blocked;
-}
-
-static void *plan_alloc(struct plan *plan, int64_t count, size_t size)
-{
-    return graph_memory_alloc(&plan->runner->memory, (size_t)count, size);
-}
-
-static int grow(struct cpu_runner *runner, void **items, int *room, int count, size_t size)
-{
-    int   wanted = *room == 0 ? 64 : *room * 2;
-    void *larger;
-
-    if (count < *room)
-        return 0;
-    larger = graph_memory_alloc(&runner->memory, (size_t)wanted, size);
-    if (larger == NULL)
-        return ERR_MEMORY;
-    if (count > 0)
-        memcpy(larger, *items, (size_t)count * size);
-    *items = larger;
-    *room  = wanted;
-    return 0;
-}
-
-struct cpu_step *cpu_add_step(struct cpu_runner *runner, const struct node *node, const char *what,
-                              int input_count)
-{
-    void            *items = runner->steps;
-    struct cpu_step *step;
-
-    if (grow(runner, &items, &runner->step_room, runner->step_count, sizeof *step) != 0)
-        return NULL;
-    runner->steps = items;
-    step          = &runner->steps[runner->step_count];
-    memset(step, 0, sizeof *step);
-    step->input = graph_memory_alloc(&runner->memory, (size_t)input_count, sizeof *step->input);
-    if (step->input == NULL)
-        return NULL;
-    step->node           = node;
-    step->what           = what;
-    step->kernels        = runner->kernels;
-    step->implementation = runner->kernels->name;
-    step->input_count    = input_count;
-    runner->step_count++;
-    return step;
-}
-
-static int add_buffer(struct cpu_runner *runner, int64_t floats)
-{
-    void *items = runner->buffers;
-
-    if (grow(runner, &items, &runner->buffer_room, runner->buffer_count, sizeof *runner->buffers) !=
-        0)
-        return ERR_MEMORY;
-    runner->buffers                       = items;
-    runner->buffers[runner->buffer_count] = (struct cpu_buffer){
-        .floats = floats, .first_step = INT_MAX, .last_step = -1};
-    return runner->buffer_count++;
-}
-
-static struct cpu_tensor *describe_tensor(struct cpu_runner *runner, enum layout layout,
-                                          const struct value *value)
-{
-    struct cpu_tensor *tensor = graph_memory_alloc(&runner->memory, 1, sizeof *tensor);
-    int64_t            block  = runner->kernels->block;
-
-    if (tensor == NULL)
-        return NULL;
-    tensor->layout = layout;
-    tensor->rank   = value->rank;
-    memcpy(tensor->dimension, value->dimension, sizeof tensor->dimension);
-    tensor->buffer = BUFFER_NONE;
-    tensor->floats = value->elements;
-    if (layout == LAYOUT_BLOCKED)
-        tensor->floats = (value->dimension[1] + block - 1) / block * block * value->dimension[2] *
-                         value->dimension[3];
-    return tensor;
-}
-
-struct cpu_tensor *cpu_add_tensor(struct cpu_runner *runner, enum layout layout,
-                                  const struct value *value)
-{
-    struct cpu_tensor *tensor = describe_tensor(runner, layout, value);
-
-    if (tensor == NULL)
-        return NULL;
-    tensor->buffer = add_buffer(runner, tensor->floats);
-    return tensor->buffer >= 0 ? tensor : NULL;
-}
 
 static bool is_picture(const struct value *value)
 {
@@ -130,228 +21,12 @@ static bool is_constant(const struct plan *plan, int value)
     return plan->graph->values[value].floats != NULL;
 }
 
-/* Where a value will lie: in the value that it is joined into, or in a buffer of its own. */
-static struct cpu_tensor *home_of(struct plan *plan, int number, enum layout layout)
-{
-    const struct value *value = &plan->graph->values[number];
-    struct cpu_tensor  *parent, **home = in_layout(&plan->homes[number], layout);
-
-    if (*home != NULL)
-        return *home;
-    if (layout == LAYOUT_PLAIN || plan->parent[number] < 0)
-        return *home = cpu_add_tensor(plan->runner, layout, value);
-    parent = home_of(plan, plan->parent[number], LAYOUT_BLOCKED);
-    if (parent == NULL || (*home = describe_tensor(plan->runner, layout, value)) == NULL)
-        return NULL;
-    (*home)->buffer = parent->buffer;
-    (*home)->offset = parent->offset + plan->parent_block[number] * value->dimension[2] *
-                                           value->dimension[3] * plan->runner->kernels->block;
-    return *home;
-}
-
-/* The tensor that a node's output is computed into, from now on available to others. */
-static struct cpu_tensor *output_of(struct plan *plan, int value, enum layout layout)
-{
-    return *in_layout(&plan->runner->tensors[value], layout) = home_of(plan, value, layout);
-}
-
-static bool has_blocked(const struct plan *plan, int value)
-{
-    return plan->runner->tensors[value].blocked != NULL || plan->channels[value] != NULL;
-}
-
-/* The number of the step's input that is `tensor`, which is added if need be. */
-static int step_input(struct cpu_step *step, int *used, struct cpu_tensor *tensor)
-{
-    for (int i = 0; i < *used; i++)
-        if (step->input[i] == tensor)
-            return i;
-    step->input[*used] = tensor;
-    return (*used)++;
-}
-
-static struct cpu_tensor *tensor_of(struct plan *plan, int value, enum layout layout);
-
-static int gather_channel(struct plan *plan, struct cpu_step *step, int *used,
-                          struct cpu_gather *gather, int lane, struct channel from)
-{
-    int                block = plan->runner->kernels->block, input, k = 0;
-    struct cpu_tensor *x = tensor_of(plan, from.value, LAYOUT_BLOCKED);
-    int64_t            offset;
-
-    if (x == NULL)
-        return ERR_MEMORY;
-    offset = from.channel / block * x->dimension[2] * x->dimension[3] * block;
-    input  = step_input(step, used, x);
-    while (k < gather->sources && (gather->input[k] != input || gather->offset[k] != offset))
-        k++;
-    if (k == gather->sources)
-        gather->sources++;
-    gather->input[k]     = input;
-    gather->offset[k]    = offset;
-    gather->source[lane] = k;
-    gather->lane[lane]   = from.channel % block;
-    return 0;
-}
-
-/* A list of channels becomes a tensor of its own. */
-static struct cpu_tensor *gather_blocked(struct plan *plan, int number)
-{
-    struct cpu_runner    *runner   = plan->runner;
-    const struct value   *value    = &plan->graph->values[number];
-    const struct channel *channels = plan->channels[number];
-    int                   block = runner->kernels->block, used = 0;
-    int                   count = (int)value->dimension[1], blocks = (count + block - 1) / block;
-    struct cpu_tensor    *y = output_of(plan, number, LAYOUT_BLOCKED);
-    struct cpu_step      *step;
-    struct cpu_gather    *gathers;
-
-    /* Sources first: making them may add steps. */
-    for (int c = 0; c < count; c++)
-        if (tensor_of(plan, channels[c].value, LAYOUT_BLOCKED) == NULL)
-            return NULL;
-    gathers = plan_alloc(plan, blocks, sizeof *gathers);
-    step    = cpu_add_step(runner, &plan->graph->nodes[value->producer], "gather", count);
-    if (y == NULL || gathers == NULL || step == NULL)
-        return NULL;
-    for (int c = 0; c < blocks * block; c++) {
-        /* Lanes without meaning repeat the last channel: something finite. */
-        struct channel     from   = channels[c < count ? c : count - 1];
-        struct cpu_gather *gather = &gathers[c / block];
-        int                lane   = c % block;
-        if (c >= count && gather->sources == 1 && gather->lane[lane - 1] == lane - 1)
-            from.channel += c - count +
-                            1; /* keeps the block whole where its source has such lanes too */
-        if (gather_channel(plan, step, &used, gather, lane, from) != 0)
-            return NULL;
-    }
-    step->run          = cpu_run_gather;
-    step->gathers      = gathers;
-    step->gather_count = blocks;
-    step->input_count  = used;
-    step->output       = y;
-    return y;
-}
-
-/* `count` channels of one source, side by side, into plain order at `y`. */
-static int copy_channels(struct plan *plan, const struct node *node, struct channel from, int count,
-                         struct cpu_tensor *y)
-{
-    struct cpu_runner *runner  = plan->runner;
-    int                block   = runner->kernels->block;
-    struct cpu_tensor *blocked = runner->tensors[from.value].blocked, *x;
-    int64_t            pixels  = y->dimension[2] * y->dimension[3];
-    struct cpu_step   *step;
-
-    if (runner->tensors[from.value].plain == NULL && blocked != NULL && from.channel % block == 0) {
-        x    = graph_memory_alloc(&runner->memory, 1, sizeof *x);
-        step = cpu_add_step(runner, node, "to plain", 1);
-        if (x == NULL || step == NULL)
-            return ERR_MEMORY;
-        *x = *blocked;
-        x->offset += from.channel * pixels;
-        step->run = cpu_run_to_plain;
-    } else {
-        x    = tensor_of(plan, from.value, LAYOUT_PLAIN);
-        step = cpu_add_step(runner, node, "copy", 1);
-        if (x == NULL || step == NULL)
-            return ERR_MEMORY;
-        step->run     = cpu_run_copy;
-        step->strided = (struct strided){.rank      = 2,
-                                         .dimension = {1, count * pixels},
-                                         .stride    = {0, 1},
-                                         .offset    = from.channel * pixels};
-    }
-    step->input[0] = x;
-    step->output   = y;
-    return 0;
-}
-
-static struct cpu_tensor *gather_plain(struct plan *plan, int number)
-{
-    const struct value   *value    = &plan->graph->values[number];
-    const struct node    *node     = &plan->graph->nodes[value->producer];
-    const struct channel *channels = plan->channels[number];
-    struct cpu_tensor    *y        = output_of(plan, number, LAYOUT_PLAIN), *part;
-    int                   count    = (int)value->dimension[1], next;
-
-    if (y == NULL)
-        return NULL;
-    for (int c = 0; c < count; c = next) {
-        for (next = c + 1; next < count; next++)
-            if (channels[next].value != channels[c].value ||
-                channels[next].channel != channels[next - 1].channel + 1)
-                break;
-        part = describe_tensor(plan->runner, LAYOUT_PLAIN, value);
-        if (part == NULL)
-            return NULL;
-        part->buffer       = y->buffer;
-        part->offset       = y->offset + c * value->dimension[2] * value->dimension[3];
-        part->dimension[1] = next - c;
-        part->floats       = (next - c) * value->dimension[2] * value->dimension[3];
-        if (copy_channels(plan, node, channels[c], next - c, part) != 0)
-            return NULL;
-    }
-    return y;
-}
-
-/* One number per channel: both layouts are the same bytes. */
-static struct cpu_tensor *same_bytes(struct plan *plan, int number)
-{
-    struct cpu_tensor *blocked = plan->runner->tensors[number].blocked;
-    struct cpu_tensor *plain   = describe_tensor(plan->runner, LAYOUT_PLAIN,
-                                                 &plan->graph->values[number]);
-
-    if (plain == NULL)
-        return NULL;
-    plain->buffer                              = blocked->buffer;
-    plain->offset                              = blocked->offset;
-    return plan->runner->tensors[number].plain = plain;
-}
-
-/* A value in the layout that a step wants; adds the steps that bring it there. NULL: no memory. */
-static struct cpu_tensor *tensor_of(struct plan *plan, int number, enum layout layout)
-{
-    struct cpu_runner  *runner = plan->runner;
-    const struct value *value  = &plan->graph->values[number];
-    struct cpu_tensor  *x, *y;
-    struct cpu_step    *step;
-
-    y = *in_layout(&runner->tensors[number], layout);
-    if (y != NULL)
-        return y;
-    if (layout == LAYOUT_PLAIN && value->floats != NULL) {
-        y = describe_tensor(runner, layout, value);
-        if (y != NULL)
-            memcpy(&y->data, &value->floats, sizeof y->data);
-        return runner->tensors[number].plain = y;
-    }
-    x = layout == LAYOUT_PLAIN ? runner->tensors[number].blocked : runner->tensors[number].plain;
-    if (x == NULL && plan->channels[number] != NULL)
-        return layout == LAYOUT_BLOCKED ? gather_blocked(plan, number) : gather_plain(plan, number);
-    if (x == NULL)
-        x = tensor_of(plan, number, LAYOUT_PLAIN); /* a constant */
-    if (x == NULL)
-        return NULL;
-    if (layout == LAYOUT_PLAIN && value->dimension[2] * value->dimension[3] == 1)
-        return same_bytes(plan, number);
-    y    = output_of(plan, number, layout);
-    step = cpu_add_step(runner, value->producer >= 0 ? &plan->graph->nodes[value->producer] : NULL,
-                        layout == LAYOUT_PLAIN ? "to plain" : "to blocks", 1);
-    if (y == NULL || step == NULL)
-        return NULL;
-    step->run      = layout == LAYOUT_PLAIN ? cpu_run_to_plain : cpu_run_from_plain;
-    step->input[0] = x;
-    step->output   = y;
-    return y;
-}
-
 /* A step with one input and one output in the same layout. */
 static struct cpu_step *plan_simple(struct plan *plan, const struct node *node, const char *what,
                                     enum layout layout, void (*run)(const struct cpu_step *))
 {
-    struct cpu_tensor *x    = tensor_of(plan, node->input[0], layout);
-    struct cpu_tensor *y    = output_of(plan, node->output, layout);
+    struct cpu_tensor *x    = plan_tensor(plan, node->input[0], layout);
+    struct cpu_tensor *y    = plan_output(plan, node->output, layout);
     struct cpu_step   *step = x != NULL ? cpu_add_step(plan->runner, node, what, 1) : NULL;
 
     if (x == NULL || y == NULL || step == NULL)
@@ -365,13 +40,14 @@ static struct cpu_step *plan_simple(struct plan *plan, const struct node *node, 
 static int plan_conv(struct plan *plan, const struct node *node)
 {
     enum layout        layout = cpu_conv_layout(plan->runner, node);
-    struct cpu_tensor *x = tensor_of(plan, node->input[0], layout), *residual = NULL, *y;
+    struct cpu_tensor *x = plan_tensor(plan, node->input[0], layout), *residual = NULL, *y;
 
     if (x == NULL)
         return ERR_MEMORY;
-    if (node->input[3] >= 0 && (residual = tensor_of(plan, node->input[3], LAYOUT_BLOCKED)) == NULL)
+    if (node->input[3] >= 0 &&
+        (residual = plan_tensor(plan, node->input[3], LAYOUT_BLOCKED)) == NULL)
         return ERR_MEMORY;
-    y = output_of(plan, node->output, LAYOUT_BLOCKED);
+    y = plan_output(plan, node->output, LAYOUT_BLOCKED);
     if (y == NULL)
         return ERR_MEMORY;
     return cpu_plan_conv(plan->runner, node, x, residual, y, plan->why);
@@ -441,7 +117,7 @@ static int plan_copy(struct plan *plan, const struct node *node)
     struct cpu_tensor  *source, *alias;
     struct cpu_step    *step;
 
-    if (is_picture(y) && has_blocked(plan, node->input[0])) {
+    if (is_picture(y) && plan_has_blocked(plan, node->input[0])) {
         struct channel *channels = plan_alloc(plan, y->dimension[1], sizeof *channels);
         if (channels == NULL)
             return ERR_MEMORY;
@@ -450,11 +126,11 @@ static int plan_copy(struct plan *plan, const struct node *node)
             return 0;
         }
     }
-    source = tensor_of(plan, node->input[0], LAYOUT_PLAIN);
+    source = plan_tensor(plan, node->input[0], LAYOUT_PLAIN);
     if (source == NULL)
         return ERR_MEMORY;
     if (source->buffer != BUFFER_NONE && graph_strided_is_reshape(&node->strided, x->elements)) {
-        alias = describe_tensor(plan->runner, LAYOUT_PLAIN, y);
+        alias = plan_describe(plan->runner, LAYOUT_PLAIN, y);
         if (alias == NULL)
             return ERR_MEMORY;
         alias->buffer                             = source->buffer;
@@ -518,7 +194,7 @@ static int plan_concat(struct plan *plan, const struct node *node)
         return 0;
     }
     for (int i = 0; i < node->input_count; i++)
-        if (tensor_of(plan, node->input[i], LAYOUT_PLAIN) == NULL)
+        if (plan_tensor(plan, node->input[i], LAYOUT_PLAIN) == NULL)
             return ERR_MEMORY;
     for (int k = node->axis + 1; k < y->rank; k++)
         inner *= y->dimension[k];
@@ -526,7 +202,7 @@ static int plan_concat(struct plan *plan, const struct node *node)
     if (step == NULL)
         return ERR_MEMORY;
     step->run    = cpu_run_concat;
-    step->output = output_of(plan, node->output, LAYOUT_PLAIN);
+    step->output = plan_output(plan, node->output, LAYOUT_PLAIN);
     step->pieces = plan_alloc(plan, node->input_count, sizeof *step->pieces);
     if (step->output == NULL || step->pieces == NULL)
         return ERR_MEMORY;
@@ -563,7 +239,8 @@ static int plan_binary(struct plan *plan, const struct node *node)
     struct cpu_step   *step;
     int                swap = 0;
 
-    if (is_picture(y) && (has_blocked(plan, node->input[0]) || has_blocked(plan, node->input[1]))) {
+    if (is_picture(y) &&
+        (plan_has_blocked(plan, node->input[0]) || plan_has_blocked(plan, node->input[1]))) {
         bool commutes = node->binary == BINARY_ADD || node->binary == BINARY_MULTIPLY;
         if (same_shape(a, y) && same_shape(b, y)) {
             layout[0] = layout[1] = LAYOUT_BLOCKED;
@@ -582,7 +259,7 @@ static int plan_binary(struct plan *plan, const struct node *node)
         }
     }
     for (int i = 0; i < 2; i++)
-        if ((x[i] = tensor_of(plan, node->input[i], layout[i])) == NULL)
+        if ((x[i] = plan_tensor(plan, node->input[i], layout[i])) == NULL)
             return ERR_MEMORY;
     step = cpu_add_step(plan->runner, node, "arithmetic", 2);
     if (step == NULL)
@@ -590,8 +267,8 @@ static int plan_binary(struct plan *plan, const struct node *node)
     step->run      = run;
     step->input[0] = x[swap];
     step->input[1] = x[1 - swap];
-    step->output   = output_of(plan, node->output,
-                             run == cpu_run_binary ? LAYOUT_PLAIN : LAYOUT_BLOCKED);
+    step->output   = plan_output(plan, node->output,
+                               run == cpu_run_binary ? LAYOUT_PLAIN : LAYOUT_BLOCKED);
     return step->output != NULL ? 0 : ERR_MEMORY;
 }
 
@@ -609,9 +286,9 @@ static int plan_mean(struct plan *plan, const struct node *node)
 
 static int plan_matmul(struct plan *plan, const struct node *node)
 {
-    struct cpu_tensor *a = tensor_of(plan, node->input[0], LAYOUT_PLAIN);
-    struct cpu_tensor *b = tensor_of(plan, node->input[1], LAYOUT_PLAIN);
-    struct cpu_tensor *y = output_of(plan, node->output, LAYOUT_PLAIN);
+    struct cpu_tensor *a = plan_tensor(plan, node->input[0], LAYOUT_PLAIN);
+    struct cpu_tensor *b = plan_tensor(plan, node->input[1], LAYOUT_PLAIN);
+    struct cpu_tensor *y = plan_output(plan, node->output, LAYOUT_PLAIN);
 
     if (a == NULL || b == NULL || y == NULL)
         return ERR_MEMORY;
@@ -631,7 +308,7 @@ static int need_picture(struct plan *plan, const struct node *node)
 static int plan_node(struct plan *plan, const struct node *node)
 {
     int         rc;
-    enum layout layout = has_blocked(plan, node->input[0]) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
+    enum layout layout = plan_has_blocked(plan, node->input[0]) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 
     switch (node->kind) {
     case NODE_CONV:
@@ -677,8 +354,8 @@ static int start_plan(struct plan *plan)
     plan->homes           = plan_alloc(plan, count, sizeof *plan->homes);
     plan->parent          = plan_alloc(plan, count, sizeof *plan->parent);
     plan->parent_block    = plan_alloc(plan, count, sizeof *plan->parent_block);
-    plan->runner->input   = describe_tensor(plan->runner, LAYOUT_PLAIN,
-                                            &plan->graph->values[plan->graph->input]);
+    plan->runner->input   = plan_describe(plan->runner, LAYOUT_PLAIN,
+                                          &plan->graph->values[plan->graph->input]);
     if (plan->runner->tensors == NULL || plan->channels == NULL || plan->homes == NULL ||
         plan->parent == NULL || plan->parent_block == NULL || plan->runner->input == NULL)
         return ERR_MEMORY;
@@ -725,7 +402,7 @@ int cpu_plan(struct cpu_runner *runner, struct why *why)
         if (plan.graph->nodes[i].kind != NODE_REMOVED)
             rc = plan_node(&plan, &plan.graph->nodes[i]);
     for (int i = 0; rc == 0 && i < plan.graph->output_count; i++) {
-        runner->outputs[i] = tensor_of(&plan, plan.graph->outputs[i], LAYOUT_PLAIN);
+        runner->outputs[i] = plan_tensor(&plan, plan.graph->outputs[i], LAYOUT_PLAIN);
         if (runner->outputs[i] == NULL)
             rc = ERR_MEMORY;
     }

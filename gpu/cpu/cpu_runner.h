@@ -95,6 +95,8 @@ struct cpu_runner {
 
 /* cpu_plan.c */
 int cpu_plan(struct cpu_runner *runner, struct why *why);
+
+/* cpu_tensor.c */
 /* A new step at the end; NULL when out of memory. Pointers to steps do not survive this call. */
 struct cpu_step *cpu_add_step(struct cpu_runner *runner, const struct node *node, const char *what,
                               int input_count);

@@ -1,0 +1,35 @@
+/* gpu/cpu/cpu_plan.h: the state of the planner while it walks the graph. Inside of cpu_plan.c and
+ * cpu_tensor.c. */
+#ifndef SIGHTLINE_GPU_CPU_CPU_PLAN_H
+#define SIGHTLINE_GPU_CPU_CPU_PLAN_H
+
+#include "gpu/cpu/cpu_runner.h"
+
+struct channel {
+    int value; /* a computed value, never itself a list */
+    int channel;
+};
+
+struct plan {
+    struct cpu_runner  *runner;
+    const struct graph *graph;
+    struct channel    **channels;     /* by value; NULL: not a list */
+    struct cpu_layouts *homes;        /* by value: where it will lie */
+    int                *parent;       /* by value: the joined value that it lies in, or -1 */
+    int                *parent_block; /* where in it */
+    struct why         *why;
+};
+
+void *plan_alloc(struct plan *plan, int64_t count, size_t size);
+
+/* A value in the layout that a step wants; adds the steps that bring it there. NULL: no memory. */
+struct cpu_tensor *plan_tensor(struct plan *plan, int number, enum layout layout);
+/* The tensor that a node's output is computed into, from now on available to others. */
+struct cpu_tensor *plan_output(struct plan *plan, int value, enum layout layout);
+/* A tensor without a place. */
+struct cpu_tensor *plan_describe(struct cpu_runner *runner, enum layout layout,
+                                 const struct value *value);
+/* True when the value lies in blocks, or can without being brought there. */
+bool plan_has_blocked(const struct plan *plan, int value);
+
+#endif
