@@ -36,7 +36,7 @@ export function Events({ camera }: { camera: Camera }) {
           <span class={`way way-${wayOf(event)}`} aria-hidden="true">{arrowOf(event)}</span>
           <span class="events-what">
             <b>{event.class}</b> {directionName(event, camera.lines)}
-            {event.kind === 'zone_exit' && event.dwell_ms > 0 && ` after\u00a0${dwell(event.dwell_ms).replace(' ', '\u00a0')}`}
+            {event.kind === 'zone_exit' && event.dwell_ms > 0 && ` · ${dwell(event.dwell_ms).replaceAll(' ', '\u00a0')}`}
           </span>
           <span class="events-where">{several ? event.counter : ''}</span>
           <span class="events-sure" title="How sure the detector was">{percent(event.confidence)}</span>

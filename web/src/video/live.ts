@@ -13,6 +13,8 @@ import { JUMP_MS, Playout, TrackRing, type Tail } from './sync';
 const TAIL_MS = 2500;
 /** Tracks without any picture for so long: the camera is well, but its next key frame is far away. */
 const NO_PICTURE_MS = 2500;
+/** After that it is tried again, each time after twice as long: the gap may have been a hiccup of the network. */
+const RETRY_MS = 60_000;
 /** High profile, level 4: what most cameras send; the stream's own parameter sets decide. */
 const CODEC_UNKNOWN = 'avc1.640028';
 /** Packets that wait at most; past it the oldest go to the decoder at once. */
@@ -43,6 +45,8 @@ export class LivePicture {
   /** When a picture came last, or when they were asked for. */
   private heardAt = 0;
   private h264Failed = '';
+  private retryTimer = 0;
+  private retryMs = RETRY_MS;
   private shownKind: WantedVideo | null = null;
   private stops: (() => void)[] = [];
   private readonly video: string;
@@ -79,6 +83,9 @@ export class LivePicture {
     socket.release(this.video);
     socket.release(this.tracksTopic);
     this.asked = null;
+    if (this.retryTimer !== 0) this.h264Failed = '';
+    clearTimeout(this.retryTimer);
+    this.retryTimer = 0;
     for (const stop of this.stops.splice(0)) stop();
     this.dropDecoder();
     this.ring.clear();
@@ -112,7 +119,7 @@ export class LivePicture {
     this.playout.tracks(message.ptsMs, performance.now());
     if (this.image === null) this.changed();
     if (this.asked === 'h264' && performance.now() - this.heardAt > NO_PICTURE_MS)
-      this.fallBack('the camera sends whole pictures too rarely');
+      this.bridge();
   }
 
   private takePicture(picture: Picture): void {
@@ -188,6 +195,17 @@ export class LivePicture {
     }
     this.changed();
   }
+  /** JPEG for a while: the stream itself may be good. */
+  private bridge(): void {
+    this.fallBack('the camera sends whole pictures too rarely');
+    this.retryTimer = window.setTimeout(() => {
+      this.retryTimer = 0;
+      this.h264Failed = '';
+      this.ask('h264');
+    }, this.retryMs);
+    this.retryMs *= 2;
+  }
+
   /** JPEG instead, and say so. A failure of JPEG itself is only shown. */
   private fallBack(reason: string): void {
     if (this.asked === null || this.h264Failed === reason) return;
