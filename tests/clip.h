@@ -1,7 +1,8 @@
-/* tests/clip.h: small videos made at test time, each picture with its number drawn into it, so that a test
- * can tell which picture came out and not only how many.
+/* tests/clip.h: small videos made at test time, each picture with its number drawn into it, so
+ * that a test can tell which picture came out and not only how many.
  *
- * The number is ten blocks of 16x16 pixels at the top left, bright for a one: it survives every lossy codec. */
+ * The number is ten blocks of 16x16 pixels at the top left, bright for a one: it survives every
+ * lossy codec. */
 #ifndef SIGHTLINE_TESTS_CLIP_H
 #define SIGHTLINE_TESTS_CLIP_H
 
@@ -14,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The H.265 encoder, which only tests use, keeps some memory for ever and synchronises its threads in ways
- * that a sanitizer cannot see from outside. */
+/* The H.265 encoder, which only tests use, keeps some memory for ever and synchronises its
+ * threads in ways that a sanitizer cannot see from outside. */
 const char                       *__lsan_default_suppressions(void);
 const char                       *__tsan_default_suppressions(void);
 __attribute__((used)) const char *__lsan_default_suppressions(void)

@@ -1,4 +1,5 @@
-/* tests/decode_seen.h: a decode stream without a loop: what it gives out, and how to wait for it. */
+/* tests/decode_seen.h: a decode stream without a loop: what it gives out, and how to wait for
+ * it. */
 #ifndef SIGHTLINE_TESTS_DECODE_SEEN_H
 #define SIGHTLINE_TESTS_DECODE_SEEN_H
 

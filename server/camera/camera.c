@@ -1,6 +1,7 @@
-/* The state machine of one camera. One timer serves whatever the state waits for; the decode workers wake the loop
- * through one async handle. A sink may close the camera from within any callback: what runs after a
- * callback looks at `closing`; the memory goes only when the loop has closed both handles. */
+/* The state machine of one camera. One timer serves whatever the state waits for; the decode
+ * workers wake the loop through one async handle. A sink may close the camera from within any
+ * callback: what runs after a callback looks at `closing`; the memory goes only when the loop
+ * has closed both handles. */
 #include "server/camera/camera.h"
 
 #include "config/clock.h"

@@ -1,11 +1,11 @@
 /* server/camera/camera.h: one camera: its source, its state, its decoder.
  *
- *   idle -> connecting -> streaming -> stalled -> backoff (jittered, exponential, capped) -> connecting
+ *   idle -> connecting -> streaming -> stalled -> backoff (grows, with jitter) -> connecting
  *                                   -> ended (a file that does not loop)
  *
  * The source (file, RTSP) and the state machine live on the loop; a dead camera costs one timer.
- * Demultiplexing of files and all decoding run on the decode workers (decode.h): a camera is an actor there, one worker
- * at a time takes its packets in order; there is no thread per camera.
+ * Demultiplexing of files and all decoding run on the decode workers (decode.h): a camera is an
+ * actor there, one worker at a time takes its packets in order; there is no thread per camera.
  * Loop thread only, except where said. */
 #ifndef SIGHTLINE_SERVER_CAMERA_CAMERA_H
 #define SIGHTLINE_SERVER_CAMERA_CAMERA_H
@@ -38,7 +38,7 @@ const char *camera_state_name(enum camera_state state); /* "idle", "connecting",
 enum camera_video {
     CAMERA_VIDEO_NONE = 0,
     CAMERA_VIDEO_JPEG = 1, /* a JPEG of an analysed picture, made while somebody wants it */
-    CAMERA_VIDEO_H264 = 2, /* the camera's own access units, Annex B, parameter sets before each key frame */
+    CAMERA_VIDEO_H264 = 2, /* the own access units, Annex B, parameter sets before key frames */
     CAMERA_VIDEO_H265 = 3, /* likewise */
 };
 
@@ -54,8 +54,8 @@ struct camera_unit {
     size_t            bytes;
     uint8_t           data[];
 };
-/* One reference, `bytes` set, the rest zero; NULL when out of memory or above 16 MiB. Any thread, as
- * the two below. */
+/* One reference, `bytes` set, the rest zero; NULL when out of memory or above 16 MiB. Any
+ * thread, as the two below. */
 struct camera_unit *camera_unit_alloc(size_t bytes);
 struct camera_unit *camera_unit_ref(struct camera_unit *unit);
 void                camera_unit_unref(struct camera_unit **unit);
@@ -65,11 +65,15 @@ void                camera_unit_unref(struct camera_unit **unit);
 struct camera_sink {
     void *arg;
     /* An analysed picture, at most at the wanted rate. Called on a decode worker; the reference
-     * passes to the callee. It may block only with PACE_FASTEST (the pool's back-pressure). */
+     * passes to the callee. It may block only with PACE_FASTEST (the pool's back-pressure). A
+     * frame's generation grows with each connection, each pass of a file that loops and each
+     * change of the picture's size, and its number then begins at 0 again; its pts_ns goes on
+     * growing for as long as the camera is open, so that boxes and units can be matched. */
     void (*frame)(void *arg, struct frame *frame);
     /* State or picture size changed. Loop. */
     void (*changed)(void *arg, struct camera *camera);
-    /* A picture for viewers, only of the kinds wanted. Loop. The callee takes its own reference to keep it. */
+    /* A picture for viewers, only of the kinds wanted. Loop. The callee takes its own reference
+     * to keep it. */
     void (*unit)(void *arg, struct camera *camera, struct camera_unit *unit);
 };
 
@@ -79,8 +83,10 @@ int  camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
                  const struct camera_sink *sink, struct why *why);
 /* `delay_ms` staggers the starts of many cameras. */
 void camera_start(struct camera *camera, unsigned delay_ms);
-/* Stops, sets *camera = NULL; after it returns the sink is never called again. It waits
- * for at most the picture that a worker has in hand; memory goes when the loop has closed the handles. */
+/* Stops, sets *camera = NULL; after it returns the sink is never called again. It waits for at
+ * most the picture that a worker has in hand: a sink that blocks (PACE_FASTEST) is unblocked
+ * first. May be called from within the sink's own changed() and unit(). Memory goes when the
+ * loop has closed the handles. */
 void camera_close(struct camera **camera);
 
 /* Wanted analysis rate, pictures a second; 0: every picture. Any time. */
@@ -99,7 +105,7 @@ struct camera_stats {
     int64_t           state_since_ns; /* monotonic */
     char              source[LIMIT_URL_BYTES]; /* redacted */
     char              codec[16]; /* "h264", "" before the first stream */
-    enum camera_video own_video; /* what live view can have without re-encoding: H264, H265 or JPEG */
+    enum camera_video own_video; /* of live view without re-encoding: H264, H265, or JPEG */
     int               width_px, height_px; /* 0 before the first picture */
     double            source_fps; /* as the stream says, 0 if it does not */
     double            duration_s; /* file: whole length, 0 if unknown */

@@ -1,5 +1,5 @@
-/* server/camera/camera_tuning.h: the times of the state machine, and a source from elsewhere: for tests, which
- * cannot wait for minutes. The server leaves all as it is. */
+/* server/camera/camera_tuning.h: the times of the state machine, and a source from elsewhere:
+ * for tests, which cannot wait for minutes. The server leaves all as it is. */
 #ifndef SIGHTLINE_SERVER_CAMERA_CAMERA_TUNING_H
 #define SIGHTLINE_SERVER_CAMERA_CAMERA_TUNING_H
 

@@ -1,14 +1,16 @@
 /* server/camera/decode.h: the workers that demultiplex files and decode packets.
  *
- * As many workers as processors. A camera is an actor: it is runnable when its queue holds packets (or its
- * file has a picture due), and at most one worker holds it. Runnable cameras wait in one FIFO and
- * give their worker back after DECODE_QUANTUM_PACKETS packets, so that nobody starves. The interface is messages
- * (packets in, frames and units out), so that workers can become sandboxed processes later without a change above.
+ * As many workers as processors. A camera is an actor: it is runnable when its queue holds
+ * packets (or its file has a picture due), and at most one worker holds it. Runnable cameras
+ * wait in one FIFO and give their worker back after DECODE_QUANTUM_PACKETS packets, so that
+ * nobody starves. The interface is messages (packets in, frames and units out), so that workers
+ * can become sandboxed processes later without a change above.
  *
  * When a worker cannot keep up with a live stream, its queue fills to DECODE_QUEUE_PACKETS or
  * DECODE_QUEUE_BYTES; then what comes is dropped up to the next key frame, and that key frame
- * throws out what still waited: old pictures are worth less than new ones. Every drop is counted.
- * Files at PACE_FASTEST drop nothing: the sink may block, and that is the back-pressure. */
+ * throws out what still waited: old pictures are worth less than new ones. Every drop is
+ * counted. Files at PACE_FASTEST drop nothing: the sink may block, and that is the
+ * back-pressure. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_H
 
@@ -32,7 +34,7 @@ void decode_pool_close(struct decode_pool **pool);
 
 #define DECODE_QUEUE_PACKETS   128        /* 5 s at 25 pictures a second */
 #define DECODE_QUEUE_BYTES     (4 << 20)  /* 8 s of 4 Mbit/s; overshot by one packet at most */
-#define DECODE_PACKET_BYTES    (16 << 20) /* a single access unit; a lossless 8K key frame is less */
+#define DECODE_PACKET_BYTES    (16 << 20) /* one access unit; a lossless 8K key frame is less */
 #define DECODE_QUANTUM_PACKETS 4          /* a camera's turn: 15 ms of 1080p H.264 on one core */
 
 /* ---- one camera's actor ---- */
@@ -73,7 +75,8 @@ struct decode_status {
 int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
                        const struct decode_settings *settings, struct why *why);
 /* Waits until the worker that holds the camera has given it back: at most the picture in hand.
- * Where the sink can block (PACE_FASTEST), unblock it first. NULL-safe, sets *stream = NULL. Loop. */
+ * Where the sink can block (PACE_FASTEST), unblock it first. NULL-safe, sets *stream = NULL.
+ * Loop. */
 void decode_stream_close(struct decode_stream **stream);
 
 /* What was queued or played before is forgotten. Then either packets come ... */
@@ -81,7 +84,8 @@ void decode_stream_begin(struct decode_stream *stream);
 /* ... coded as these parameters say (copied), from this packet on. ERR_MEMORY. */
 int decode_stream_parameters(struct decode_stream *stream, const AVCodecParameters *parameters,
                              AVRational time_base, AVRational frame_rate);
-/* Takes the packet's content. `wall_ns`: when it was captured. Drops it, counted, when the queue is full. */
+/* Takes the packet's content. `wall_ns`: when it was captured. Drops it, counted, when the queue
+ * is full. */
 void decode_stream_packet(struct decode_stream *stream, AVPacket *packet, int64_t wall_ns);
 /* ... or the workers play a file by themselves. */
 void decode_stream_play(struct decode_stream *stream, const char *path, enum settings_pace pace,
@@ -93,8 +97,8 @@ void decode_stream_set_rate(struct decode_stream *stream, double fps);
 void decode_stream_want(struct decode_stream *stream, unsigned kinds);
 /* The oldest unit that waits, or NULL. The reference passes to the caller. */
 struct camera_unit *decode_stream_take_unit(struct decode_stream *stream);
-/* The index-th of the units since the last key frame that were taken already, or NULL; a reference for the
- * caller. */
+/* The index-th of the units since the last key frame that were taken already, or NULL; a
+ * reference for the caller. */
 struct camera_unit *decode_stream_replay_unit(struct decode_stream *stream, size_t index);
 void decode_stream_status(struct decode_stream *stream, struct decode_status *status);
 

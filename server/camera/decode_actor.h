@@ -1,8 +1,8 @@
 /* server/camera/decode_actor.h: who runs when on the decode workers.
  *
- * An actor is a thing with a step function. At most one worker runs it at a time; woken while it runs, it runs again.
- * Runnable actors wait in a FIFO, those that wait for a time in a heap; one sleeping worker keeps
- * the time. All fields belong to the pool's lock. */
+ * An actor is a thing with a step function. At most one worker runs it at a time; woken while it
+ * runs, it runs again. Runnable actors wait in a FIFO, those that wait for a time in a heap; one
+ * sleeping worker keeps the time. All fields belong to the pool's lock. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_ACTOR_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_ACTOR_H
 

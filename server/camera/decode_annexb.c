@@ -35,14 +35,18 @@ static size_t find_start_code(const uint8_t *data, size_t bytes, size_t at)
 bool annexb_next(const uint8_t *data, size_t bytes, bool hevc, size_t *at, struct annexb_nal *nal)
 {
     size_t start = find_start_code(data, bytes, *at);
-    size_t end;
+    size_t end   = bytes;
 
+    for (; bytes - start >= 4; start = end) {
+        end = find_start_code(data, bytes, start + 3);
+        if (end > start + 3) /* an empty one: two start codes in a row */
+            break;
+    }
+    *at = end;
     if (bytes - start < 4) {
         *at = bytes;
         return false;
     }
-    end = find_start_code(data, bytes, start + 3);
-    *at = end;
     /* Zeros before the next start code belong to it, not to the unit. */
     while (end < bytes && end > start + 4 && data[end - 1] == 0)
         end--;

@@ -1,5 +1,6 @@
-/* server/camera/decode_annexb.h: looks into H.264 and H.265 access units in Annex B form: which parts
- * they have, and what the stream is called in a browser. Reads hostile bytes; writes nothing. Pure. */
+/* server/camera/decode_annexb.h: looks into H.264 and H.265 access units in Annex B form: which
+ * parts they have, and what the stream is called in a browser. Reads hostile bytes; writes
+ * nothing. Pure. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_ANNEXB_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_ANNEXB_H
 

@@ -8,7 +8,7 @@
 
 #define DEFAULT_INTERVAL_NS (NS_PER_S / 25) /* a stream that does not say its rate */
 #define MAX_INTERVAL_NS     (60 * NS_PER_S)
-#define MAX_BACK_NS         NS_PER_S /* decoders give pictures out in order: more is a new time line */
+#define MAX_BACK_NS         NS_PER_S /* pictures come out in order: more is a new time line */
 
 static const AVRational NANOSECONDS = {1, 1000000000};
 

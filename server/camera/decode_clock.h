@@ -1,9 +1,9 @@
-/* server/camera/decode_clock.h: from a stream's own timestamps to the camera's media time, and the choice
- * of the pictures that are analysed. Arithmetic only: it reads no clock.
+/* server/camera/decode_clock.h: from a stream's own timestamps to the camera's media time, and
+ * the choice of the pictures that are analysed. Arithmetic only: it reads no clock.
  *
- * The camera's media time starts at 0 and grows from picture to picture for as long as the camera
- * exists: a file's loop or a reconnect goes on where the last picture was, so that boxes and
- * video can be matched by it. Within one stream it keeps the stream's own distances. */
+ * The camera's media time starts at 0 and grows from picture to picture for as long as the
+ * camera exists: a file's loop or a reconnect goes on where the last picture was, so that boxes
+ * and video can be matched by it. Within one stream it keeps the stream's own distances. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_CLOCK_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_CLOCK_H
 
@@ -22,19 +22,22 @@ struct decode_clock {
     int64_t    last_ns; /* of the last picture; with `any` */
 };
 
-/* Another stream begins: the next picture comes at least `pause_ns` after the last one. Zero an unused clock before. */
+/* Another stream begins: the next picture comes at least `pause_ns` after the last one. Zero an
+ * unused clock before. */
 void decode_clock_restart(struct decode_clock *clock, AVRational time_base, AVRational frame_rate,
                           int64_t max_gap_ns, int64_t pause_ns);
-/* The first timestamp of a stream, known before its first picture is. Later calls change nothing. */
+/* The first timestamp of a stream, known before its first picture is. Later calls change
+ * nothing. */
 void decode_clock_anchor(struct decode_clock *clock, int64_t timestamp);
 /* Media time of a timestamp that is not (yet) a picture's. */
 int64_t decode_clock_map(const struct decode_clock *clock, int64_t timestamp);
-/* Media time of the next picture, always larger than that of the one before. AV_NOPTS_VALUE and broken
- * timestamps count on at the nominal interval. */
+/* Media time of the next picture, always larger than that of the one before. AV_NOPTS_VALUE and
+ * broken timestamps count on at the nominal interval. */
 int64_t decode_clock_picture(struct decode_clock *clock, int64_t timestamp);
 
-/* The wanted rate as a grid of slots on media time: a picture is chosen when it is the nearest to a
- * slot that no picture has taken yet. Without drift: slot k lies k / fps after the first picture. */
+/* The wanted rate as a grid of slots on media time: a picture is chosen when it is the nearest
+ * to a slot that no picture has taken yet. Without drift: slot k lies k / fps after the first
+ * picture. */
 struct decode_rate {
     double  fps; /* 0: every picture */
     bool    any;
@@ -48,7 +51,8 @@ bool decode_rate_chooses(struct decode_rate *rate, int64_t pts_ns);
 /* Time between two slots; 0 for every picture. */
 int64_t decode_rate_interval_ns(const struct decode_rate *rate);
 
-/* Events in the last seconds, for figures a second. Bucket 0 of a lap is the one of the event's time. */
+/* Events in the last seconds, for figures a second. Bucket 0 of a lap is the one of the event's
+ * time. */
 #define DECODE_METER_BUCKETS   10
 #define DECODE_METER_BUCKET_NS INT64_C(500000000)
 struct decode_meter {

@@ -1,5 +1,5 @@
-/* server/camera/decode_codec.h: one libavcodec decoder, bounded: one thread, known codecs, pictures of
- * at most LIMIT_PICTURE_PX a side. One thread at a time. */
+/* server/camera/decode_codec.h: one libavcodec decoder, bounded: one thread, known codecs,
+ * pictures of at most LIMIT_PICTURE_PX a side. One thread at a time. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_CODEC_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_CODEC_H
 
@@ -12,16 +12,17 @@
 
 struct decode_codec;
 
-/* ERR_UNSUPPORTED: a codec that is not decoded; ERR_LIMIT: pictures too large; ERR_MEMORY; ERR_CORRUPT. */
+/* ERR_UNSUPPORTED: a codec that is not decoded; ERR_LIMIT: pictures too large; ERR_MEMORY;
+ * ERR_CORRUPT. */
 int  decode_codec_open(struct decode_codec **out, const AVCodecParameters *parameters,
                        AVRational time_base, struct why *why);
 void decode_codec_close(struct decode_codec **codec);
 
-/* NULL: nothing more comes, give out what is held back. Call decode_codec_receive until ERR_AGAIN after
- * each. ERR_CORRUPT: the packet could not be decoded. */
+/* NULL: nothing more comes, give out what is held back. Call decode_codec_receive until
+ * ERR_AGAIN after each. ERR_CORRUPT: the packet could not be decoded. */
 int decode_codec_send(struct decode_codec *codec, const AVPacket *packet);
-/* 0 and a picture in `picture`; ERR_AGAIN: none without another packet; ERR_NOT_FOUND: none at all any more;
- * ERR_CORRUPT: one was lost, go on. */
+/* 0 and a picture in `picture`; ERR_AGAIN: none without another packet; ERR_NOT_FOUND: none at
+ * all any more; ERR_CORRUPT: one was lost, go on. */
 int decode_codec_receive(struct decode_codec *codec, AVFrame *picture);
 /* Forget everything but the parameter sets: what comes next does not follow what came. */
 void decode_codec_flush(struct decode_codec *codec);

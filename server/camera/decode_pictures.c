@@ -3,7 +3,7 @@
 
 #include "config/clock.h"
 
-#define LATE_NS       (100 * NS_PER_MS) /* behind by more: the newest picture is worth more than all */
+#define LATE_NS       (100 * NS_PER_MS) /* by more: the newest picture is worth more than all */
 #define JPEG_EVERY_NS (100 * NS_PER_MS)
 #define JPEG_EARLY_NS (20 * NS_PER_MS) /* a camera of 10 a second loses none to jitter */
 

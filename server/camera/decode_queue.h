@@ -1,5 +1,5 @@
-/* server/camera/decode_queue.h: the bounded queue of one live camera's packets, with the policy that decode.h
- * states. No lock of its own: the stream's lock guards it. */
+/* server/camera/decode_queue.h: the bounded queue of one live camera's packets, with the policy
+ * that decode.h states. No lock of its own: the stream's lock guards it. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_QUEUE_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_QUEUE_H
 
@@ -35,8 +35,8 @@ int decode_queue_put(struct decode_queue *queue, AVPacket *packet, int64_t wall_
 /* Takes the parameters. ERR_MEMORY, ERR_FULL: they stay the caller's. */
 int decode_queue_put_parameters(struct decode_queue *queue, AVCodecParameters *parameters,
                                 AVRational time_base, AVRational frame_rate);
-/* The oldest entry: a packet's content moves into the entry's own packet, which the caller gives, and parameters
- * are the caller's to free. False when empty. */
+/* The oldest entry: a packet's content moves into the entry's own packet, which the caller
+ * gives, and parameters are the caller's to free. False when empty. */
 bool decode_queue_take(struct decode_queue *queue, struct decode_entry *entry);
 
 #endif

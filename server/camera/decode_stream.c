@@ -84,7 +84,8 @@ static void begin_locked(struct decode_stream *stream)
 
     stream->epoch++;
     stream->play = false;
-    /* A file that is being read for the epoch before gives up. The worker clears this when it has seen the new epoch. */
+    /* A file that is being read for the epoch before gives up. The worker clears this when it
+     * has seen the new epoch. */
     atomic_store(&stream->stop, true);
     decode_queue_clear(&stream->queue);
     decode_units_clear(&stream->units);

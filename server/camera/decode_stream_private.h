@@ -4,9 +4,10 @@
  *   decode_packets.c   packets in: from the queue or from the file, into the decoder
  *   decode_pictures.c  pictures out: times, the wanted rate, JPEG, the sink
  *
- * Two halves: what the loop and a worker share is under `lock` (a leaf lock, held for a copy at most); what
- * only the worker touches, which holds the camera, needs none. `epoch` ties them together: the
- * loop's begin and play raise it, and the worker that sees it forgets all of the stream before. */
+ * Two halves: what the loop and a worker share is under `lock` (a leaf lock, held for a copy at
+ * most); what only the worker touches, which holds the camera, needs none. `epoch` ties them
+ * together: the loop's begin and play raise it, and the worker that sees it forgets all of the
+ * stream before. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_STREAM_PRIVATE_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_STREAM_PRIVATE_H
 

@@ -215,7 +215,8 @@ static void make_room(struct decode_units *units, size_t bytes)
 {
     if (units->count < DECODE_UNITS && units->bytes + bytes <= CAMERA_KEEP_BYTES)
         return;
-    /* A group that is longer than the bound is not kept: it cannot be joined without its beginning. */
+    /* A group that is longer than the bound is not kept: it cannot be joined without its
+     * beginning. */
     if (units->key < units->cursor)
         units->key = SIZE_MAX;
     forget_first(units, units->cursor);

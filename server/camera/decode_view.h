@@ -1,5 +1,5 @@
-/* server/camera/decode_view.h: the camera's own packets as units that a browser decodes, and the units of the
- * current group of pictures, kept so that a new viewer sees something at once. */
+/* server/camera/decode_view.h: the camera's own packets as units that a browser decodes, and the
+ * units of the current group of pictures, kept so that a new viewer sees something at once. */
 #ifndef SIGHTLINE_SERVER_CAMERA_DECODE_VIEW_H
 #define SIGHTLINE_SERVER_CAMERA_DECODE_VIEW_H
 
@@ -20,11 +20,12 @@ int               decode_view_open(struct decode_view **out, const AVCodecParame
                                    AVRational time_base);
 void              decode_view_close(struct decode_view **view);
 enum camera_video decode_view_video(const struct decode_view *view);
-/* The unit of a packet: Annex B, parameter sets in front of a key frame. Times are the caller's to fill
- * in. ERR_CORRUPT: no unit can be made of it (yet: no parameter sets came). */
+/* The unit of a packet: Annex B, parameter sets in front of a key frame. Times are the caller's
+ * to fill in. ERR_CORRUPT: no unit can be made of it (yet: no parameter sets came). */
 int decode_view_unit(struct decode_view *view, const AVPacket *packet, struct camera_unit **out);
 
-/* ---- the units since the last key frame, and which of them the loop has taken; under the stream's lock ---- */
+/* ---- the units since the last key frame, and which of them the loop has taken; under the
+ * stream's lock ---- */
 
 #define DECODE_UNITS 1024 /* 40 s at 25 pictures a second; longer groups are not kept */
 
@@ -49,7 +50,8 @@ void decode_units_want(struct decode_units *units, bool wanted);
 bool decode_units_put(struct decode_units *units, struct camera_unit *unit);
 /* A new reference, or the JPEG's only one; NULL: nothing to take. */
 struct camera_unit *decode_units_take(struct decode_units *units);
-/* The i-th of those since the last key frame that were taken already; NULL: no more. Not a reference. */
+/* The i-th of those since the last key frame that were taken already; NULL: no more. Not a
+ * reference. */
 struct camera_unit *decode_units_replay(struct decode_units *units, size_t index);
 
 #endif

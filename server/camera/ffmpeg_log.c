@@ -30,7 +30,8 @@ static bool rate_allows(void)
     return true;
 }
 
-/* FFmpeg's own prefix ("[h264 @ 0x..]") would print an address of our memory: only the name of the part is kept. */
+/* FFmpeg's own prefix ("[h264 @ 0x..]") would print an address of our memory: only the name of
+ * the part is kept. */
 static void write_message(void *context, int level, const char *format, va_list arguments)
 {
     char text[LINE_BYTES];

@@ -90,7 +90,8 @@ static int format_index(int av_format)
     return -1;
 }
 
-/* Streams that do not say it: high definition is BT.709, all else BT.601, as every player guesses. */
+/* Streams that do not say it: high definition is BT.709, all else BT.601, as every player
+ * guesses. */
 static enum frame_matrix matrix_of(const AVFrame *picture)
 {
     switch (picture->colorspace) {
@@ -170,7 +171,8 @@ static int convert(struct frame_av_converter **kept, AVFrame *picture)
         sws_scale(converter->scaler, (const uint8_t *const *)picture->data, picture->linesize, 0,
                   picture->height, converted->data, converted->linesize) != picture->height)
         goto done;
-    /* swscale makes studio range BT.601 of RGB, and leaves what is YUV in its own range and matrix. */
+    /* swscale makes studio range BT.601 of RGB, and leaves what is YUV in its own range and
+     * matrix. */
     rgb                    = (av_pix_fmt_desc_get((enum AVPixelFormat)picture->format)->flags &
            (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0;
     converted->colorspace  = rgb ? AVCOL_SPC_SMPTE170M : picture->colorspace;

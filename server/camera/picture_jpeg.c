@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FFmpeg's scale of 2 (best) to 31: street pictures of 640x360 come to about 40 KiB, text stays readable. */
+/* FFmpeg's scale of 2 (best) to 31: street pictures of 640x360 come to about 40 KiB, text stays
+ * readable. */
 #define QUALITY 4
 
 struct picture_jpeg {

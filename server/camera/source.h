@@ -29,10 +29,11 @@ struct source_events {
     /* What follows is coded like this. May come again when the stream changes. */
     void (*stream)(void *arg, const AVCodecParameters *parameters, AVRational time_base,
                    AVRational frame_rate);
-    /* One access unit. The callee takes the packet's content (av_packet_move_ref) or leaves it. `wall_ns`: when
-     * it was captured (RTCP sender report) or received. */
+    /* One access unit. The callee takes the packet's content (av_packet_move_ref) or leaves it.
+     * `wall_ns`: when it was captured (RTCP sender report) or received. */
     void (*packet)(void *arg, AVPacket *packet, int64_t wall_ns);
-    /* For the camera's reason text while connecting: "DESCRIBE", "waiting for the first picture". */
+    /* For the camera's reason text while connecting: "DESCRIBE", "waiting for the first
+     * picture". */
     void (*progress)(void *arg, const char *step);
     /* `reason` holds no credentials. */
     void (*ended)(void *arg, enum source_end end, const char *reason);
@@ -49,7 +50,8 @@ struct source_ops {
     /* Begins at once; events come from the loop later, never from within open. */
     int (*open)(struct source **out, uv_loop_t *loop, const struct settings_camera *settings,
                 const struct source_events *events, struct why *why);
-    /* No event after this. Memory goes when the loop has closed the handles. Sets *source = NULL. */
+    /* No event after this. Memory goes when the loop has closed the handles. Sets *source =
+     * NULL. */
     void (*close)(struct source **source);
     void (*counters)(const struct source *source, struct source_counters *counters);
 };
@@ -60,8 +62,9 @@ struct source {
 
 extern const struct source_ops source_rtsp;
 
-/* The kind of source for an address, by its scheme: an entry of the table, or NULL for a file's path, which the
- * decode workers read by themselves (source_file.h). No other scheme is ever opened: ERR_UNSUPPORTED; ERR_INVALID: empty. */
+/* The kind of source for an address, by its scheme: an entry of the table, or NULL for a file's
+ * path, which the decode workers read by themselves (source_file.h). No other scheme is ever
+ * opened: ERR_UNSUPPORTED; ERR_INVALID: empty. */
 int source_choose(const struct source_ops **ops, const char *url, struct why *why);
 
 #endif

@@ -1,9 +1,9 @@
 /* server/camera/source_file.h: packets out of a local video file, read on a decode worker.
  *
- * The file is opened here, with open(2), and only if it is a regular file; FFmpeg gets bytes from us and no
- * way to open anything by itself: playlists, concatenations and references to other files or to the
- * network are refused, whatever the file says. Only the containers of one list are read.
- * One thread at a time. */
+ * The file is opened here, with open(2), and only if it is a regular file; FFmpeg gets bytes
+ * from us and no way to open anything by itself: playlists, concatenations and references to
+ * other files or to the network are refused, whatever the file says. Only the containers of one
+ * list are read. One thread at a time. */
 #ifndef SIGHTLINE_SERVER_CAMERA_SOURCE_FILE_H
 #define SIGHTLINE_SERVER_CAMERA_SOURCE_FILE_H
 
@@ -16,8 +16,9 @@
 
 struct source_file;
 
-/* While *stop is true, reading fails at once with ERR_CLOSED; it outlives the file. ERR_NOT_FOUND, ERR_DENIED,
- * ERR_UNSUPPORTED (no regular file, container or no video in it), ERR_CORRUPT, ERR_IO. */
+/* While *stop is true, reading fails at once with ERR_CLOSED; it outlives the file.
+ * ERR_NOT_FOUND, ERR_DENIED, ERR_UNSUPPORTED (no regular file, container or no video in it),
+ * ERR_CORRUPT, ERR_IO. */
 int  source_file_open(struct source_file **out, const char *path, const atomic_bool *stop,
                       struct why *why);
 void source_file_close(struct source_file **file);
@@ -28,11 +29,11 @@ AVRational               source_file_time_base(const struct source_file *file);
 AVRational               source_file_frame_rate(const struct source_file *file); /* 0/1: unknown */
 double                   source_file_duration_s(const struct source_file *file); /* 0: unknown */
 
-/* The next packet of the video stream, reference-counted. ERR_NOT_FOUND at the end of the file; ERR_CLOSED; ERR_IO or
- * ERR_CORRUPT when the rest cannot be read. */
+/* The next packet of the video stream, reference-counted. ERR_NOT_FOUND at the end of the file;
+ * ERR_CLOSED; ERR_IO or ERR_CORRUPT when the rest cannot be read. */
 int source_file_read(struct source_file *file, AVPacket *packet, struct why *why);
-/* When that packet is due, on the monotonic clock, if the file is played in real time. A reader that comes
- * too late moves the whole schedule: nothing is skipped, the file plays slower. */
+/* When that packet is due, on the monotonic clock, if the file is played in real time. A reader
+ * that comes too late moves the whole schedule: nothing is skipped, the file plays slower. */
 int64_t source_file_due_ns(struct source_file *file, const AVPacket *packet, int64_t now_ns);
 /* Where in the file that packet lies, 0..1. */
 double source_file_progress(const struct source_file *file, const AVPacket *packet);

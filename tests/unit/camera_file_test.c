@@ -1,6 +1,6 @@
 // links: camera
-// Cameras that are files: played, looped, waited for, watched live, and closed at any moment, also from within
-// their own callbacks.
+// Cameras that are files: played, looped, waited for, watched live, and closed at any moment, also
+// from within their own callbacks.
 #include "tests/camera_watch.h"
 #include "tests/tap.h"
 

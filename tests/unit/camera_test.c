@@ -1,6 +1,6 @@
 // links: camera
-// A camera's states, driven by a source that does what the test says: connecting, stalls, the growing pause, reasons
-// without secrets.
+// A camera's states, driven by a source that does what the test says: connecting, stalls, the
+// growing pause, reasons without secrets.
 #include "tests/camera_watch.h"
 #include "tests/tap.h"
 

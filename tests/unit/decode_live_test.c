@@ -1,5 +1,6 @@
 // links: camera
-// Packets of a live camera: begun at a key frame, dropped by a policy when nobody has time for them.
+// Packets of a live camera: begun at a key frame, dropped by a policy when nobody has time for
+// them.
 #include "tests/decode_seen.h"
 #include "tests/tap.h"
 
@@ -7,6 +8,7 @@
 #include "server/camera/source_file.h"
 
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct seen seen; /* too large for the stack of a sanitizer */
@@ -161,6 +163,35 @@ static void test_overflow(const struct packets *packets)
     decode_stream_close(&stream);
 }
 
+/* A worker that comes too late for a live picture gives out the newest, not all of them. */
+static void test_late(const struct packets *packets)
+{
+    struct decode_stream *stream = open_stream(&seen, 0);
+    struct decode_status  status;
+    struct timespec       until;
+
+    decode_stream_begin(stream);
+    decode_stream_parameters(stream, packets->parameters, packets->time_base, (AVRational){25, 1});
+    seen.blocked = true;
+    for (int i = 0; i < 30; i++)
+        send_packet(stream, packets, i);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    pthread_mutex_lock(&seen.lock);
+    while (pthread_cond_timedwait(&seen.changed, &seen.lock, &until) == 0)
+        ; /* time itself is what the test needs */
+    seen.blocked = false;
+    pthread_cond_broadcast(&seen.changed);
+    while (seen.count == 0 || seen.drawn[seen.count - 1] != 29)
+        pthread_cond_wait(&seen.changed, &seen.lock);
+    ok(seen.count < 10, "a second behind: %d of 30 pictures, the last one among them", seen.count);
+    pthread_mutex_unlock(&seen.lock);
+    decode_stream_status(stream, &status);
+    is_int(status.frames_decoded, 30, "all are decoded");
+    is_int(status.frames_skipped + status.frames_analysed, 30, "and each is counted");
+    decode_stream_close(&stream);
+}
+
 int main(void)
 {
     static const struct clip LIVE = {
@@ -173,6 +204,7 @@ int main(void)
         test_queue(&packets);
         test_live(&packets);
         test_overflow(&packets);
+        test_late(&packets);
         free_packets(&packets);
     } else {
         skip_one("no H.264 encoder");

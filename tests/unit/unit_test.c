@@ -1,6 +1,7 @@
 // links: camera
-// What viewers get: Annex B units that a decoder understands from any key frame on, their WebCodecs names, the kept
-// group of pictures, JPEG; and that FFmpeg's messages come through our log without passwords.
+// What viewers get: Annex B units that a decoder understands from any key frame on, their WebCodecs
+// names, the kept group of pictures, JPEG; and that FFmpeg's messages come through our log without
+// passwords.
 #include "tests/clip.h"
 #include "tests/tap.h"
 
@@ -59,13 +60,18 @@ static void test_annexb(void)
             right = right && nal.bytes > 0 && nal.data + nal.bytes <= AVC + bytes;
     }
     ok(right, "no cut leads past the end");
+    at = 0;
+    ok(annexb_next((const uint8_t *)"\320\0\0\1\0\0\1\101\1", 9, false, &at, &nal) &&
+           nal.type == 1 && nal.bytes == 2,
+       "an empty unit is passed over");
     ok(!annexb_is((const uint8_t *)"\1\144\0\37", 4) && annexb_is(AVC, sizeof AVC),
        "avcC is told from Annex B");
 }
 
 /* ---- units of real streams ---- */
 
-/* Decodes the units with a decoder that knows nothing but them; counts pictures with the right number. */
+/* Decodes the units with a decoder that knows nothing but them; counts pictures with the right
+ * number. */
 static int decode_units(enum AVCodecID id, struct camera_unit *const *units, int count, int first)
 {
     AVCodecContext *decoder = avcodec_alloc_context3(avcodec_find_decoder(id));
