@@ -19,23 +19,6 @@
 /* The most steps with which a gap is filled. */
 #define FILL_STEPS_MAX 30
 
-enum class_group class_group_of(enum object_class object_class)
-{
-    switch (object_class) {
-    case OBJECT_BICYCLE:
-    case OBJECT_MOTORCYCLE:
-        return GROUP_TWO_WHEELS;
-    case OBJECT_CAR:
-    case OBJECT_BUS:
-    case OBJECT_TRUCK:
-        return GROUP_VEHICLE;
-    case OBJECT_PERSON:
-    case OBJECT_CLASSES:
-        break;
-    }
-    return GROUP_PERSON;
-}
-
 static float size_of(const struct tracked_filter *filter)
 {
     return sqrtf(fmaxf(filter->width.value, 1.0F) * fmaxf(filter->height.value, 1.0F));
@@ -91,6 +74,7 @@ static void remember(struct tracked *tracked, const struct box *box, int64_t tim
     tracked->last_ns = time_ns;
     tracked->then    = tracked->now;
     tracked->missed  = 0;
+    tracked->seen    = true;
     tracked->observations++;
     tracked->score_sum += box->score;
     tracked->votes[box->object_class] += box->score;
@@ -129,6 +113,7 @@ void tracked_predict(struct tracked *tracked, float seconds)
     }
     filter_predict(&tracked->now, seconds);
     tracked->missed++;
+    tracked->seen = false;
 }
 
 static void fill_gap(struct tracked *tracked, const struct box *box, int64_t time_ns)
@@ -170,6 +155,11 @@ struct box tracked_box(const struct tracked *tracked)
                         tracked->now.y.value + half_height,
                         tracked->last.score,
                         tracked_class(tracked)};
+}
+
+float tracked_size(const struct tracked *tracked)
+{
+    return size_of(&tracked->now);
 }
 
 enum object_class tracked_class(const struct tracked *tracked)

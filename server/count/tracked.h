@@ -10,13 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/count/found.h"
 #include "server/count/kalman.h"
 #include "server/count/tracker.h"
-
-/* Classes that a detector mixes up are one object's; others never are. */
-enum class_group { GROUP_PERSON, GROUP_TWO_WHEELS, GROUP_VEHICLE };
-
-enum class_group class_group_of(enum object_class object_class);
 
 #define TRACKED_RECENT 16
 
@@ -29,6 +25,8 @@ struct tracked {
     enum class_group      group;
     bool                  confirmed;
     bool                  given;     /* was among the tracks given out */
+    bool                  seen;      /* in this picture */
+    int                   found_by;  /* if seen: by which of its boxes */
     int                   missed;    /* pictures since the last observation */
     struct tracked_filter now, then; /* then: at the last observation */
     struct box            last;      /* observation */
@@ -56,7 +54,9 @@ void tracked_predict(struct tracked *tracked, float seconds);
 void tracked_observe(struct tracked *tracked, const struct box *box, int64_t time_ns);
 
 /* Where the filter believes the object is. */
-struct box        tracked_box(const struct tracked *tracked);
+struct box tracked_box(const struct tracked *tracked);
+/* The root of its area, px. */
+float             tracked_size(const struct tracked *tracked);
 enum object_class tracked_class(const struct tracked *tracked);
 
 /* The way since about `span_ns` before the last observation, or since the first that is kept: px, and the
