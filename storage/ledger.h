@@ -28,6 +28,7 @@ struct ledger_settings {
     void (*wake)(void *arg);
     void    *arg;
     uint64_t map_bytes; /* address space for the file, 0: the default. It grows when it is full. */
+    unsigned retry_ms;  /* pause after a failed commit, 0: a second */
 };
 
 /* Open or create the ledger in the folder `path` (created with mode 0700), check its pages and its

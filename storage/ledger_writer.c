@@ -18,8 +18,8 @@
 _Static_assert(LINGER_NS <= LIMIT_LEDGER_GROUP_MS * NS_PER_MS,
                "a group waits no longer than promised");
 /* Coverage is told by the minute; without events it may wait a little to be one commit for all cameras. */
-#define COVERAGE_WAITS_NS (2 * NS_PER_S)
-#define RETRY_NS          NS_PER_S
+#define COVERAGE_WAITS_NS (10 * NS_PER_S)
+#define RETRY_MS          1000
 /* While closing, so that a disk that has room again is used within the time left. */
 #define RETRY_CLOSING_NS (100 * NS_PER_MS)
 #define READER_CHECK_NS  (60 * NS_PER_S)
@@ -226,7 +226,8 @@ static bool note_failure(struct ledger *ledger, const struct why *why)
     ledger->health.writable = false;
     snprintf(ledger->health.problem, sizeof ledger->health.problem, "%.255s", why->text);
     ledger->health.failed_commits++;
-    until_ns = now_ns + (ledger->stopping ? RETRY_CLOSING_NS : RETRY_NS);
+    until_ns = now_ns +
+               (ledger->settings.retry_ms != 0 ? ledger->settings.retry_ms : RETRY_MS) * NS_PER_MS;
     while (now_ns < until_ns) {
         if (ledger->stopping && until_ns > now_ns + RETRY_CLOSING_NS)
             until_ns = now_ns + RETRY_CLOSING_NS;

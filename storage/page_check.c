@@ -24,10 +24,14 @@
 #define NO_PAGE       UINT64_MAX
 #define META_MAGIC    UINT32_C(0xBEEFC0DE)
 #define META_VERSION  1
+#define FREE_FLAGS    0x08 /* keys are numbers; anything else would change how LMDB maps the file */
 #define KEY_MAX       511
 #define DEPTH_MAX     32
 #define PAGE_MIN      512
 #define PAGE_MAX      65536
+
+/* A writer may be replacing a root at the very moment of the look. */
+#define ROOT_TRIES 5
 
 /* Pages of each table that are read before opening. */
 #define TAIL_PAGES 2048
@@ -433,6 +437,7 @@ static bool meta_valid(const struct check *check, const uint8_t *page, int slot,
     return get64(page) == (uint64_t)slot && (get16(page + 10) & PAGE_META) != 0 &&
            meta->magic == META_MAGIC && meta->version == META_VERSION &&
            meta->roots[0].pad == check->page_bytes && meta->last_page >= 1 &&
+           (meta->roots[0].flags & ~FREE_FLAGS) == 0 && meta->address == 0 &&
            (meta->transaction == 0 || (meta->transaction & 1) == (uint64_t)slot) &&
            (meta->transaction == 0 || meta->last_page < check->file_pages);
 }
@@ -471,6 +476,12 @@ static int read_metas(struct check *check, struct meta metas[2])
         if (!meta_valid(check, page, slot, &metas[slot]))
             return damaged(check, "one of its two roots is not readable", (uint64_t)slot);
     }
+    /* Commits write the two in turn. Were the newer one's number damaged, LMDB would go on from the
+     * older, and acknowledged events would be gone without a word. */
+    if (metas[0].transaction + 1 != metas[1].transaction &&
+        metas[1].transaction + 1 != metas[0].transaction &&
+        (metas[0].transaction != 0 || metas[1].transaction != 0))
+        return damaged(check, "its two roots do not belong together", 0);
     return 0;
 }
 
@@ -503,6 +514,16 @@ static int open_file(struct check *check)
                    "the ledger's file %s cannot be read: %s", path, strerror(errno));
 }
 
+/* To begin anew without a word would be to lose every count. */
+static int gone(const struct check *check)
+{
+    return why_set(
+        check->why, ERR_CORRUPT,
+        "the ledger in %s has lost its file data.mdb: put back a copy, or move the folder away "
+        "to go on with an empty one",
+        check->folder);
+}
+
 /* Nothing was ever committed while the file is no longer than its two roots: they are synced before
  * the first commit. */
 static int drop_unborn(struct check *check, int rc)
@@ -520,7 +541,26 @@ static int drop_unborn(struct check *check, int rc)
     return 0;
 }
 
-int page_check_tail(const char *folder, struct why *why)
+int page_check_roots(const char *folder, struct why *why)
+{
+    int rc = 0;
+
+    for (int i = 0; i < ROOT_TRIES; i++) {
+        struct check check = {.folder = folder, .why = why, .page_bytes = PAGE_MIN};
+        struct meta  metas[2];
+
+        if ((rc = open_file(&check)) != 0)
+            return rc;
+        if ((rc = read_page_size(&check)) == 0)
+            rc = read_metas(&check, metas);
+        close(check.fd);
+        if (rc != ERR_CORRUPT)
+            return rc;
+    }
+    return rc;
+}
+
+int page_check_tail(const char *folder, bool may_be_new, struct why *why)
 {
     struct check check = {.folder = folder, .why = why, .page_bytes = PAGE_MIN};
     struct meta  metas[2];
@@ -528,19 +568,19 @@ int page_check_tail(const char *folder, struct why *why)
     int          rc = open_file(&check);
 
     if (rc == ERR_NOT_FOUND)
-        return 0;
+        return may_be_new ? 0 : gone(&check);
     if (rc != 0)
         return rc;
     if (fstat(check.fd, &info) == 0 && info.st_size == 0) {
         close(check.fd);
-        return 0;
+        return may_be_new ? 0 : gone(&check);
     }
     if ((rc = read_page_size(&check)) == 0)
         rc = read_metas(&check, metas);
     if (rc == 0) {
         check.meta = metas[metas[1].transaction > metas[0].transaction];
         rc         = check_meta(&check);
-    } else {
+    } else if (may_be_new) {
         rc = drop_unborn(&check, rc);
     }
     close(check.fd);

@@ -13,10 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Before opening for writing, when nobody else writes: the roots and the newest pages of each table, at most
- * some 100 MB of reading. A file in which nothing was ever committed and that a power cut left torn is removed.
- * 0 also when there is no file yet. */
-int page_check_tail(const char *folder, struct why *why);
+/* Before opening for writing, when nobody else writes: the roots and the newest pages of each table,
+ * at most some 100 MB of reading. While it `may_be_new`, a file that is absent is none, and one that a
+ * power cut left torn before anything was committed is removed; later both are damage. */
+int page_check_tail(const char *folder, bool may_be_new, struct why *why);
+
+/* Before opening for reading, perhaps beside a writer: the two roots alone. ERR_NOT_FOUND without a file. */
+int page_check_roots(const char *folder, struct why *why);
 
 /* Under an open read transaction with this id, which keeps its pages from being used again: everything, or the
  * newest pages. ERR_AGAIN: the root was replaced meanwhile; begin a new transaction. */

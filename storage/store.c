@@ -188,12 +188,18 @@ static void unregister_open(struct store *store)
 
 static int lock_writer(struct store *store, struct why *why)
 {
+    struct stat info;
+
     store->lock_fd = openat(store->folder_fd, "writer.lock", O_RDWR | O_CREAT | O_CLOEXEC,
                             FILE_MODE);
     if (store->lock_fd < 0)
         return store_why(why, errno, store->path, "open writer.lock");
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+        if (fstat(store->lock_fd, &info) != 0)
+            return store_why(why, errno, store->path, "look at writer.lock");
+        store->born = info.st_size > 0;
         return 0;
+    }
     if (errno == EWOULDBLOCK)
         return why_set(
             why, ERR_DENIED,
@@ -225,6 +231,21 @@ static int create_env(struct store *store, MDB_env **env)
         bytes /= 4;
     } while (rc == ENOMEM && bytes >= MAP_BYTES_MIN);
     return rc;
+}
+
+/* From now on a ledger without its file is a damaged one, not a new one. */
+static int mark_born(struct store *store, struct why *why)
+{
+    static const char mark[] = "This folder holds a ledger of Sightline.\n";
+
+    if (store->read_only || store->born)
+        return 0;
+    errno = ENOSPC; /* what a short write means */
+    if (pwrite(store->lock_fd, mark, sizeof mark - 1, 0) != (ssize_t)sizeof mark - 1 ||
+        fsync(store->lock_fd) != 0 || fsync(store->folder_fd) != 0)
+        return store_why(why, errno, store->path, "write writer.lock");
+    store->born = true;
+    return 0;
 }
 
 static int read_format(struct store *store, MDB_txn *txn, struct why *why)
@@ -304,8 +325,12 @@ static int open_env(struct store *store, struct why *why)
     MDB_txn *txn;
     int      dead, rc;
 
-    /* Beside a running writer the pages change: then the check waits for a transaction. */
-    if (!store->read_only && (rc = page_check_tail(store->path, why)) != 0)
+    /* Beside a running writer the pages change: then their check waits for a transaction. */
+    rc = store->read_only ? page_check_roots(store->path, why)
+                          : page_check_tail(store->path, !store->born, why);
+    if (rc == ERR_NOT_FOUND)
+        return why_set(why, rc, "there is no ledger in %s", store->path);
+    if (rc != 0)
         return rc;
     if ((rc = create_env(store, &store->env)) != 0)
         return store_why(why, rc, store->path, "open it");
@@ -319,7 +344,7 @@ static int open_env(struct store *store, struct why *why)
         mdb_txn_abort(txn);
         if ((rc = create_tables(store)) != 0)
             return store_why(why, rc, store->path, "create it");
-        return 0;
+        return mark_born(store, why);
     }
     if (rc == MDB_NOTFOUND) {
         mdb_txn_abort(txn);
@@ -332,7 +357,7 @@ static int open_env(struct store *store, struct why *why)
     rc = read_format(store, txn, why);
     /* A committed read transaction keeps the table handles. */
     mdb_txn_commit(txn);
-    return rc;
+    return rc != 0 ? rc : mark_born(store, why);
 }
 
 static void close_env(struct store *store)

@@ -48,6 +48,7 @@ struct store {
     MDB_dbi       tables[STORE_TABLES];
     int           folder_fd;
     int           lock_fd;    /* holds the writer's lock, or -1 */
+    bool          born;       /* its first commit is on the disk, says writer.lock */
     bool          registered; /* in the list of this process's open ledgers */
     dev_t         device;
     ino_t         inode;

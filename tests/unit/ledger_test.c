@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -126,6 +127,47 @@ static void refusals(void)
     is_int(ledger_register(ledger, "a", "b"), ERR_DENIED, "nor register");
     ledger_close(&ledger);
     kit_remove(inside);
+    kit_remove(path);
+}
+
+static void set_format(const char *path, uint32_t format)
+{
+    MDB_val  key = {.mv_data = "format", .mv_size = 6}, value = {.mv_data = &format, .mv_size = 4};
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi  meta;
+
+    if (mdb_env_create(&env) != 0 || mdb_env_set_maxdbs(env, 1) != 0 ||
+        mdb_env_open(env, path, 0, 0600) != 0 || mdb_txn_begin(env, NULL, 0, &txn) != 0 ||
+        mdb_dbi_open(txn, "meta", 0, &meta) != 0 || mdb_put(txn, meta, &key, &value, 0) != 0 ||
+        mdb_txn_commit(txn) != 0)
+        exit(1);
+    mdb_env_close(env);
+}
+
+static void other_formats(void)
+{
+    char           path[64], file[128];
+    struct ledger *ledger = open_or_die(kit_folder(path), &WRITER);
+    struct why     why;
+
+    ledger_close(&ledger);
+    set_format(path, 2);
+    is_int(ledger_open(&ledger, path, &WRITER, &why), ERR_UNSUPPORTED, "a newer format: %s",
+           why.text);
+    is_int(ledger_open(&ledger, path, &READER, &why), ERR_UNSUPPORTED, "nor is it read");
+    set_format(path, 0);
+    is_int(ledger_open(&ledger, path, &WRITER, &why), ERR_CORRUPT, "no format: %s", why.text);
+    set_format(path, 1);
+    ledger = open_or_die(path, &WRITER);
+    ledger_close(&ledger);
+    snprintf(file, sizeof file, "%s/data.mdb", path);
+    is_int(truncate(file, 0), 0, "its file is emptied");
+    is_int(ledger_open(&ledger, path, &WRITER, &why), ERR_CORRUPT, "and not begun anew: %s",
+           why.text);
+    unlink(file);
+    is_int(ledger_open(&ledger, path, &WRITER, &why), ERR_CORRUPT, "nor when it is gone");
+    is_int(ledger_open(&ledger, path, &READER, &why), ERR_NOT_FOUND, "nothing to read");
     kit_remove(path);
 }
 
@@ -555,6 +597,7 @@ int main(int argc, char **argv)
         return reader_main(argv[2], strtoull(argv[3], NULL, 10));
     first_steps();
     refusals();
+    other_formats();
     against_model();
     coverage();
     threads();
