@@ -40,7 +40,8 @@ struct clip {
     int64_t            first_pts; /* in pictures */
 };
 
-/* A folder of this test's own in TMPDIR, made on the first call; clip_clean() empties it. */
+/* A folder of this test's own in TMPDIR, made on the first call. The test unlinks what it
+ * makes there, and the folder, clip_path(""), at its end. */
 __attribute__((unused)) static const char *clip_path(const char *name)
 {
     static char folder[256];
@@ -57,13 +58,6 @@ __attribute__((unused)) static const char *clip_path(const char *name)
     next = (next + 1) % 8;
     snprintf(paths[next], sizeof paths[next], "%s/%s", folder, name);
     return paths[next];
-}
-
-__attribute__((unused)) static void clip_clean(const char *const *names)
-{
-    for (; *names != NULL; names++)
-        unlink(clip_path(*names));
-    rmdir(clip_path(""));
 }
 
 __attribute__((unused)) static void clip_draw(AVFrame *picture, int number)
@@ -182,6 +176,8 @@ done:
     avformat_free_context(out);
     av_frame_free(&picture);
     av_packet_free(&packet);
+    if (!made)
+        unlink(path);
     return made;
 }
 

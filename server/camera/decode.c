@@ -229,7 +229,7 @@ int decode_actor_join(struct decode_pool *pool, struct decode_actor *actor,
     pthread_mutex_lock(&pool->lock);
     if (pool->actors == pool->heap_room) {
         size_t                room = pool->heap_room * 2 + 16;
-        struct decode_actor **heap = realloc(pool->heap, room * sizeof *heap);
+        struct decode_actor **heap = realloc(pool->heap, room * sizeof(struct decode_actor *));
 
         if (heap == NULL) {
             rc = ERR_MEMORY;

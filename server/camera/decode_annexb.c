@@ -89,18 +89,18 @@ static size_t unescape(const struct annexb_nal *nal, uint8_t *out, size_t room)
  * constraint bytes without trailing zeros. */
 static bool hevc_codec(const uint8_t *sps, size_t bytes, char codec[static 32])
 {
-    const uint8_t *profile = sps + 3; /* after the NAL header and the ids */
-    uint32_t       flags   = 0;
-    int            last    = 5;
-    int            used;
+    static const char *const SPACES[] = {"", "A", "B", "C"};
+    const uint8_t           *profile  = sps + 3; /* after the NAL header and the ids */
+    uint32_t                 flags    = 0;
+    int                      last     = 5;
+    int                      used;
 
     if (bytes < 15)
         return false;
     for (int bit = 0; bit < 32; bit++)
         flags |= (uint32_t)(profile[1 + bit / 8] >> (7 - bit % 8) & 1) << bit;
-    used = snprintf(codec, 32, "hev1.%s%d.%X.%c%d", &"\0\0A\0B\0C"[(profile[0] >> 6) * 2],
-                    profile[0] & 0x1f, (unsigned)flags, (profile[0] & 0x20) != 0 ? 'H' : 'L',
-                    profile[11]);
+    used = snprintf(codec, 32, "hev1.%s%d.%X.%c%d", SPACES[profile[0] >> 6], profile[0] & 0x1f,
+                    (unsigned)flags, (profile[0] & 0x20) != 0 ? 'H' : 'L', profile[11]);
     while (last >= 0 && profile[5 + last] == 0)
         last--;
     for (int i = 0; i <= last && used < 32; i++)

@@ -232,7 +232,7 @@ static void make_room(struct decode_units *units, size_t bytes)
 bool decode_units_put(struct decode_units *units, struct camera_unit *unit)
 {
     if (units->ring == NULL) {
-        units->ring  = calloc(DECODE_UNITS, sizeof units->ring[0]);
+        units->ring  = calloc(DECODE_UNITS, sizeof(struct camera_unit *));
         units->first = units->count = units->cursor = units->key = 0;
         units->waits_for_key                                     = true;
     }

@@ -165,7 +165,7 @@ static int open_container(struct source_file *file, struct why *why)
 static int find_stream_info(struct source_file *file)
 {
     unsigned       count   = file->format->nb_streams;
-    AVDictionary **options = calloc(count + 1, sizeof *options);
+    AVDictionary **options = calloc(count + 1, sizeof(AVDictionary *));
     int            av_code;
 
     if (options == NULL)
