@@ -240,6 +240,17 @@ static void begin_events(struct client *client, const struct client_message *mes
     answer_error(client, ERR_INVALID, "events", &why);
 }
 
+/* True if an earlier topic of the message is the same. */
+static bool is_repeated(const struct client_message *message, int index)
+{
+    for (int i = 0; i < index; i++) {
+        if (message->topics[i].kind == message->topics[index].kind &&
+            strcmp(message->topics[i].camera, message->topics[index].camera) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void handle_subscribe(struct client *client, const struct client_message *message)
 {
     struct subscription *fresh[LIMIT_SUBSCRIPTIONS];
@@ -251,6 +262,8 @@ static void handle_subscribe(struct client *client, const struct client_message 
         struct why           why          = {0};
         char                 name[TOPIC_NAME_BYTES];
         int                  rc = 0;
+        if (is_repeated(message, i))
+            continue;
         if (subscription != NULL) /* again: begin anew, with what this message says */
             unsubscribe(client, subscription);
         subscription = subscribe(client, topic, message->h264, &why, &rc);
