@@ -11,6 +11,9 @@
 /* A shorter one stands in every second word. */
 #define SECRET_BYTES_MIN 3
 
+/* Credentials come on top of what is kept; no text is looked at further. */
+#define TEXT_BYTES_MAX ((size_t)2 * LIMIT_URL_BYTES)
+
 /* Locale must not decide what a letter is. */
 static bool is_digit(char c)
 {
@@ -31,6 +34,14 @@ static int hex_value(char c)
     if (c >= 'A' && c <= 'F')
         return c - 'A' + 10;
     return -1;
+}
+
+/* Bytes up to and with the last '@' before `bytes`; 0: none. */
+static size_t last_at(const char *text, size_t bytes)
+{
+    while (bytes > 0 && text[bytes - 1] != '@')
+        bytes--;
+    return bytes;
 }
 
 /* ---- reading ---- */
@@ -236,12 +247,12 @@ int camera_url_parse(struct camera_url *url, const char *text, struct why *why)
 {
     /* "rtsp://", brackets, ':' and five digits of a port, and the NUL stand around host and path. */
     const size_t around_bytes = 7 + 2 + 6;
-    size_t       skip, authority, host_from = 0;
+    size_t       skip         = 0, authority, host_from;
     int          rc;
 
     memset(url, 0, sizeof *url);
     url->port = CAMERA_URL_PORT_RTSP;
-    if (strnlen(text, LIMIT_URL_BYTES * 2) == LIMIT_URL_BYTES * 2)
+    if (strnlen(text, TEXT_BYTES_MAX) == TEXT_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "the address is longer than %d bytes", LIMIT_URL_BYTES - 1);
     for (const char *c = text; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || *c == 0x7f)
@@ -252,10 +263,7 @@ int camera_url_parse(struct camera_url *url, const char *text, struct why *why)
         return rc;
     text += skip;
     authority = strcspn(text, "/");
-    for (size_t i = authority; i > 0 && host_from == 0; i--) {
-        if (text[i - 1] == '@')
-            host_from = i;
-    }
+    host_from = last_at(text, authority);
     if (host_from > 0 && (rc = read_credentials(url, text, host_from - 1, why)) != 0)
         goto fail;
     authority = host_from + strcspn(text + host_from, "/?#");
@@ -295,14 +303,6 @@ static void put(struct redaction *redaction, const char *text, size_t bytes)
         bytes = room;
     memcpy(redaction->out + redaction->bytes, text, bytes);
     redaction->bytes += bytes;
-}
-
-/* Bytes up to and with the last '@' before `bytes`; 0: none. */
-static size_t last_at(const char *text, size_t bytes)
-{
-    while (bytes > 0 && text[bytes - 1] != '@')
-        bytes--;
-    return bytes;
 }
 
 /* How many bytes after "://" may hold credentials, up to and with their '@'; 0: none. */

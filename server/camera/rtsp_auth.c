@@ -181,11 +181,11 @@ static bool digest(const struct rtsp_auth *auth, char out[static DIGEST_TEXT_BYT
     EVP_MD_CTX_free(context);
     if (!done)
         return false;
-    for (unsigned i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes; i++) {
         out[2 * i]     = hexadecimal[hash[i] >> 4];
         out[2 * i + 1] = hexadecimal[hash[i] & 15];
     }
-    out[2 * bytes] = '\0';
+    out[2 * (size_t)bytes] = '\0';
     return true;
 }
 

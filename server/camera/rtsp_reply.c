@@ -118,7 +118,8 @@ static int resolve(const char *base, const char *control, char out[static RTSP_U
         base_bytes--;
     if (control[0] == '/')
         control++;
-    if (snprintf(out, RTSP_URL_BYTES, "%.*s/%s", (int)base_bytes, base, control) >= RTSP_URL_BYTES)
+    if ((size_t)snprintf(out, RTSP_URL_BYTES, "%.*s/%s", (int)base_bytes, base, control) >=
+        RTSP_URL_BYTES)
         return why_set(why, ERR_LIMIT, "the camera's control address is too long");
     return 0;
 }

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RTSP_URL_BYTES     (2 * LIMIT_URL_BYTES) /* a base with a control address behind it */
+#define RTSP_URL_BYTES     ((size_t)2 * LIMIT_URL_BYTES) /* a base with a control address behind it */
 #define RTSP_SESSION_BYTES 128
 
 /* Does the list in Public (of an OPTIONS reply) hold the method? */

@@ -23,5 +23,5 @@ int rtsp_request_write(const struct rtsp_request *request, struct rtsp_auth *aut
                       request->session, request->session[0] != '\0' ? "\r\n" : "",
                       request->headers);
     OPENSSL_cleanse(authorization, sizeof authorization);
-    return length > 0 && length < RTSP_REQUEST_BYTES ? length : ERR_LIMIT;
+    return length > 0 && (size_t)length < RTSP_REQUEST_BYTES ? length : ERR_LIMIT;
 }

@@ -58,7 +58,8 @@ static void read_media(struct media *media, struct rtsp_text rest)
     media->video->fps                    = 0;
     if (!next_word(&rest, &part) || !rtsp_text_is(part, "video"))
         return;
-    if (!next_word(&rest, &part) || !next_word(&rest, &part))
+    next_word(&rest, &part); /* the port, which says nothing over TCP */
+    if (!next_word(&rest, &part))
         return;
     media->rtp = rtsp_text_is(part, "RTP/AVP") || rtsp_text_is(part, "RTP/AVPF") ||
                  rtsp_text_is(part, "RTP/AVP/TCP") || rtsp_text_is(part, "RTP/AVP/UDP");

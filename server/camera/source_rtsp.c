@@ -28,7 +28,6 @@
 
 #define KEEP_ALIVE_S_MAX    30 /* routers between forget a connection that is quiet for longer */
 #define STRAY_RESPONSES_MAX 16
-#define REASON_BYTES        200
 
 enum step { STEP_CONNECT, STEP_OPTIONS, STEP_DESCRIBE, STEP_SETUP, STEP_PLAY, STEP_PLAYING };
 
@@ -108,7 +107,7 @@ static void hang_up(struct rtsp_source *rtsp)
 __attribute__((format(printf, 3, 4))) static void end(struct rtsp_source *rtsp, enum source_end how,
                                                       const char *format, ...)
 {
-    char    text[512], reason[REASON_BYTES];
+    char    text[512], reason[200];
     va_list arguments;
 
     if (rtsp->ended)
@@ -292,10 +291,10 @@ static void on_playing(struct rtsp_source *rtsp)
     rtsp->heard_ns = rtsp->kept_alive_ns = rtsp->now.monotonic_ns;
     uv_timer_stop(&rtsp->deadline);
     uv_timer_start(&rtsp->tick, on_tick, tick_ms, tick_ms);
-    if (rtsp->streaming)
-        return;
-    uv_timer_start(&rtsp->deadline, on_deadline, rtsp->timeouts.picture_ms, 0);
-    progress(rtsp, "waiting for the first picture");
+    if (!rtsp->streaming) {
+        uv_timer_start(&rtsp->deadline, on_deadline, rtsp->timeouts.picture_ms, 0);
+        progress(rtsp, "waiting for the first picture");
+    }
 }
 
 /* The reply to a keep-alive. A camera that does not know the request is still alive. */
@@ -485,10 +484,10 @@ static void on_received(void *arg, size_t bytes)
 static void on_failed(void *arg, int code, const char *reason)
 {
     struct rtsp_source *rtsp = arg;
-    enum source_end     how  = code == ERR_DENIED   ? SOURCE_END_REFUSED
-                               : code == ERR_CLOSED ? SOURCE_END_CLOSED
-                                                    : SOURCE_END_ERROR;
+    enum source_end     how  = code == ERR_CLOSED ? SOURCE_END_CLOSED : SOURCE_END_ERROR;
 
+    if (code == ERR_DENIED)
+        how = SOURCE_END_REFUSED;
     rtsp->in_session = false;
     if (rtsp->method != NULL && rtsp->step != STEP_PLAYING)
         end(rtsp, how, "%s (during %s)", reason, rtsp->method);
@@ -587,10 +586,7 @@ static void read_counters(const struct source *source, struct source_counters *c
     if (rtsp->demux == NULL)
         return;
     rtsp_demux_counters(rtsp->demux, &demux);
-    counters->bytes     = demux.bytes;
-    counters->packets   = demux.packets;
-    counters->rtp_lost  = demux.lost;
-    counters->jitter_ms = demux.jitter_ms;
+    *counters = (struct source_counters){demux.bytes, demux.packets, demux.lost, demux.jitter_ms};
 }
 
 const struct source_ops source_rtsp = {

@@ -1,6 +1,6 @@
 /* tests/unit/rtsp_fake_camera.h: a scripted camera and a client of the RTSP source on one loop. */
-#ifndef SIGHTLINE_TESTS_RTSP_FAKE_CAMERA_H
-#define SIGHTLINE_TESTS_RTSP_FAKE_CAMERA_H
+#ifndef SIGHTLINE_TESTS_UNIT_RTSP_FAKE_CAMERA_H
+#define SIGHTLINE_TESTS_UNIT_RTSP_FAKE_CAMERA_H
 
 #include "tests/tap.h"
 

@@ -1,6 +1,6 @@
 /* tests/unit/rtsp_player.h: plays a real camera and prints what came: the client of tests/integration/rtsp.t. */
-#ifndef SIGHTLINE_TESTS_RTSP_PLAYER_H
-#define SIGHTLINE_TESTS_RTSP_PLAYER_H
+#ifndef SIGHTLINE_TESTS_UNIT_RTSP_PLAYER_H
+#define SIGHTLINE_TESTS_UNIT_RTSP_PLAYER_H
 
 #include <libavcodec/avcodec.h>
 #include <libavutil/log.h>
@@ -102,7 +102,7 @@ static void player_limit(uv_timer_t *timer)
 /* play URL USER PASSWORD PICTURES SECONDS */
 static int play(char **arguments)
 {
-    struct player          player   = {.wanted = atoi(arguments[3])};
+    struct player          player   = {.wanted = (int)strtol(arguments[3], NULL, 10)};
     struct settings_camera settings = {.enabled = true};
     struct source_events   events   = {&player, player_stream, player_packet, player_progress,
                                        player_ended};
@@ -115,7 +115,7 @@ static int play(char **arguments)
     uv_loop_init(&loop);
     uv_timer_init(&loop, &player.limit);
     player.limit.data = &player;
-    uv_timer_start(&player.limit, player_limit, (uint64_t)atoi(arguments[4]) * 1000, 0);
+    uv_timer_start(&player.limit, player_limit, (uint64_t)strtol(arguments[4], NULL, 10) * 1000, 0);
     player.frame = av_frame_alloc();
     snprintf(settings.url, sizeof settings.url, "%s", arguments[0]);
     snprintf(settings.user, sizeof settings.user, "%s", arguments[1]);
@@ -263,7 +263,7 @@ static int play_crowd(char **arguments)
     av_log_set_level(AV_LOG_QUIET);
     uv_loop_init(&crowd.loop);
     crowd.url  = arguments[0];
-    crowd.left = atoi(arguments[1]);
+    crowd.left = (int)strtol(arguments[1], NULL, 10);
     for (int i = 0; i < CROWD; i++) {
         crowd.members[i].crowd = &crowd;
         uv_timer_init(&crowd.loop, &crowd.members[i].limit);
