@@ -45,6 +45,8 @@
 #define UNCONFIRMED_NS INT64_C(450000000)
 /* The sum of scores that confirms: two good boxes or three poor ones. */
 #define CONFIRM_SCORE 1.2F
+/* What a box that is a part of another takes away from the evidence, of its score. */
+#define PART_DOUBT 0.5F
 /* An object that was not found for no longer than this still has its parts. */
 #define BLINK_NS INT64_C(250000000)
 
@@ -292,10 +294,14 @@ static void confirm_objects(struct tracker *tracker)
     for (int i = 0; i < tracker->object_count; i++) {
         struct tracked *object = &tracker->objects[i];
 
-        if (!object->seen || object->evidence >= COMPANION_EVIDENCE || is_part(tracker, object))
+        if (!object->seen || object->evidence >= COMPANION_EVIDENCE)
             continue;
-        object->evidence += object->last.score;
-        object->evidence_count++;
+        if (!is_part(tracker, object)) {
+            object->evidence += object->last.score;
+            object->evidence_count++;
+        } else if (!object->confirmed) {
+            object->evidence = fmaxf(object->evidence - PART_DOUBT * object->last.score, 0.0F);
+        }
     }
     /* Only now, so that of two that appear at once none is the other's part by their order. */
     for (int i = 0; i < tracker->object_count; i++) {

@@ -2,8 +2,11 @@
  *
  * Association in two stages (Zhang et al. 2022, "ByteTrack": confident boxes first, then the weak ones for tracks
  * that would otherwise be lost), a constant-velocity Kalman filter (Bewley et al. 2016, "SORT"), and the
- * observation-centric corrections of Cao et al. 2023 ("OC-SORT"). The class of an object is a
- * vote over its life. Pure and deterministic: time comes in with the frame; the same boxes give
+ * observation-centric corrections of Cao et al. 2023 ("OC-SORT"): the direction of the way so far counts, a gap is filled
+ * when its end is found, and who left the filter's path is looked for where he was last seen. Of our own: boxes that may be
+ * parts of another object confirm none, a person hidden by a companion goes on beside him, and hidden legs are
+ * completed. The class of an object is a vote over its life: car, bus and truck may take turns, a person never becomes a
+ * car. Pure and deterministic: time comes in with the frame; the same boxes give
  * the same tracks, always. One thread (the loop); no allocation after open. */
 #ifndef SIGHTLINE_SERVER_COUNT_TRACKER_H
 #define SIGHTLINE_SERVER_COUNT_TRACKER_H

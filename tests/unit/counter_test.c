@@ -165,6 +165,21 @@ static void unseen_and_lost(void)
         update(counter, &track, 1, i);
     }
     is_int(event_count, 0, "what is only predicted crosses nothing");
+    counter_close(&counter);
+    counter = open_counter(&camera);
+    for (int i = 0; i < 8; i++) {
+        track         = person(1, 400 + 20 * i, 300, i);
+        track.seen    = i < 4;
+        track.covered = i >= 4;
+        update(counter, &track, 1, i);
+    }
+    is_int(event_count, 1, "who is covered by a companion crosses with him");
+    counter_close(&counter);
+    counter = open_counter(&camera);
+    for (int i = 0; i < 8; i++) {
+        track = person(1, 400 + 10 * i, 300, i);
+        update(counter, &track, 1, i);
+    }
     track = person(1, 640, 300, 20);
     update(counter, &track, 1, 20);
     is_int(of_kind(EVENT_LINE_CROSSING), 1, "found again on the other side, it has crossed");

@@ -159,6 +159,84 @@ static void passing(void)
     tracker_close(&tracker);
 }
 
+/* Two walk side by side; from the 20th picture the detector finds one box for both, 3 s long. */
+static void companions(void)
+{
+    struct tracker     *tracker = open_tracker();
+    const struct track *tracks;
+    int                 count = 0, covered = 0, worst_px = 0;
+
+    for (int i = 0; i < 60; i++) {
+        double     x        = 100 + 8 * i;
+        struct box boxes[2] = {
+            box_at(x, 300, 40, 100, OBJECT_PERSON),
+            box_at(x + fmin(fmax(75 - 3 * i, 12), 45), 304, 40, 100, OBJECT_PERSON)};
+        int found = 2;
+
+        if (i >= 20 && i < 50) {
+            boxes[0].x1 = boxes[1].x1;
+            boxes[0].y1 = boxes[1].y1;
+            found       = 1;
+        }
+        tracker_update(tracker, boxes, found, at_fps(i, 10));
+        tracks = tracker_tracks(tracker, &count);
+        if (i < 25 || i >= 50 || count != 2)
+            continue;
+        covered += tracks[0].covered + tracks[1].covered;
+        for (int k = 0; k < 2; k++) {
+            int off  = (int)fabs((tracks[k].box.x0 + tracks[k].box.x1) / 2 - (x + 6));
+            worst_px = off > worst_px ? off : worst_px;
+        }
+    }
+    is_int(count, 2, "two who walk together are two, though one box was found for 3 s");
+    is_int(covered, 25, "one of them was covered all the time");
+    ok(worst_px < 20, "and his place was known to %d px", worst_px);
+    tracks = tracker_tracks(tracker, &count);
+    ok(count == 2 && tracks[0].id == 1 && tracks[1].id == 2, "they are the same two afterwards");
+    ok(count == 2 && tracks[0].seen && tracks[1].seen, "and both are seen again");
+    tracker_close(&tracker);
+
+    /* Who walks into another that stands is not carried along, nor one that comes the other way. */
+    tracker = open_tracker();
+    for (int i = 0; i < 25; i++) {
+        struct box boxes[2] = {box_at(300, 300, 60, 120, OBJECT_PERSON),
+                               box_at(100 + 8 * i, 298, 40, 100, OBJECT_PERSON)};
+        tracker_update(tracker, boxes, i < 22 ? 2 : 1, at_fps(i, 10));
+    }
+    tracks  = tracker_tracks(tracker, &count);
+    covered = 0;
+    for (int k = 0; k < count; k++)
+        covered += tracks[k].covered;
+    is_int(covered, 0, "who walks past one that stands has no companion");
+    tracker_close(&tracker);
+}
+
+/* One stands behind a car; for a while only his upper half is found. */
+static void hidden_legs(void)
+{
+    struct tracker     *tracker = open_tracker();
+    const struct track *tracks;
+    int                 count;
+    float               least = 1000, most = 0;
+
+    for (int i = 0; i < 40; i++) {
+        bool       hidden   = i >= 15 && i < 30;
+        struct box boxes[2] = {
+            box_at(200 + 4 * i, hidden ? 255 : 300, 40, hidden ? 55 : 100, OBJECT_PERSON),
+            box_at(300, 330, 300, 90, OBJECT_CAR)};
+        tracker_update(tracker, boxes, 2, at_fps(i, 10));
+        tracks = tracker_tracks(tracker, &count);
+        for (int k = 0; k < count; k++)
+            if (tracks[k].box.object_class == OBJECT_PERSON) {
+                least = fminf(least, tracks[k].box.y1);
+                most  = fmaxf(most, tracks[k].box.y1);
+            }
+    }
+    ok(least > 290 && most < 310, "hidden legs do not move the feet: %.0f to %.0f, at 300", least,
+       most);
+    tracker_close(&tracker);
+}
+
 static void lives(void)
 {
     struct tracker     *tracker = open_tracker();
@@ -348,6 +426,8 @@ int main(void)
     fast_car(25);
     classes();
     passing();
+    companions();
+    hidden_legs();
     lives();
     parts();
     crowds();
