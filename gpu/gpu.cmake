@@ -16,15 +16,25 @@ if(TARGET gpu)
     set_source_files_properties(${onnx_dir}/onnx.pb-c.c PROPERTIES COMPILE_OPTIONS -w)
     target_include_directories(gpu SYSTEM PRIVATE ${onnx_dir})
 
+    # One body of kernels, compiled for each instruction set; cpu/kernels.c picks one at run time.
+    # With sanitizers: their checks of every address are kept, those of every addition are not, which
+    # made the unrolled loops take minutes to compile.
+    set(kernel_options -O3)
+    if(SIGHTLINE_SANITIZE)
+        set(kernel_options -O1)
+        if(SIGHTLINE_SANITIZE MATCHES "undefined")
+            list(APPEND kernel_options -fno-sanitize=undefined)
+        endif()
+    endif()
     # Vectors wider than the machine's are split by the compiler; that they have no fixed calling
     # convention then does not matter to static functions.
     set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_plain.c PROPERTIES
-                                COMPILE_OPTIONS "-O3;-Wno-psabi")
-    # One body of kernels, compiled for each instruction set; cpu/kernels.c picks one at run time.
+                                COMPILE_OPTIONS "${kernel_options};-Wno-psabi")
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx2.c PROPERTIES
-                                    COMPILE_OPTIONS "-O3;-mavx2;-mfma")
-        set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx512.c PROPERTIES
-                                    COMPILE_OPTIONS "-O3;-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
+                                    COMPILE_OPTIONS "${kernel_options};-mavx2;-mfma")
+        set_source_files_properties(
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx512.c PROPERTIES COMPILE_OPTIONS
+            "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
     endif()
 endif()

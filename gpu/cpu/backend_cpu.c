@@ -7,11 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(_OPENMP) || defined(__linux__)
-/* Of libgomp, which Debian's oneDNN is built with: without it each of our threads would start a team
- * of its own. Weak, because another build of oneDNN may not bring it. */
+/* Of libgomp, with which Debian's oneDNN is built: without this call each of our threads would start
+ * a team of its own. It counts for the calling thread. Weak: another build may not bring it. */
 extern void omp_set_num_threads(int count) __attribute__((weak));
-#endif
+
+static void stay_on_this_thread(void)
+{
+    if (omp_set_num_threads != NULL)
+        omp_set_num_threads(1);
+}
 
 static bool cpu_available(struct why *why)
 {
@@ -91,8 +95,7 @@ int backend_cpu_open_with(struct runner **out, const struct model *model, const 
         rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s", kernels);
         goto fail;
     }
-    if (omp_set_num_threads != NULL)
-        omp_set_num_threads(1);
+    stay_on_this_thread();
     if (dnnl_engine_create(&runner->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&runner->stream, runner->engine, dnnl_stream_default_flags) !=
             dnnl_success)
@@ -122,6 +125,7 @@ static int cpu_run(struct runner *base, const float *input, int batch, struct wh
 
     if (batch != 1)
         return why_set(why, ERR_LIMIT, "the CPU takes one picture at a time, not %d", batch);
+    stay_on_this_thread(); /* a runner may have been opened by another thread */
     /* The steps only read it; the tensor's type serves both inputs and outputs. */
     memcpy(&runner->input->data, &input, sizeof input);
     for (int i = 0; i < runner->step_count; i++)

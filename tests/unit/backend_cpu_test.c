@@ -177,10 +177,46 @@ static void test_yolox(const char *kernels)
     free(first);
 }
 
-int main(void)
+/* For tests/integration/engines.t: all outputs of a model for one input, one after the other in a
+ * file; their sizes on standard output. */
+static int dump(const char *path, const char *input_path, const char *output_path)
+{
+    struct why     why = {""};
+    struct model  *model;
+    struct runner *runner;
+    FILE          *input = fopen(input_path, "rb"), *output = fopen(output_path, "wb");
+    float         *x;
+    size_t         count;
+
+    if (input == NULL || output == NULL || model_load(&model, path, &why) != 0 ||
+        backend_cpu_open_with(&runner, model, NULL, &why) != 0) {
+        diag("%s", why.text);
+        return 1;
+    }
+    const struct model_info *info = model_info(model);
+    count = onnx_elements(info->input.dimension_count, info->input.dimension);
+    x     = malloc(count * sizeof *x);
+    if (x == NULL || fread(x, sizeof *x, count, input) != count)
+        return 1;
+    BACKEND_CPU.run(runner, x, 1, &why);
+    for (int i = 0; i < info->output_count; i++) {
+        count = onnx_elements(info->output[i].dimension_count, info->output[i].dimension);
+        fwrite(BACKEND_CPU.output(runner, i), sizeof *x, count, output);
+        printf("%zu\n", count);
+    }
+    BACKEND_CPU.close(&runner);
+    model_close(&model);
+    free(x);
+    fclose(input);
+    return fclose(output) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
 {
     const char *kernels[] = {"plain", "avx2", "avx512"};
 
+    if (argc == 5 && strcmp(argv[1], "--dump") == 0)
+        return dump(argv[2], argv[3], argv[4]);
     for (int k = 0; k < 3; k++) {
         if (kernels_find(kernels[k]) == NULL) {
             skip_one("this machine has no %s", kernels[k]);
