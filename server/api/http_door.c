@@ -8,7 +8,7 @@
 int http_refusal_status(enum http_refusal refusal)
 {
     static const int statuses[] = {
-#define X(name, status, label, text) [name] = status,
+#define X(name, status, label, text) [name] = (status),
         HTTP_REFUSAL_TABLE(X)
 #undef X
     };
@@ -18,7 +18,7 @@ int http_refusal_status(enum http_refusal refusal)
 const char *http_refusal_label(enum http_refusal refusal)
 {
     static const char *const labels[] = {
-#define X(name, status, label, text) [name] = label,
+#define X(name, status, label, text) [name] = (label),
         HTTP_REFUSAL_TABLE(X)
 #undef X
     };
@@ -28,7 +28,7 @@ const char *http_refusal_label(enum http_refusal refusal)
 const char *http_refusal_text(enum http_refusal refusal)
 {
     static const char *const texts[] = {
-#define X(name, status, label, text) [name] = text,
+#define X(name, status, label, text) [name] = (text),
         HTTP_REFUSAL_TABLE(X)
 #undef X
     };

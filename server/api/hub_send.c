@@ -150,6 +150,13 @@ static bool take_unit(struct client *client)
     return true;
 }
 
+/* What must not be late or lost goes before what will come again. */
+static bool take_next(struct client *client)
+{
+    return take_answer(client) || take_notice(client) || take_event(client) ||
+           take_latest(client) || take_unit(client);
+}
+
 /* ---- writing ---- */
 
 static void put_little_endian(unsigned char *at, uint64_t value, int bytes)
@@ -250,15 +257,12 @@ int client_write(struct client *client)
             break;
         if (client->ping_due)
             rc = write_ping(client);
-        else if (client->outgoing.total_bytes > 0)
-            rc = write_chunk(client);
-        else if (client->close_code != 0)
+        else if (client->outgoing.total_bytes == 0 && client->close_code != 0)
             return write_close(client);
-        else if (take_answer(client) || take_notice(client) || take_event(client) ||
-                 take_latest(client) || take_unit(client))
-            rc = write_chunk(client);
-        else
+        else if (client->outgoing.total_bytes == 0 && !take_next(client))
             return 0;
+        else
+            rc = write_chunk(client);
     }
     if (rc == 0 && client_has_due(client))
         client_ask(client);

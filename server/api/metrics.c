@@ -15,7 +15,8 @@
 #include "server/api/documents.h"
 #include "server/api/hub.h"
 
-#define MAX_BYTES (64 << 20) /* a full server: 1,024 cameras with 64 counters and 6 classes each */
+#define ESCAPED_BYTES ((size_t)2 * LIMIT_NAME_BYTES) /* every byte of a name with a backslash */
+#define MAX_BYTES     (64 << 20) /* a full server: 1,024 cameras with 64 counters and 6 classes each */
 
 struct page {
     char  *text;
@@ -26,7 +27,7 @@ struct page {
 static void append(void *arg, const char *text, size_t bytes)
 {
     struct page *page = arg;
-    size_t       room = page->room_bytes == 0 ? 16 << 10 : page->room_bytes;
+    size_t       room = page->room_bytes == 0 ? (size_t)16 << 10 : page->room_bytes;
     char        *grown;
 
     if (page->failed)
@@ -72,11 +73,11 @@ static void family(struct page *page, const char *name, const char *type, const 
 }
 
 /* A label's value: backslash, quote and line feed are escaped. */
-static const char *escape(const char *value, char text[static 2 * LIMIT_NAME_BYTES])
+static const char *escape(const char *value, char text[static ESCAPED_BYTES])
 {
     size_t used = 0;
 
-    for (; *value != '\0' && used + 2 < 2 * LIMIT_NAME_BYTES; value++) {
+    for (; *value != '\0' && used + 2 < ESCAPED_BYTES; value++) {
         if (*value == '\\' || *value == '"' || *value == '\n')
             text[used++] = '\\';
         text[used++] = *value == '\n' ? 'n' : *value;
@@ -98,7 +99,7 @@ static void put_counter_labels(struct page *page, const char *name,
                                const struct live_counter *counter, const char *kind,
                                int object_class)
 {
-    char camera[2 * LIMIT_NAME_BYTES], label[2 * LIMIT_NAME_BYTES];
+    char camera[ESCAPED_BYTES], label[ESCAPED_BYTES];
 
     put(page, "%s{camera=\"%s\",%s=\"%s\",class=\"%s\"", name, escape(counter->camera, camera),
         kind, escape(counter->counter, label), object_class_name((enum object_class)object_class));
@@ -238,7 +239,7 @@ static const struct camera_family {
 
 static void put_cameras(struct page *page, const struct api_house *house)
 {
-    char name[2 * LIMIT_NAME_BYTES];
+    char name[ESCAPED_BYTES];
 
     for (size_t i = 0; i < sizeof camera_families / sizeof camera_families[0]; i++) {
         const struct camera_family *kind = &camera_families[i];

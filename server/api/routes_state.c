@@ -150,7 +150,7 @@ static bool key_is_good(struct http_text key)
               c == '+' || c == '/'))
             return false;
     }
-    return memchr("AQgw", key.at[21], 4) != NULL;
+    return (key.at[21] == 'A' || key.at[21] == 'Q' || key.at[21] == 'g' || key.at[21] == 'w');
 }
 
 void handle_websocket(struct call *call)

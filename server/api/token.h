@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TOKEN_SESSIONS          256 /* browsers signed in at one time; the oldest makes room */
-#define TOKEN_SESSION_S         (30 * 24 * 3600)
-#define TOKEN_ATTEMPTS          5  /* failures in a minute from one address */
-#define TOKEN_COOKIE_BYTES      44 /* 256 bits in URL-safe base64, with its NUL */
+#define TOKEN_SESSIONS          256     /* browsers signed in at one time; the oldest makes room */
+#define TOKEN_SESSION_S         2592000 /* 30 days */
+#define TOKEN_ATTEMPTS          5       /* failures in a minute from one address */
+#define TOKEN_COOKIE_BYTES      44      /* 256 bits in URL-safe base64, with its NUL */
 #define TOKEN_COOKIE_NAME_BYTES 32
 
 struct token_door;
