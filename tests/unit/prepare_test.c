@@ -254,9 +254,9 @@ static bool same_bits(const struct prepare_settings *settings, struct frame *fra
 
 static void check_kernels(const struct prepare_kernels *kernels)
 {
-    static const int        sizes[][2] = {{640, 360}, {626, 360}, {1920, 1080}, {96, 64},
-                                          {95, 63},   {17, 9},    {1, 1},       {3, 200},
-                                          {200, 3},   {33, 65},   {31, 31},     {1281, 721}};
+    static const int        sizes[][2] = {{640, 360}, {626, 360}, {1921, 217}, {96, 64},
+                                          {95, 63},   {17, 9},    {1, 1},      {3, 200},
+                                          {200, 3},   {33, 65},   {31, 31},    {1281, 145}};
     struct prepare_settings fits[]     = {YOLOX_LIKE, YOLOX_LIKE, YOLOX_LIKE, YOLOX_LIKE};
 
     fits[1].fit       = PREPARE_CENTRED;
