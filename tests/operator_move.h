@@ -72,6 +72,24 @@ static void case_slice_concat(struct trial *t)
         t->y.at[(channels - cut) * pixels + i] = act_relu(t->x.at[i]);
 }
 
+/* Channels from the middle of a block to the one before the last lane of another: the lanes behind
+ * them must not be taken for channels that follow. */
+static void case_slice_lanes(struct trial *t)
+{
+    int64_t from = pick(t, 1, 15), channels = pick(t, 2, 4) * 16 - 1, pixels;
+
+    set_input(t, 4, (int64_t[]){1, channels, pick(t, 1, 9), pick(t, 1, 9)});
+    pixels = t->x.size[2] * t->x.size[3];
+    onnx_ints(&t->onnx, "from", 1, &from);
+    onnx_ints(&t->onnx, "end", 1, (int64_t[]){INT64_MAX});
+    onnx_ints(&t->onnx, "one", 1, (int64_t[]){1});
+    onnx_node(&t->onnx, "Slice", t->from[1] == 'b' ? "xb,from,end,one" : "x,from,end,one", "a", "");
+    onnx_node(&t->onnx, "Relu", "a", "y", "");
+    t->y = array_of(4, (int64_t[]){1, channels - from, t->x.size[2], t->x.size[3]});
+    for (int64_t i = 0; i < elements(&t->y); i++)
+        t->y.at[i] = act_relu(t->x.at[from * pixels + i]);
+}
+
 /* A slice with steps in both directions of height and width. */
 static void case_slice_steps(struct trial *t)
 {

@@ -181,13 +181,13 @@ static struct cpu_tensor *gather_blocked(struct plan *plan, int number)
     if (y == NULL || gathers == NULL || step == NULL)
         return NULL;
     for (int c = 0; c < blocks * block; c++) {
-        /* Lanes without meaning repeat the last channel: something finite. */
+        /* Lanes without meaning repeat the last channel: something finite. Where that stands in the
+         * same lane of its source, they go on from there, so that the block is copied whole. */
         struct channel     from   = channels[c < count ? c : count - 1];
         struct cpu_gather *gather = &gathers[c / block];
         int                lane   = c % block;
-        if (c >= count && gather->sources == 1 && gather->lane[lane - 1] == lane - 1)
-            from.channel += c - count +
-                            1; /* keeps the block whole where its source has such lanes too */
+        if (c >= count && gather->sources == 1 && from.channel % block == (count - 1) % block)
+            from.channel += c - count + 1;
         if (gather_channel(plan, step, &used, gather, lane, from) != 0)
             return NULL;
     }
