@@ -153,7 +153,7 @@ int detector_session_open(struct detector_session **out, const struct detector *
     bytes                   = session->picture_floats * (size_t)session->best_batch * sizeof(float);
     bytes           = (bytes + TENSOR_ALIGNMENT_BYTES - 1) & ~(size_t)(TENSOR_ALIGNMENT_BYTES - 1);
     session->tensor = aligned_alloc(TENSOR_ALIGNMENT_BYTES, bytes);
-    session->padded = calloc((size_t)session->best_batch, sizeof *session->padded);
+    session->padded = calloc((size_t)session->best_batch, sizeof(void *));
     session->areas  = calloc((size_t)session->best_batch, sizeof *session->areas);
     if (session->tensor == NULL || session->padded == NULL || session->areas == NULL) {
         why_set(why, ERR_MEMORY, "no memory for %d pictures of %dx%d", session->best_batch,

@@ -45,14 +45,15 @@ static void decode_cell(const struct head *head, const struct class_map *classes
     ptrdiff_t                plane     = (ptrdiff_t)stage->columns * stage->rows;
     float                    stride_px = (float)stage->stride_px, class_score;
     float                    x, y, width, height;
+    int                      column = cell % stage->columns, row = cell / stage->columns;
     struct box               box;
     int best = head_best_class(numbers + NUMBERS_BEFORE_CLASSES * plane, plane, head->class_count,
                                &class_score);
 
     if (best < 0 || classes->object_class[best] < 0)
         return;
-    x      = ((float)(cell % stage->columns) + tanhf(numbers[plane])) * stride_px;
-    y      = ((float)(cell / stage->columns) + tanhf(numbers[2 * plane])) * stride_px;
+    x      = ((float)column + tanhf(numbers[plane])) * stride_px;
+    y      = ((float)row + tanhf(numbers[2 * plane])) * stride_px;
     width  = sigmoid(numbers[3 * plane]) * (float)head->input.width_px;
     height = sigmoid(numbers[4 * plane]) * (float)head->input.height_px;
     box    = (struct box){.x0           = x - width / 2.0F,

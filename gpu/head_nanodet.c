@@ -5,8 +5,8 @@
 
 #include "gpu/head.h"
 
-#define DISTANCES 8 /* reg_max + 1 */
-#define SIDES     4
+#define DISTANCES    8  /* reg_max + 1 */
+#define SIDE_NUMBERS 32 /* of all four */
 
 /* The outputs of a stage by their shapes: scores first, when both could be either. */
 static bool find_outputs(struct head_stage *stage, const struct model_info *model)
@@ -18,13 +18,13 @@ static bool find_outputs(struct head_stage *stage, const struct model_info *mode
         if (output->dimension_count != 3 || output->dimension[0] != 1 ||
             output->dimension[1] != (int64_t)stage->columns * stage->rows)
             continue;
-        if (output->dimension[2] == SIDES * DISTANCES && stage->sides_output < 0)
+        if (output->dimension[2] == SIDE_NUMBERS && stage->sides_output < 0)
             stage->sides_output = i;
         else if (stage->scores_output < 0)
             stage->scores_output = i;
     }
     if (stage->scores_output > stage->sides_output &&
-        model->output[stage->scores_output].dimension[2] == SIDES * DISTANCES) {
+        model->output[stage->scores_output].dimension[2] == SIDE_NUMBERS) {
         int swapped = stage->scores_output;
 
         stage->scores_output = stage->sides_output;
@@ -93,17 +93,18 @@ static void decode_cell(const struct head_stage *stage, int cell, const float *s
 {
     float      stride_px = (float)stage->stride_px, score, x, y;
     int        best      = head_best_class(scores, 1, classes->count, &score);
+    int        column = cell % stage->columns, row = cell / stage->columns;
     struct box box;
 
     if (best < 0 || classes->object_class[best] < 0)
         return;
-    x   = ((float)(cell % stage->columns) + 0.5F) * stride_px;
-    y   = ((float)(cell / stage->columns) + 0.5F) * stride_px;
-    box = (struct box){.x0           = x - expected_distance(sides) * stride_px,
-                       .y0           = y - expected_distance(sides + DISTANCES) * stride_px,
-                       .x1           = x + expected_distance(sides + 2 * DISTANCES) * stride_px,
-                       .y1           = y + expected_distance(sides + 3 * DISTANCES) * stride_px,
-                       .score        = score,
+    x   = ((float)column + 0.5F) * stride_px;
+    y   = ((float)row + 0.5F) * stride_px;
+    box = (struct box){.x0    = x - expected_distance(sides) * stride_px,
+                       .y0    = y - expected_distance(sides + DISTANCES) * stride_px,
+                       .x1    = x + expected_distance(sides + (ptrdiff_t)2 * DISTANCES) * stride_px,
+                       .y1    = y + expected_distance(sides + (ptrdiff_t)3 * DISTANCES) * stride_px,
+                       .score = score,
                        .object_class = (enum object_class)classes->object_class[best]};
     candidates_add(candidates, &box, stage->first + cell);
 }
@@ -130,7 +131,7 @@ static void decode(const struct head *head, const struct class_map *classes,
             const float *cell_scores = scores + (ptrdiff_t)cell * head->class_count;
 
             if (any_reaches(cell_scores, head->class_count, candidates->min_score))
-                decode_cell(stage, cell, cell_scores, sides + (ptrdiff_t)cell * SIDES * DISTANCES,
+                decode_cell(stage, cell, cell_scores, sides + (ptrdiff_t)cell * SIDE_NUMBERS,
                             classes, candidates);
         }
     }

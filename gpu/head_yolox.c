@@ -34,12 +34,13 @@ static void decode_cell(const struct head_stage *stage, int cell, const float *n
 {
     float stride_px = (float)stage->stride_px, class_score, width, height, x, y;
     int   best = head_best_class(numbers + NUMBERS_BEFORE_CLASSES, 1, classes->count, &class_score);
+    int   column = cell % stage->columns, row = cell / stage->columns;
     struct box box;
 
     if (best < 0 || classes->object_class[best] < 0)
         return;
-    x      = (numbers[0] + (float)(cell % stage->columns)) * stride_px;
-    y      = (numbers[1] + (float)(cell / stage->columns)) * stride_px;
+    x      = (numbers[0] + (float)column) * stride_px;
+    y      = (numbers[1] + (float)row) * stride_px;
     width  = expf(numbers[2]) * stride_px;
     height = expf(numbers[3]) * stride_px;
     box    = (struct box){.x0           = x - width / 2.0F,

@@ -146,8 +146,8 @@ static int open_batch(struct batch *batch, int best_batch)
 {
     size_t count = (size_t)best_batch;
 
-    *batch = (struct batch){.job       = calloc(count, sizeof *batch->job),
-                            .frame     = calloc(count, sizeof *batch->frame),
+    *batch = (struct batch){.job       = calloc(count, sizeof(void *)),
+                            .frame     = calloc(count, sizeof(void *)),
                             .boxes     = calloc(count, sizeof *batch->boxes),
                             .box_count = calloc(count, sizeof *batch->box_count)};
     if (batch->job == NULL || batch->frame == NULL || batch->boxes == NULL ||

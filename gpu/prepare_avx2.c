@@ -66,8 +66,9 @@ TARGET static inline __m256i eight_sums(const struct row_filter *filter, const u
         else if (filter->window_bytes == 32)
             pixels = wide_quad(source, filter->window + step * 2, filter->shuffle + step * 32);
         else
-            pixels = gathered_quad(source + ROW_QUAD_TAPS * quad,
-                                   filter->start + group * ROW_GROUP_PX + half * 8);
+            pixels = gathered_quad(source + (ptrdiff_t)ROW_QUAD_TAPS * quad,
+                                   filter->start + (ptrdiff_t)group * ROW_GROUP_PX +
+                                       (ptrdiff_t)half * 8);
         pixels = _mm256_xor_si256(pixels, _mm256_set1_epi8(-128));
         /* No saturation: two weights add up to 255 at most, and 255 * 128 < 32768. */
         pairs = _mm256_maddubs_epi16(_mm256_loadu_si256((const __m256i *)(const void *)weights),
@@ -160,8 +161,9 @@ TARGET static void split_pairs_avx2(const uint8_t *source, int count_px, uint8_t
     int           i         = 0;
 
     for (; i + 32 <= count_px; i += 32) {
-        __m256i a    = _mm256_loadu_si256((const __m256i *)(const void *)(source + 2 * i));
-        __m256i b    = _mm256_loadu_si256((const __m256i *)(const void *)(source + 2 * i + 32));
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)(source + (ptrdiff_t)2 * i));
+        __m256i b = _mm256_loadu_si256(
+            (const __m256i *)(const void *)(source + (ptrdiff_t)2 * i + 32));
         __m256i even = _mm256_packus_epi16(_mm256_and_si256(a, low_bytes),
                                            _mm256_and_si256(b, low_bytes));
         __m256i odd  = _mm256_packus_epi16(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
@@ -169,7 +171,7 @@ TARGET static void split_pairs_avx2(const uint8_t *source, int count_px, uint8_t
         _mm256_storeu_si256((__m256i *)(void *)(first + i), _mm256_permute4x64_epi64(even, 0xd8));
         _mm256_storeu_si256((__m256i *)(void *)(second + i), _mm256_permute4x64_epi64(odd, 0xd8));
     }
-    PREPARE_C.split_pairs(source + 2 * i, count_px - i, first + i, second + i);
+    PREPARE_C.split_pairs(source + (ptrdiff_t)2 * i, count_px - i, first + i, second + i);
 }
 
 static void split_triples_avx2(const uint8_t *source, int count_px, uint8_t *const parts[3])

@@ -38,7 +38,7 @@ TARGET static inline __m512i quad_of(const struct row_filter *filter, const uint
     if (filter->window_bytes == 0)
         return _mm512_i32gather_epi32(
             _mm512_loadu_si512(filter->start + (ptrdiff_t)group * ROW_GROUP_PX),
-            source + ROW_QUAD_TAPS * quad, 1);
+            source + (ptrdiff_t)ROW_QUAD_TAPS * quad, 1);
     base    = filter->window[step];
     left    = filter->source_px - base;
     first   = load_up_to(source + base, left);

@@ -69,17 +69,19 @@ static void filter_rows_c(const struct row_filter *filter, const uint8_t *const 
 static void split_pairs_c(const uint8_t *source, int count_px, uint8_t *first, uint8_t *second)
 {
     for (int i = 0; i < count_px; i++) {
-        first[i]  = source[2 * i];
-        second[i] = source[2 * i + 1];
+        first[i]  = source[0];
+        second[i] = source[1];
+        source += 2;
     }
 }
 
 static void split_triples_c(const uint8_t *source, int count_px, uint8_t *const parts[3])
 {
     for (int i = 0; i < count_px; i++) {
-        parts[0][i] = source[3 * i];
-        parts[1][i] = source[3 * i + 1];
-        parts[2][i] = source[3 * i + 2];
+        parts[0][i] = source[0];
+        parts[1][i] = source[1];
+        parts[2][i] = source[2];
+        source += 3;
     }
 }
 
