@@ -1,5 +1,5 @@
-/* links: storage
- * The ledger: durable inserts by group size, bytes of an event, and the latency of its queries. TSV: name, value, unit.
+/* links: storage The ledger: durable inserts by group size, bytes of an event, and the latency
+ * of its queries. TSV: name, value, unit.
  *
  *   ledger_bench [EVENTS] [FOLDER]     EVENTS (200000) for size and queries; FOLDER on the disk to be measured */
 #include "config/clock.h"

@@ -1,8 +1,8 @@
 /* storage/block.h: events as they lie in the ledger, many in one value.
  *
- * One page of LMDB holds one block; the newest is rewritten until it is full. In it an event is the number of
- * its counter and a body whose time is relative to the event before it (storage/event_codec.h).
- * Reading trusts no byte. */
+ * One page of LMDB holds one block; the newest is rewritten until it is full. In it an event is
+ * the number of its counter and a body whose time is relative to the event before it
+ * (storage/event_codec.h). Reading trusts no byte. */
 #ifndef SIGHTLINE_STORAGE_BLOCK_H
 #define SIGHTLINE_STORAGE_BLOCK_H
 

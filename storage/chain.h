@@ -1,8 +1,8 @@
 /* storage/chain.h: the hash chain over the commits, and the link that each commit leaves.
  *
- * A link's hash is BLAKE2b-256 over the hash before it, the commit's number, its events in the bytes of
- * event_encode() and its coverage with all names spelled out: whoever changes, removes or adds a record
- * must change every link after it. */
+ * A link's hash is BLAKE2b-256 over the hash before it, the commit's number, its events in the
+ * bytes of event_encode() and its coverage with all names spelled out: whoever changes, removes
+ * or adds a record must change every link after it. */
 #ifndef SIGHTLINE_STORAGE_CHAIN_H
 #define SIGHTLINE_STORAGE_CHAIN_H
 

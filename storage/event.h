@@ -55,16 +55,16 @@ struct event {
 const char *event_kind_name(enum event_kind kind);
 const char *event_direction_name(enum event_direction direction);
 
-/* What the ledger takes: known kind, the direction that belongs to it, known class, both names, a time
- * since 1970. Numbers that are not finite or out of range are not refused; they are kept as the nearest
- * value that can be. */
+/* What the ledger takes: known kind, the direction that belongs to it, known class, both names,
+ * a time since 1970. Numbers that are not finite or out of range are not refused; they are kept
+ * as the nearest value that can be. */
 bool event_valid(const struct event *event);
 
 #define EVENT_ENCODED_MAX_BYTES 512
 
-/* Compact, versioned bytes of a valid event. Returns how many, never more than EVENT_ENCODED_MAX_BYTES.
- * Shares are kept to 1/10000, path points to 1/2048 of the picture, everything else exactly; encoding
- * what was decoded gives the same bytes. */
+/* Compact, versioned bytes of a valid event. Returns how many, never more than
+ * EVENT_ENCODED_MAX_BYTES. Shares are kept to 1/10000, path points to 1/2048 of the picture,
+ * everything else exactly; encoding what was decoded gives the same bytes. */
 size_t event_encode(const struct event *event, uint8_t bytes[static EVENT_ENCODED_MAX_BYTES]);
 /* Reads what event_encode() of this or an older version wrote; ERR_CORRUPT for anything else. `seq`
  * is not part of the bytes. Asserts nothing about them. */

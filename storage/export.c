@@ -20,8 +20,8 @@ bool export_csv_header(FILE *file)
                  file) >= 0;
 }
 
-/* A field that begins like a formula is run by spreadsheets, and names are chosen by whoever may set up a
- * camera: an apostrophe in front makes it text. */
+/* A field that begins like a formula is run by spreadsheets, and names are chosen by whoever may
+ * set up a camera: an apostrophe in front makes it text. */
 static bool put_text(const char *text, FILE *file)
 {
     bool good = fputc('"', file) != EOF;

@@ -13,11 +13,13 @@ enum export_format {
     EXPORT_JSON, /* {"events":[EVENT,...]} as the API gives them (server/api/protocol.md) */
 };
 
-/* Writes every event up to the last one at the call, in order. Reads in pages, each in a transaction of its own, so that
- * a running server is not held up. ERR_IO when the file cannot be written. */
+/* Writes every event up to the last one at the call, in order. Reads in pages, each in a
+ * transaction of its own, so that a running server is not held up. ERR_IO when the file cannot
+ * be written. */
 int ledger_export(struct ledger *ledger, enum export_format format, FILE *file, struct why *why);
 
-/* One event as a line of CSV, and the line above the first. False when the file cannot be written. */
+/* One event as a line of CSV, and the line above the first. False when the file cannot be
+ * written. */
 bool export_csv_header(FILE *file);
 bool export_csv_event(const struct event *event, FILE *file);
 

@@ -1,7 +1,7 @@
 /* storage/ledger_state.h: what the files of the ledger share, and which lock holds what.
  *
- * Order: env_lock, then lock. The writer thread takes env_lock for writing only to close and open LMDB's environment
- * again; whoever reads holds it for reading while his transaction lives. */
+ * Order: env_lock, then lock. The writer thread takes env_lock for writing only to close and
+ * open LMDB's environment again; whoever reads holds it for reading while his transaction lives. */
 #ifndef SIGHTLINE_STORAGE_LEDGER_STATE_H
 #define SIGHTLINE_STORAGE_LEDGER_STATE_H
 
@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 /* Coverage that waits: ten minutes of every camera; past it a minute is a gap in the history. */
-#define LEDGER_COVERAGE_QUEUE (10 * LIMIT_CAMERAS)
+#define LEDGER_COVERAGE_QUEUE ((size_t)10 * LIMIT_CAMERAS)
 
 struct ledger_queued {
     struct event event;

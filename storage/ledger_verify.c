@@ -1,8 +1,9 @@
 /* Counting and proving: `sightline ledger stats` and `verify`.
  *
- * That the roll-ups are the sums of the events is proved without holding them: each event adds, and each
- * roll-up's cell takes away, a number that a keyed hash gives for (bucket, cell). Per counter and kind of bucket one
- * sum is kept; it ends at zero if all agree, and by chance with a probability of 2^-64. */
+ * That the roll-ups are the sums of the events is proved without holding them: each event adds,
+ * and each roll-up's cell takes away, a number that a keyed hash gives for (bucket, cell). Per
+ * counter and kind of bucket one sum is kept; it ends at zero if all agree, and by chance with a
+ * probability of 2^-64. */
 #include "config/clock.h"
 #include "config/err.h"
 #include "storage/ledger_state.h"
@@ -22,7 +23,8 @@
 /* Parts of the work, for the progress. */
 #define PAGES_SHARE 0.4
 
-/* A writer commits several times a second; a check of the pages begins again if it was too slow to start. */
+/* A writer commits several times a second; a check of the pages begins again if it was too slow
+ * to start. */
 #define SNAPSHOT_TRIES 100
 
 enum weight { WEIGHT_DWELL = 4 * OBJECT_CLASSES, WEIGHT_ANALYSED, WEIGHT_ELAPSED };

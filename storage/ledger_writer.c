@@ -1,5 +1,6 @@
-/* The writer thread: takes groups from the queue and makes them durable, one after the other. A group
- * leaves the queue only after its commit, so that a failed one loses nothing and keeps its place. */
+/* The writer thread: takes groups from the queue and makes them durable, one after the other. A
+ * group leaves the queue only after its commit, so that a failed one loses nothing and keeps its
+ * place. */
 #include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
@@ -12,12 +13,13 @@
 #include <string.h>
 #include <time.h>
 
-/* Events of one picture come within microseconds: a group that waits so long has them all, and nobody notices.
- * Under load the groups fill by themselves while the one before is being synced. */
+/* Events of one picture come within microseconds: a group that waits so long has them all, and
+ * nobody notices. Under load the groups fill by themselves while the one before is being synced. */
 #define LINGER_NS (2 * NS_PER_MS)
 _Static_assert(LINGER_NS <= LIMIT_LEDGER_GROUP_MS * NS_PER_MS,
                "a group waits no longer than promised");
-/* Coverage is told by the minute; without events it may wait a little to be one commit for all cameras. */
+/* Coverage is told by the minute; without events it may wait a little to be one commit for all
+ * cameras. */
 #define COVERAGE_WAITS_NS (10 * NS_PER_S)
 #define RETRY_MS          1000
 /* While closing, so that a disk that has room again is used within the time left. */
@@ -137,8 +139,8 @@ static int grow(struct ledger *ledger, struct why *why)
     return rc;
 }
 
-/* After a failed commit LMDB's memory and the kernel's cache may hold what the disk does not. All of it is
- * dropped and read again, and the file is compared with what was acknowledged. */
+/* After a failed commit LMDB's memory and the kernel's cache may hold what the disk does not.
+ * All of it is dropped and read again, and the file is compared with what was acknowledged. */
 static int recover(struct ledger *ledger, const struct store_group *group, struct why *why)
 {
     struct ledger_work *work  = ledger->work_memory;
@@ -191,7 +193,8 @@ static int commit(struct ledger *ledger, const struct store_group *group, struct
         return 0;
     }
     rc = store_why(why, rc, ledger->store.path, "commit");
-    /* What stopped this commit is what an operator must know; troubles of the reopening show next time. */
+    /* What stopped this commit is what an operator must know; troubles of the reopening show
+     * next time. */
     if (recover(ledger, group, NULL) != 0)
         log_debug("ledger", "not open after a failed commit");
     return rc;

@@ -89,7 +89,8 @@ static int add_counter(struct live *live, const char *camera, const char *counte
     if (strnlen(camera, LIMIT_NAME_BYTES) == LIMIT_NAME_BYTES ||
         strnlen(counter, LIMIT_NAME_BYTES) == LIMIT_NAME_BYTES)
         return ERR_INVALID;
-    /* The ledger first: should anything fail here, nothing is known and the next call tries again. */
+    /* The ledger first: should anything fail here, nothing is known and the next call tries
+     * again. */
     if ((rc = ledger_register(live->ledger, camera, counter)) != 0 ||
         (rc = ledger_read_total(live->ledger, camera, counter, &total)) != 0 ||
         (rc = make_room(live)) != 0 ||

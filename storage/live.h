@@ -1,13 +1,15 @@
 /* storage/live.h: the counts of this moment, shared with other programs and nodes through Redis.
  *
  * Without Redis configured the store is in this process alone, behind the same interface. The
- * ledger is the truth: everything here can be rebuilt from it. Values are absolute ("set to 42 at
- * sequence 1,017"), so that telling one twice changes nothing. Redis down costs nothing but freshness elsewhere: nothing
- * waits for it, nothing queues up for it; when it is back, all state is published again and the
- * event stream continues from the last sequence number that Redis holds, read from the ledger.
+ * ledger is the truth: everything here can be rebuilt from it. Values are absolute ("set to 42
+ * at sequence 1,017"), so that telling one twice changes nothing. Redis down costs nothing but
+ * freshness elsewhere: nothing waits for it, nothing queues up for it; when it is back, all
+ * state is published again and the event stream continues from the last sequence number that
+ * Redis holds, read from the ledger.
  *
  * Loop thread only. Keys (prefix "sightline:" by default):
- *   sightline:counts                    hash: "camera/counter/class/a_to_b" -> total
+ *   sightline:counts                    hash: "camera/counter/class/a_to_b" -> total; also /b_to_a, /entries, /exits;
+ *                                       what never occurred has no field
  *   sightline:occupancy                 hash: "camera/zone/class" -> objects inside now
  *   sightline:events                    stream of event JSON, id "<seq>-0", capped
  *   sightline:last_seq                  sequence number up to which the above holds */
@@ -31,7 +33,8 @@ struct live_settings {
     struct ledger *ledger; /* outlives the store */
 };
 
-/* ERR_INVALID for a URL that is none, ERR_UNSUPPORTED for rediss://. A Redis that is down is no error. */
+/* ERR_INVALID for a URL that is none, ERR_UNSUPPORTED for rediss://. A Redis that is down is no
+ * error. */
 int live_open(struct live **out, const struct live_settings *settings, struct why *why);
 /* Starts closing; the store is freed when its handles are closed on the loop. */
 void live_close(struct live **live);
@@ -41,7 +44,8 @@ int live_register(struct live *live, const char *camera, const char *counter);
 
 /* An acknowledged event: adds to the totals (and to the zone's occupancy). */
 void live_apply(struct live *live, const struct event *event);
-/* The true occupancy of a zone, by class: overrides what entries and exits gave (track loss, restart). */
+/* The true occupancy of a zone, by class: overrides what entries and exits gave (track loss,
+ * restart). */
 void live_set_occupancy(struct live *live, const char *camera, const char *zone,
                         const uint32_t inside[OBJECT_CLASSES]);
 

@@ -1,8 +1,8 @@
 /* storage/names.h: the numbers that stand for (camera, counter) inside the ledger.
  *
- * Numbers are dense from 1 and never given twice. The dictionary is in memory; the writer puts what is
- * new into its next transaction, so that a failed one has nothing to take back. Any thread: one lock
- * inside, a leaf. */
+ * Numbers are dense from 1 and never given twice. The dictionary is in memory; the writer puts
+ * what is new into its next transaction, so that a failed one has nothing to take back. Any
+ * thread: one lock inside, a leaf. */
 #ifndef SIGHTLINE_STORAGE_NAMES_H
 #define SIGHTLINE_STORAGE_NAMES_H
 

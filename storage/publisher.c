@@ -357,7 +357,8 @@ static void start_behind(struct publisher *publisher, uint64_t seq)
     publisher->phase         = TOTALS;
     if (seq == 0 || seq >= oldest)
         return;
-    /* What is left in the stream ends before the first event to come: a hole that nobody could see. */
+    /* What is left in the stream ends before the first event to come: a hole that nobody could
+     * see. */
     begin(publisher, "XTRIM");
     add_text(publisher, PREFIX "events");
     add_text(publisher, "MAXLEN");

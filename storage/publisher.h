@@ -1,7 +1,7 @@
 /* storage/publisher.h: keeps Redis equal to the live counts (storage/live.h).
  *
- * It holds no queue: what is to be told is a flag for each counter and a place in the ledger. One round is under
- * way at a time, at most some 200 commands; while Redis hangs, nothing grows.
+ * It holds no queue: what is to be told is a flag for each counter and a place in the ledger.
+ * One round is under way at a time, at most some 200 commands; while Redis hangs, nothing grows.
  * Loop thread only. */
 #ifndef SIGHTLINE_STORAGE_PUBLISHER_H
 #define SIGHTLINE_STORAGE_PUBLISHER_H

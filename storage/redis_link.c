@@ -178,7 +178,8 @@ static void wait_and_retry(struct redis_link *link)
     link->pause_ms = link->pause_ms * 2 > PAUSE_LAST_MS ? PAUSE_LAST_MS : link->pause_ms * 2;
 }
 
-/* Ends the attempt or the connection. Also from inside hiredis' calls: it frees the context afterwards. */
+/* Ends the attempt or the connection. Also from inside hiredis' calls: it frees the context
+ * afterwards. */
 static void drop(struct redis_link *link, const char *reason)
 {
     redisAsyncContext *context = link->context;

@@ -285,8 +285,8 @@ static int create_tables(struct store *store)
     MDB_txn *txn;
     int      rc;
 
-    /* LMDB's first pages must be on the disk before anything relies on them: a power cut in the first
-     * commit would leave a file without a beginning. */
+    /* LMDB's first pages must be on the disk before anything relies on them: a power cut in the
+     * first commit would leave a file without a beginning. */
     if ((rc = mdb_env_sync(store->env, 1)) != 0 ||
         (rc = mdb_txn_begin(store->env, NULL, 0, &txn)) != 0)
         return rc;

@@ -1,4 +1,5 @@
-/* storage/store.h: the ledger's LMDB environment: its tables, its opening, and one group in one transaction.
+/* storage/store.h: the ledger's LMDB environment: its tables, its opening, and one group in one
+ * transaction.
  *
  *   meta     "format" -> version of all below (little endian u32)
  *   names    number (u32) -> camera NUL counter
@@ -9,8 +10,9 @@
  *            span (u32), counter (u32) -> row of buckets          (storage/rollup.h)
  * Keys are big endian, so that new records come at the end of their table.
  *
- * LMDB runs with its default flags: a commit returns after its pages and then its root were synced. Never
- * MDB_WRITEMAP: a full disk would be SIGBUS. Not thread-safe by itself: ledger.c holds the locks. */
+ * LMDB runs with its default flags: a commit returns after its pages and then its root were
+ * synced. Never MDB_WRITEMAP: a full disk would be SIGBUS. Not thread-safe by itself: ledger.c
+ * holds the locks. */
 #ifndef SIGHTLINE_STORAGE_STORE_H
 #define SIGHTLINE_STORAGE_STORE_H
 
@@ -77,8 +79,8 @@ int  store_open(struct store *store, const char *path, bool read_only, uint64_t 
                 struct why *why);
 void store_close(struct store *store);
 
-/* Drops what LMDB holds in memory and reads the file again: the only safe way on after a failed sync.
- * No transaction may be open. */
+/* Drops what LMDB holds in memory and reads the file again: the only safe way on after a failed
+ * sync. No transaction may be open. */
 int store_reopen(struct store *store, struct why *why);
 /* Makes the address space larger after MDB_MAP_FULL. No transaction may be open. */
 int store_grow(struct store *store, struct why *why);
@@ -95,8 +97,9 @@ struct store_group {
     int                    coverage_count; /* at most CHAIN_COVERAGE_MAX */
 };
 
-/* One durable transaction. 0 only after it is on the disk; *tail moves on then and only then. Otherwise an
- * LMDB or errno code (store_why() gives words), and nothing of it may be called written. */
+/* One durable transaction. 0 only after it is on the disk; *tail moves on then and only then.
+ * Otherwise an LMDB or errno code (store_why() gives words), and nothing of it may be called
+ * written. */
 int store_commit(struct store *store, struct store_tail *tail, const struct store_group *group);
 
 /* A read transaction; loads names that another process added. mdb_txn_abort() ends it. */
@@ -105,8 +108,9 @@ int store_begin_read(struct store *store, MDB_txn **txn, struct why *why);
 /* An LMDB code or errno in words that an operator can act on; returns the ERR_ code for it. */
 int store_why(struct why *why, int rc, const char *path, const char *doing);
 
-/* The links from commit `first` (1: from the start) to the last one: events, coverage and hashes agree. Each event
- * and coverage record is handed to `seen` (may be NULL), which may stop it with a code other than 0. */
+/* The links from commit `first` (1: from the start) to the last one: events, coverage and hashes
+ * agree. Each event and coverage record is handed to `check` (its calls may be NULL), which may stop
+ * it with a code other than 0. */
 struct store_check {
     int (*event)(void *arg, const struct event *event, uint32_t id);
     int (*coverage)(void *arg, const struct coverage *coverage);
@@ -120,7 +124,8 @@ int store_check_chain(struct store *store, MDB_txn *txn, uint64_t first,
 /* The number, link of the last commit and 0; MDB_NOTFOUND when there is none. */
 int store_last_link(struct store *store, MDB_txn *txn, uint64_t *commit, struct chain_link *link);
 
-/* Places `cursor` of the events table on the block that holds `seq`, or on the first one after it. */
+/* Places `cursor` of the events table on the block that holds `seq`, or on the first one after
+ * it. */
 int store_seek_events(MDB_cursor *cursor, uint64_t seq, MDB_val *key, MDB_val *value);
 
 #endif

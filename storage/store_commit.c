@@ -6,6 +6,7 @@
 #include "storage/rollup.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,10 +43,9 @@ static int put_names(struct commit *commit)
 
         ASSERT(names_get(store->names, id, camera, counter));
         big_endian_put(id_bytes, id, sizeof id_bytes);
-        memcpy(text, camera, strlen(camera) + 1);
-        memcpy(text + strlen(camera) + 1, counter, strlen(counter));
+        /* The last NUL is not stored. */
+        value.mv_size = (size_t)snprintf(text, sizeof text, "%s%c%s", camera, '\0', counter);
         value.mv_data = text;
-        value.mv_size = strlen(camera) + 1 + strlen(counter);
         if ((rc = put(commit->txn, store->tables[STORE_NAMES], &key, &value)) != 0)
             return rc;
     }

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Commits whose hashes and events are checked when a ledger is opened: the last ones are what a crash
- * could have touched. */
+/* Commits whose hashes and events are checked when a ledger is opened: the last ones are what a
+ * crash could have touched. */
 #define TAIL_COMMITS 64
 
 static int load_name(struct store *store, const MDB_val *key, const MDB_val *value)
@@ -29,7 +29,8 @@ static int load_name(struct store *store, const MDB_val *key, const MDB_val *val
     return names_load(store->names, (uint32_t)big_endian_get(key->mv_data, 4), text, end + 1);
 }
 
-/* Names that this process does not know yet: all at the start, later those of another process's writer. */
+/* Names that this process does not know yet: all at the start, later those of another process's
+ * writer. */
 static int load_names(struct store *store, MDB_txn *txn)
 {
     MDB_cursor *cursor;

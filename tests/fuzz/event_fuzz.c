@@ -1,6 +1,5 @@
-/* links: storage
- * Any bytes as an event, as a block of events and as a row of roll-ups. What is read must be valid, and writing it
- * again must give something that is read as the same. */
+/* links: storage Any bytes as an event, as a block of events and as a row of roll-ups. What is
+ * read must be valid, and writing it again must give something that is read as the same. */
 #include "config/assert.h"
 #include "config/json_writer.h"
 #include "storage/block.h"

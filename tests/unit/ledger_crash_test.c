@@ -1,13 +1,14 @@
-/* links: storage
- * Sudden ends. tests/crash/ runs this at length; without arguments it is a short run of both.
+/* links: storage Sudden ends. tests/crash/ runs this at length; without arguments it is a short
+ * run of both.
  *
  *   ledger_crash_test kill ROUNDS [SEED]      a writer is killed at random moments, again and again
  *   ledger_crash_test power STATES [SEED]     the power is cut: disks are rebuilt with any part of what was not synced
  *
- * kill -9 shows that nothing is told before it is with the kernel, but not that it is on the disk: the
- * kernel lives on. So the writes and syncs of a run are recorded (this file's calls stand in for
- * libc's), and disks are made from them as a power cut could leave them: all that was synced, and of
- * the rest any sectors of any writes. Two controls, with the record's syncs left out, must fail. */
+ * kill -9 shows that nothing is told before it is with the kernel, but not that it is on the
+ * disk: the kernel lives on. So the writes and syncs of a run are recorded (this file's calls
+ * stand in for libc's), and disks are made from them as a power cut could leave them: all that
+ * was synced, and of the rest any sectors of any writes. Two controls, with the record's syncs
+ * left out, must fail. */
 
 /* Both names of each call are to be defined here. */
 #undef _FILE_OFFSET_BITS
@@ -51,7 +52,8 @@ static struct ledger *open_or_say(const char *path, struct why *why)
     return ledger;
 }
 
-/* Everything acknowledged is there, once, as it was; sums and chain agree. NULL, or what is wrong. */
+/* Everything acknowledged is there, once, as it was; sums and chain agree. NULL, or what is
+ * wrong. */
 static const char *check_ledger(const char *path, uint64_t acknowledged, uint64_t *last)
 {
     static struct event  events[500];

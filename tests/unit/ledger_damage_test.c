@@ -1,7 +1,7 @@
-/* links: storage
- * Ledgers whose file was damaged: bits flipped, pages zeroed, swapped or cut off. Each is tried in a process of its own;
- * it is refused or reported with a reason, or the damage was where nothing is kept. It never crashes, and what is read
- * after a verify that passed is what was written. */
+/* links: storage Ledgers whose file was damaged: bits flipped, pages zeroed, swapped or cut off.
+ * Each is tried in a process of its own; it is refused or reported with a reason, or the damage
+ * was where nothing is kept. It never crashes, and what is read after a verify that passed is
+ * what was written. */
 #include "tests/tap.h"
 
 #include "config/err.h"

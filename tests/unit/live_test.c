@@ -1,5 +1,5 @@
-/* links: storage
- * With arguments, the helper of tests/integration/redis.t: `live_test serve FOLDER` with the URL in REDIS_URL. */
+/* links: storage With arguments, the helper of tests/integration/redis.t: `live_test serve
+ * FOLDER` with the URL in REDIS_URL. */
 #include "tests/tap.h"
 
 #include "config/err.h"
