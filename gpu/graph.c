@@ -11,7 +11,7 @@ void graph_init(struct graph *graph, size_t max_bytes)
 {
     memset(graph, 0, sizeof *graph);
     graph->memory.max_bytes = max_bytes;
-    graph->input = -1;
+    graph->input            = -1;
 }
 
 void graph_free(struct graph *graph)
@@ -20,11 +20,12 @@ void graph_free(struct graph *graph)
     memset(graph, 0, sizeof *graph);
 }
 
-/* Makes room for one more item; the old array stays in the model's memory, which doubling bounds. */
+/* Makes room for one more item; the old array stays in the model's memory, which doubling bounds.
+ */
 static int grow(struct graph *graph, void **items, int *room, int count, size_t size, int limit)
 {
     void *larger;
-    int wanted;
+    int   wanted;
 
     if (count < *room)
         return 0;
@@ -37,16 +38,16 @@ static int grow(struct graph *graph, void **items, int *room, int count, size_t 
     if (count > 0)
         memcpy(larger, *items, (size_t)count * size);
     *items = larger;
-    *room = wanted;
+    *room  = wanted;
     return 0;
 }
 
 int graph_add_value(struct graph *graph, const char *name, enum value_type type, int rank,
                     const int64_t *dimension)
 {
-    void *items = graph->values;
+    void         *items = graph->values;
     struct value *value;
-    int rc;
+    int           rc;
 
     ASSERT(rank >= 0 && rank <= MODEL_MAX_DIMENSIONS);
     rc = grow(graph, &items, &graph->value_room, graph->value_count, sizeof *value,
@@ -54,11 +55,11 @@ int graph_add_value(struct graph *graph, const char *name, enum value_type type,
     if (rc != 0)
         return rc;
     graph->values = items;
-    value = &graph->values[graph->value_count];
+    value         = &graph->values[graph->value_count];
     memset(value, 0, sizeof *value);
-    value->name = name;
-    value->type = type;
-    value->rank = rank;
+    value->name     = name;
+    value->type     = type;
+    value->rank     = rank;
     value->elements = 1;
     value->producer = -1;
     for (int i = 0; i < rank; i++) {
@@ -71,21 +72,21 @@ int graph_add_value(struct graph *graph, const char *name, enum value_type type,
 int graph_add_node(struct graph *graph, enum node_kind kind, int input_count, const int *input,
                    int output)
 {
-    void *items = graph->nodes;
+    void        *items = graph->nodes;
     struct node *node;
-    int rc;
+    int          rc;
 
     rc = grow(graph, &items, &graph->node_room, graph->node_count, sizeof *node,
               LIMIT_MODEL_NODES * 4);
     if (rc != 0)
         return rc;
     graph->nodes = items;
-    node = &graph->nodes[graph->node_count];
+    node         = &graph->nodes[graph->node_count];
     memset(node, 0, sizeof *node);
-    node->kind = kind;
-    node->output = output;
+    node->kind        = kind;
+    node->output      = output;
     node->input_count = input_count;
-    node->input = graph_memory_alloc(&graph->memory, (size_t)input_count + 1, sizeof(int));
+    node->input       = graph_memory_alloc(&graph->memory, (size_t)input_count + 1, sizeof(int));
     if (node->input == NULL)
         return ERR_MEMORY;
     memcpy(node->input, input, (size_t)input_count * sizeof(int));

@@ -19,10 +19,10 @@
  * file costs a moment and not the server. */
 #define LIMIT_MODEL_NODES           8192
 #define LIMIT_MODEL_VALUES          65536
-#define LIMIT_MODEL_TENSOR_ELEMENTS (INT64_C(1) << 26) /* one run-time tensor: 256 MiB */
-#define LIMIT_MODEL_ARENA_BYTES     (INT64_C(1) << 31) /* all run-time tensors of one runner */
-#define LIMIT_MODEL_MULTIPLY_ADDS   (INT64_C(1) << 42) /* of one picture: minutes on one core */
-#define LIMIT_MODEL_EXTRA_BYTES     (INT64_C(64) << 20) /* of memory besides some copies of the file */
+#define LIMIT_MODEL_TENSOR_ELEMENTS (INT64_C(1) << 26)  /* one run-time tensor: 256 MiB */
+#define LIMIT_MODEL_ARENA_BYTES     (INT64_C(1) << 31)  /* all run-time tensors of one runner */
+#define LIMIT_MODEL_MULTIPLY_ADDS   (INT64_C(1) << 42)  /* of one picture: minutes on one core */
+#define LIMIT_MODEL_EXTRA_BYTES     (INT64_C(64) << 20) /* besides some copies of the file */
 #define LIMIT_NODE_INPUTS           256
 #define LIMIT_NODE_OUTPUTS          256
 #define LIMIT_WINDOW                4096 /* kernel, stride, dilation and padding of a window */
@@ -31,18 +31,19 @@
 
 enum value_type { VALUE_F32, VALUE_I64 };
 
-/* A tensor: constant when floats or ints is set, otherwise computed by its producer or the input. */
+/* A tensor: constant when floats or ints is set, otherwise computed by its producer or the input.
+ */
 struct value {
-    const char *name; /* in the file; what a node inside the graph computes may have none */
+    const char     *name; /* in the file; what a node inside the graph computes may have none */
     enum value_type type;
-    int rank;
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    int64_t elements;
-    const float *floats; /* row-major */
-    const int64_t *ints;
-    int producer; /* node, or -1 */
-    int uses;     /* as input of nodes and as output of the model */
-    bool is_input;
+    int             rank;
+    int64_t         dimension[MODEL_MAX_DIMENSIONS];
+    int64_t         elements;
+    const float    *floats; /* row-major */
+    const int64_t  *ints;
+    int             producer; /* node, or -1 */
+    int             uses;     /* as input of nodes and as output of the model */
+    bool            is_input;
 };
 
 enum activation_kind {
@@ -57,7 +58,7 @@ enum activation_kind {
 
 struct activation {
     enum activation_kind kind;
-    float a, b;
+    float                a, b;
 };
 
 enum node_kind {
@@ -82,19 +83,19 @@ enum residual_kind { RESIDUAL_NONE, RESIDUAL_BEFORE_ACTIVATION, RESIDUAL_AFTER_A
 
 /* The sliding window of a convolution or pool; [0] is vertical, [1] horizontal. */
 struct window {
-    int kernel[2];
-    int stride[2];
-    int dilation[2];
-    int pad_begin[2];
-    int pad_end[2];
-    int groups;
+    int  kernel[2];
+    int  stride[2];
+    int  dilation[2];
+    int  pad_begin[2];
+    int  pad_end[2];
+    int  groups;
     bool count_padding; /* average pool: padding counts in the divisor */
 };
 
 /* Element (i0, i1, ...) of the output, in row-major order, is source[offset + i0*stride[0] + ...].
  * The dimensions need not be those of the output value, only their product is the same. */
 struct strided {
-    int rank;
+    int     rank;
     int64_t dimension[STRIDED_MAX_DIMENSIONS];
     int64_t stride[STRIDED_MAX_DIMENSIONS];
     int64_t offset;
@@ -110,44 +111,44 @@ enum resize_rounding { RESIZE_FLOOR, RESIZE_CEIL, RESIZE_PREFER_FLOOR, RESIZE_PR
 
 struct node {
     enum node_kind kind;
-    const char *name; /* of the ONNX node that it came from */
-    const char *op;   /* the ONNX operator that it came from */
-    int input_count;
-    int *input; /* values; -1 where an optional one is absent */
-    int output;
+    const char    *name; /* of the ONNX node that it came from */
+    const char    *op;   /* the ONNX operator that it came from */
+    int            input_count;
+    int           *input; /* values; -1 where an optional one is absent */
+    int            output;
 
-    struct activation activation; /* also applied at the end of CONV, BINARY and MATMUL */
-    enum residual_kind residual;  /* CONV */
-    struct window window;         /* CONV and pools */
-    enum binary_kind binary;
-    int axis;
-    unsigned axes; /* bit i: axis i is averaged away */
-    struct strided strided;
+    struct activation  activation; /* also applied at the end of CONV, BINARY and MATMUL */
+    enum residual_kind residual;   /* CONV */
+    struct window      window;     /* CONV and pools */
+    enum binary_kind   binary;
+    int                axis;
+    unsigned           axes; /* bit i: axis i is averaged away */
+    struct strided     strided;
     struct {
         int64_t begin[MODEL_MAX_DIMENSIONS];
-        float value;
+        float   value;
     } pad;
     struct {
-        enum resize_kind kind;
+        enum resize_kind        kind;
         enum resize_coordinates coordinates;
-        enum resize_rounding rounding;
-        float scale[2]; /* vertical, horizontal: output per input */
+        enum resize_rounding    rounding;
+        float                   scale[2]; /* vertical, horizontal: output per input */
     } resize;
     struct {
-        bool transpose_a, transpose_b;
+        bool  transpose_a, transpose_b;
         float alpha, beta;
     } matmul;
 };
 
 struct graph {
     struct graph_memory memory;
-    int value_count, value_room;
-    struct value *values;
-    int node_count, node_room;
-    struct node *nodes;
-    int input; /* value */
-    int output_count;
-    int outputs[MODEL_MAX_OUTPUTS];
+    int                 value_count, value_room;
+    struct value       *values;
+    int                 node_count, node_room;
+    struct node        *nodes;
+    int                 input; /* value */
+    int                 output_count;
+    int                 outputs[MODEL_MAX_OUTPUTS];
 };
 
 /* The graph of a model, for the backends. */

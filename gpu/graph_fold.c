@@ -1,5 +1,5 @@
-/* Nodes whose inputs are all constant are computed when the model is loaded: above all the arithmetic
- * on shapes that exporters leave behind. */
+/* Nodes whose inputs are all constant are computed when the model is loaded: above all the
+ * arithmetic on shapes that exporters leave behind. */
 #include "gpu/onnx_import.h"
 
 #include "config/err.h"
@@ -21,7 +21,7 @@ static void fold_number(enum binary_kind kind, const struct value *a, int64_t ia
     uint64_t x = (uint64_t)a->ints[ia], y = (uint64_t)b->ints[ib];
     if (kind == BINARY_DIVIDE) {
         bool safe = y != 0 && !(b->ints[ib] == -1 && a->ints[ia] == INT64_MIN);
-        *ints = safe ? a->ints[ia] / b->ints[ib] : 0;
+        *ints     = safe ? a->ints[ia] / b->ints[ib] : 0;
     } else {
         *ints = (int64_t)(kind == BINARY_ADD ? x + y : kind == BINARY_SUBTRACT ? x - y : x * y);
     }
@@ -32,7 +32,7 @@ static void fold_binary(const struct graph *graph, const struct node *node, floa
 {
     const struct value *a = &graph->values[node->input[0]], *b = &graph->values[node->input[1]];
     const struct value *out = &graph->values[node->output];
-    int64_t stride_a[MODEL_MAX_DIMENSIONS], stride_b[MODEL_MAX_DIMENSIONS];
+    int64_t             stride_a[MODEL_MAX_DIMENSIONS], stride_b[MODEL_MAX_DIMENSIONS];
 
     broadcast_strides(a, out->rank, stride_a);
     broadcast_strides(b, out->rank, stride_b);
@@ -51,7 +51,7 @@ static void fold_binary(const struct graph *graph, const struct node *node, floa
 static void fold_copy(const struct graph *graph, const struct node *node, float *floats,
                       int64_t *ints)
 {
-    const struct value *in = &graph->values[node->input[0]];
+    const struct value   *in      = &graph->values[node->input[0]];
     const struct strided *strided = &node->strided;
 
     for (int64_t i = 0; i < graph->values[node->output].elements; i++) {
@@ -70,8 +70,8 @@ static void fold_copy(const struct graph *graph, const struct node *node, float 
 static void fold_concat(const struct graph *graph, const struct node *node, float *floats,
                         int64_t *ints)
 {
-    const struct value *out = &graph->values[node->output];
-    int64_t inner = 1, outer = 1, row, begin = 0;
+    const struct value *out   = &graph->values[node->output];
+    int64_t             inner = 1, outer = 1, row, begin = 0;
 
     for (int k = 0; k < out->rank; k++) {
         if (k < node->axis)
@@ -81,8 +81,8 @@ static void fold_concat(const struct graph *graph, const struct node *node, floa
     }
     row = out->dimension[node->axis] * inner;
     for (int i = 0; i < node->input_count; i++) {
-        const struct value *in = &graph->values[node->input[i]];
-        int64_t part = in->dimension[node->axis] * inner;
+        const struct value *in   = &graph->values[node->input[i]];
+        int64_t             part = in->dimension[node->axis] * inner;
         for (int64_t k = 0; k < outer; k++) {
             if (in->type == VALUE_F32)
                 memcpy(floats + k * row + begin, in->floats + k * part,
@@ -96,11 +96,11 @@ static void fold_concat(const struct graph *graph, const struct node *node, floa
 
 int graph_fold(struct graph *graph, int number)
 {
-    struct node *node = &graph->nodes[number];
-    struct value *out = &graph->values[node->output];
-    float *floats = NULL;
-    int64_t *ints = NULL;
-    void *data;
+    struct node  *node   = &graph->nodes[number];
+    struct value *out    = &graph->values[node->output];
+    float        *floats = NULL;
+    int64_t      *ints   = NULL;
+    void         *data;
 
     data = graph_memory_alloc(&graph->memory, (size_t)out->elements,
                               out->type == VALUE_F32 ? sizeof *floats : sizeof *ints);
@@ -127,9 +127,9 @@ int graph_fold(struct graph *graph, int number)
     default:
         return ERR_UNSUPPORTED;
     }
-    out->floats = floats;
-    out->ints = ints;
+    out->floats   = floats;
+    out->ints     = ints;
     out->producer = -1;
-    node->kind = NODE_REMOVED;
+    node->kind    = NODE_REMOVED;
     return 0;
 }

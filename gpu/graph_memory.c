@@ -12,7 +12,7 @@ struct graph_memory_block {
 
 void *graph_memory_alloc(struct graph_memory *memory, size_t count, size_t size)
 {
-    size_t bytes;
+    size_t                     bytes;
     struct graph_memory_block *block;
 
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2)
@@ -24,7 +24,7 @@ void *graph_memory_alloc(struct graph_memory *memory, size_t count, size_t size)
     if (block == NULL)
         return NULL;
     memset(block, 0, bytes);
-    block->next = memory->blocks;
+    block->next    = memory->blocks;
     memory->blocks = block;
     memory->used_bytes += bytes;
     return (char *)block + HEADER_BYTES;
@@ -33,7 +33,7 @@ void *graph_memory_alloc(struct graph_memory *memory, size_t count, size_t size)
 const char *graph_memory_text(struct graph_memory *memory, const char *text)
 {
     size_t bytes = text != NULL ? strlen(text) : 0;
-    char *copy = graph_memory_alloc(memory, bytes + 1, 1);
+    char  *copy  = graph_memory_alloc(memory, bytes + 1, 1);
 
     if (copy != NULL && bytes > 0)
         memcpy(copy, text, bytes);
@@ -44,7 +44,7 @@ void graph_memory_free(struct graph_memory *memory)
 {
     while (memory->blocks != NULL) {
         struct graph_memory_block *block = memory->blocks;
-        memory->blocks = block->next;
+        memory->blocks                   = block->next;
         free(block);
     }
     memory->used_bytes = 0;

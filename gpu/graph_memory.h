@@ -9,14 +9,14 @@
 
 struct graph_memory {
     struct graph_memory_block *blocks;
-    size_t used_bytes;
-    size_t max_bytes;
+    size_t                     used_bytes;
+    size_t                     max_bytes;
 };
 
 /* Zeroed, aligned to 64 bytes; NULL when the budget or the machine has no more. `size` may be 0. */
 void *graph_memory_alloc(struct graph_memory *memory, size_t count, size_t size);
 /* A copy of the text (NULL counts as ""); NULL as above. */
 const char *graph_memory_text(struct graph_memory *memory, const char *text);
-void graph_memory_free(struct graph_memory *memory);
+void        graph_memory_free(struct graph_memory *memory);
 
 #endif

@@ -61,10 +61,10 @@ static void swallow(struct graph *graph, struct node *node, struct node *part)
 {
     int output = node->output;
 
-    *node = *part;
-    node->output = output;
-    graph->values[output].producer = (int)(node - graph->nodes);
-    part->kind = NODE_REMOVED;
+    *node                            = *part;
+    node->output                     = output;
+    graph->values[output].producer   = (int)(node - graph->nodes);
+    part->kind                       = NODE_REMOVED;
     graph->values[part->output].uses = 0;
 }
 
@@ -93,14 +93,14 @@ static void replace_uses(struct graph *graph, int from, int to)
 static int merge_copies(struct graph *graph)
 {
     for (int i = 0; i < graph->node_count; i++) {
-        struct node *node = &graph->nodes[i];
-        struct node *inner;
+        struct node   *node = &graph->nodes[i];
+        struct node   *inner;
         struct strided both;
         if (node->kind != NODE_COPY)
             continue;
         while ((inner = producer_of(graph, node->input[0])) != NULL && inner->kind == NODE_COPY &&
                graph_strided_compose(&inner->strided, &node->strided, &both)) {
-            node->strided = both;
+            node->strided  = both;
             node->input[0] = inner->input[0];
         }
         if (!is_output(graph, node->output) &&
@@ -122,18 +122,18 @@ static int fuse_swish(struct graph *graph)
             continue;
         for (int k = 0; k < 2; k++) {
             struct node *gate = producer_of(graph, node->input[k]);
-            int x = node->input[1 - k];
+            int          x    = node->input[1 - k];
             if (gate == NULL || gate->kind != NODE_ACTIVATION || gate->input[0] != x ||
                 (gate->activation.kind != ACTIVATION_SIGMOID &&
                  gate->activation.kind != ACTIVATION_HARD_SIGMOID))
                 continue;
-            node->kind = NODE_ACTIVATION;
-            node->activation = gate->activation;
+            node->kind            = NODE_ACTIVATION;
+            node->activation      = gate->activation;
             node->activation.kind = gate->activation.kind == ACTIVATION_SIGMOID
                                         ? ACTIVATION_SILU
                                         : ACTIVATION_HARD_SWISH;
-            node->input[0] = x;
-            node->input_count = 1;
+            node->input[0]        = x;
+            node->input_count     = 1;
             break;
         }
     }
@@ -144,7 +144,7 @@ static int fuse_swish(struct graph *graph)
 static int fuse_padding(struct graph *graph)
 {
     for (int i = 0; i < graph->node_count; i++) {
-        struct node *node = &graph->nodes[i], *pad;
+        struct node        *node = &graph->nodes[i], *pad;
         const struct value *x, *y;
         if (node->kind != NODE_CONV && node->kind != NODE_AVERAGE_POOL)
             continue;
@@ -166,7 +166,7 @@ static int fuse_padding(struct graph *graph)
             node->window.pad_end[k] += (int)(y->dimension[2 + k] - x->dimension[2 + k]) - begin;
         }
         node->window.count_padding = true;
-        node->input[0] = pad->input[0];
+        node->input[0]             = pad->input[0];
     }
     drop_dead(graph);
     return 0;
@@ -175,9 +175,9 @@ static int fuse_padding(struct graph *graph)
 /* Which of the four pictures of every other pixel a copy makes: 2 * dy + dx, or -1. */
 static int focus_quarter(const struct graph *graph, int value, int *source)
 {
-    const struct node *copy = producer_of(graph, value);
+    const struct node  *copy = producer_of(graph, value);
     const struct value *x, *y = &graph->values[value];
-    int64_t dy, dx;
+    int64_t             dy, dx;
 
     if (copy == NULL || copy->kind != NODE_COPY)
         return -1;
@@ -190,9 +190,9 @@ static int focus_quarter(const struct graph *graph, int value, int *source)
     if (dy < 0 || dy > 1 || dx < 0 || dx > 1)
         return -1;
     struct strided wanted = {
-        .rank = 3,
+        .rank      = 3,
         .dimension = {y->dimension[1], y->dimension[2], y->dimension[3]},
-        .stride = {x->dimension[2] * x->dimension[3], 2 * x->dimension[3], 2},
+        .stride    = {x->dimension[2] * x->dimension[3], 2 * x->dimension[3], 2},
     };
     struct strided found = copy->strided;
     graph_strided_simplify(&wanted);
@@ -207,12 +207,12 @@ static int focus_quarter(const struct graph *graph, int value, int *source)
 
 static int focus_conv(struct graph *graph, struct node *node, const int quarter[4], int source)
 {
-    const struct value *w = &graph->values[node->input[1]];
-    int64_t channels = graph->values[source].dimension[1];
-    int64_t kh = w->dimension[2], kw = w->dimension[3];
-    int64_t shape[4] = {w->dimension[0], channels, 2 * kh, 2 * kw};
+    const struct value *w        = &graph->values[node->input[1]];
+    int64_t             channels = graph->values[source].dimension[1];
+    int64_t             kh = w->dimension[2], kw = w->dimension[3];
+    int64_t             shape[4] = {w->dimension[0], channels, 2 * kh, 2 * kw};
     float *wide = graph_memory_alloc(&graph->memory, (size_t)w->elements, sizeof *wide);
-    int value;
+    int    value;
 
     if (wide == NULL)
         return ERR_MEMORY;
@@ -228,8 +228,8 @@ static int focus_conv(struct graph *graph, struct node *node, const int quarter[
     if (value < 0)
         return value;
     graph->values[value].floats = wide;
-    node->input[0] = source;
-    node->input[1] = value;
+    node->input[0]              = source;
+    node->input[1]              = value;
     for (int i = 0; i < 2; i++) {
         node->window.kernel[i] *= 2;
         node->window.stride[i] *= 2;
@@ -243,8 +243,8 @@ static int fuse_focus(struct graph *graph)
 {
     for (int i = 0; i < graph->node_count; i++) {
         struct node *node = &graph->nodes[i], *concat;
-        int quarter[4], source = -1, rc;
-        unsigned seen = 0;
+        int          quarter[4], source = -1, rc;
+        unsigned     seen = 0;
         if (node->kind != NODE_CONV || node->window.groups != 1 || node->window.dilation[0] != 1 ||
             node->window.dilation[1] != 1)
             continue;
@@ -252,7 +252,7 @@ static int fuse_focus(struct graph *graph)
         if (concat == NULL || concat->axis != 1 || concat->input_count != 4)
             continue;
         for (int k = 0; k < 4; k++) {
-            int from = -1;
+            int from   = -1;
             quarter[k] = focus_quarter(graph, concat->input[k], &from);
             if (quarter[k] < 0 || (k > 0 && from != source))
                 break;
@@ -285,17 +285,17 @@ static bool per_channel(const struct value *constant, const struct value *out)
 static int scale_conv(struct graph *graph, struct node *conv, enum binary_kind kind,
                       const struct value *constant)
 {
-    const struct value *w = &graph->values[conv->input[1]];
-    int64_t count = w->dimension[0], row = w->elements / count;
-    float *weights, *bias;
-    int value;
+    const struct value *w     = &graph->values[conv->input[1]];
+    int64_t             count = w->dimension[0], row = w->elements / count;
+    float              *weights, *bias;
+    int                 value;
 
     weights = graph_memory_alloc(&graph->memory, (size_t)w->elements, sizeof *weights);
-    bias = graph_memory_alloc(&graph->memory, (size_t)count, sizeof *bias);
+    bias    = graph_memory_alloc(&graph->memory, (size_t)count, sizeof *bias);
     if (weights == NULL || bias == NULL)
         return ERR_MEMORY;
     for (int64_t c = 0; c < count; c++) {
-        float k = constant->floats[constant->elements == 1 ? 0 : c];
+        float k     = constant->floats[constant->elements == 1 ? 0 : c];
         float scale = kind == BINARY_MULTIPLY ? k : kind == BINARY_DIVIDE ? 1.0F / k : 1.0F;
         float shift = kind == BINARY_ADD ? k : kind == BINARY_SUBTRACT ? -k : 0.0F;
         for (int64_t i = 0; i < row; i++)
@@ -307,12 +307,12 @@ static int scale_conv(struct graph *graph, struct node *conv, enum binary_kind k
     if (value < 0)
         return value;
     graph->values[value].floats = weights;
-    conv->input[1] = value;
-    value = graph_add_value(graph, NULL, VALUE_F32, 1, &count);
+    conv->input[1]              = value;
+    value                       = graph_add_value(graph, NULL, VALUE_F32, 1, &count);
     if (value < 0)
         return value;
     graph->values[value].floats = bias;
-    conv->input[2] = value;
+    conv->input[2]              = value;
     return 0;
 }
 
@@ -323,8 +323,8 @@ static int fuse_scales(struct graph *graph)
         if (node->kind != NODE_BINARY)
             continue;
         for (int k = 0; k < 2; k++) {
-            struct node *conv = sole_producer_of(graph, node->input[k], NODE_CONV);
-            int constant = node->input[1 - k], rc;
+            struct node *conv     = sole_producer_of(graph, node->input[k], NODE_CONV);
+            int          constant = node->input[1 - k], rc;
             if (conv == NULL ||
                 !per_channel(&graph->values[constant], &graph->values[conv->output]))
                 continue;
@@ -356,7 +356,7 @@ static bool fuse_residual(struct graph *graph, struct node *node)
     int later = -1;
 
     for (int k = 0; k < 2; k++) {
-        struct node *conv = sole_producer_of(graph, node->input[k], NODE_CONV);
+        struct node        *conv  = sole_producer_of(graph, node->input[k], NODE_CONV);
         const struct value *other = &graph->values[node->input[1 - k]];
         if (conv == NULL || conv->residual != RESIDUAL_NONE || other->floats != NULL ||
             !same_shape(other, &graph->values[node->output]))
@@ -368,9 +368,9 @@ static bool fuse_residual(struct graph *graph, struct node *node)
     }
     if (later < 0)
         return false;
-    struct node *conv = producer_of(graph, node->input[later]);
-    struct activation tail = node->activation;
-    int other = node->input[1 - later];
+    struct node      *conv  = producer_of(graph, node->input[later]);
+    struct activation tail  = node->activation;
+    int               other = node->input[1 - later];
     if (tail.kind != ACTIVATION_NONE && conv->activation.kind != ACTIVATION_NONE)
         return false;
     swallow(graph, node, conv);
@@ -388,7 +388,7 @@ static int fuse_tails(struct graph *graph)
         struct node *node = &graph->nodes[i], *before;
         if (node->kind == NODE_ACTIVATION) {
             struct activation activation = node->activation;
-            before = producer_of(graph, node->input[0]);
+            before                       = producer_of(graph, node->input[0]);
             if (before == NULL || graph->values[node->input[0]].uses != 1 ||
                 !takes_activation(before))
                 continue;

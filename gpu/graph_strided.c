@@ -1,5 +1,5 @@
-/* Strided copies: the one form to which slices, transposes, reshapes and splits are lowered, and how
- * two of them become one. */
+/* Strided copies: the one form to which slices, transposes, reshapes and splits are lowered, and
+ * how two of them become one. */
 #include "gpu/graph.h"
 
 #include <string.h>
@@ -17,13 +17,13 @@ void graph_strided_simplify(struct strided *strided)
             continue;
         }
         strided->dimension[kept] = strided->dimension[i];
-        strided->stride[kept] = strided->stride[i];
+        strided->stride[kept]    = strided->stride[i];
         kept++;
     }
     if (kept == 0) {
         strided->dimension[0] = 1;
-        strided->stride[0] = 1;
-        kept = 1;
+        strided->stride[0]    = 1;
+        kept                  = 1;
     }
     strided->rank = kept;
 }
@@ -39,10 +39,10 @@ bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elem
 
 struct composition {
     const struct strided *inner;
-    int64_t contiguous[STRIDED_MAX_DIMENSIONS]; /* strides of inner's output */
-    int64_t low[STRIDED_MAX_DIMENSIONS];        /* least coordinate met in each dimension */
-    int64_t high[STRIDED_MAX_DIMENSIONS];       /* greatest */
-    struct strided *out;
+    int64_t               contiguous[STRIDED_MAX_DIMENSIONS]; /* strides of inner's output */
+    int64_t               low[STRIDED_MAX_DIMENSIONS];  /* least coordinate met in each dimension */
+    int64_t               high[STRIDED_MAX_DIMENSIONS]; /* greatest */
+    struct strided       *out;
 };
 
 /* One loop of the outer copy, `count` steps of `step` elements of inner's output, as steps within
@@ -50,8 +50,8 @@ struct composition {
 static bool compose_loop(struct composition *work, int64_t count, int64_t step)
 {
     const struct strided *inner = work->inner;
-    int64_t size = step < 0 ? -step : step, inside, reach;
-    int k = 0;
+    int64_t               size  = step < 0 ? -step : step, inside, reach;
+    int                   k     = 0;
 
     while (k < inner->rank && (work->contiguous[k] > size || size % work->contiguous[k] != 0))
         k++;
@@ -72,7 +72,7 @@ static bool compose_loop(struct composition *work, int64_t count, int64_t step)
     else
         work->high[k] += step * (count - 1);
     work->out->dimension[work->out->rank] = count;
-    work->out->stride[work->out->rank] = step * inner->stride[k];
+    work->out->stride[work->out->rank]    = step * inner->stride[k];
     work->out->rank++;
     return true;
 }
@@ -80,7 +80,7 @@ static bool compose_loop(struct composition *work, int64_t count, int64_t step)
 bool graph_strided_compose(const struct strided *inner_as_given,
                            const struct strided *outer_as_given, struct strided *out)
 {
-    struct strided inner = *inner_as_given, outer = *outer_as_given;
+    struct strided     inner = *inner_as_given, outer = *outer_as_given;
     struct composition work;
 
     graph_strided_simplify(&inner);
@@ -88,13 +88,13 @@ bool graph_strided_compose(const struct strided *inner_as_given,
     memset(&work, 0, sizeof work);
     memset(out, 0, sizeof *out);
     work.inner = &inner;
-    work.out = out;
+    work.out   = out;
     graph_strides(inner.rank, inner.dimension, work.contiguous);
     out->offset = inner.offset;
     for (int k = 0; k < inner.rank; k++) {
         int64_t start = outer.offset / work.contiguous[k] % inner.dimension[k];
-        work.low[k] = start;
-        work.high[k] = start;
+        work.low[k]   = start;
+        work.high[k]  = start;
         out->offset += start * inner.stride[k];
     }
     for (int i = 0; i < outer.rank; i++)

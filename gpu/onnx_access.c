@@ -9,9 +9,9 @@
 
 int import_refuse(struct importer *import, int code, const char *format, ...)
 {
-    char text[256];
+    char        text[256];
     const char *op = import->node->op_type, *name = import->node->name;
-    va_list arguments;
+    va_list     arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -41,7 +41,7 @@ int import_input_ints(struct importer *import, int index, const int64_t **ints, 
                              "its input %d must be a constant list of integers: simplify the model "
                              "(onnx-simplifier) with a fixed picture size",
                              index);
-    *ints = value->ints;
+    *ints  = value->ints;
     *count = (int)value->elements;
     return 0;
 }
@@ -114,9 +114,9 @@ int import_axis(struct importer *import, int64_t axis, int rank)
 int import_emit(struct importer *import, enum node_kind kind, int input_count, const int *input,
                 int rank, const int64_t *dimension, struct node **node)
 {
-    struct graph *graph = import->graph;
-    enum value_type type = graph->values[input[0]].type;
-    int value, number;
+    struct graph   *graph = import->graph;
+    enum value_type type  = graph->values[input[0]].type;
+    int             value, number;
 
     *node = NULL;
     if (rank > MODEL_MAX_DIMENSIONS)
@@ -136,9 +136,9 @@ int import_emit(struct importer *import, enum node_kind kind, int input_count, c
 
 int import_emit_reshape(struct importer *import, int source, int rank, const int64_t *dimension)
 {
-    int64_t elements = import->graph->values[source].elements;
+    int64_t      elements = import->graph->values[source].elements;
     struct node *node;
-    int value;
+    int          value;
 
     if (graph_elements(rank, dimension, LIMIT_MODEL_TENSOR_ELEMENTS) != elements)
         return import_refuse(import, ERR_INVALID,
@@ -154,9 +154,9 @@ static int emit_constant(struct importer *import, enum value_type type, int rank
                          const int64_t *dimension, const void *data)
 {
     struct graph *graph = import->graph;
-    size_t size = type == VALUE_F32 ? sizeof(float) : sizeof(int64_t);
-    int value = graph_add_value(graph, NULL, type, rank, dimension);
-    void *copy;
+    size_t        size  = type == VALUE_F32 ? sizeof(float) : sizeof(int64_t);
+    int           value = graph_add_value(graph, NULL, type, rank, dimension);
+    void         *copy;
 
     if (value < 0)
         return import_refuse(import, value, "the model needs too much memory");

@@ -11,17 +11,17 @@
 #define BUDGET_FACTOR 3
 
 enum onnx_type {
-    ONNX_FLOAT = 1,
-    ONNX_UINT8 = 2,
-    ONNX_INT8 = 3,
-    ONNX_UINT16 = 4,
-    ONNX_INT16 = 5,
-    ONNX_INT32 = 6,
-    ONNX_INT64 = 7,
-    ONNX_BOOL = 9,
-    ONNX_FLOAT16 = 10,
-    ONNX_DOUBLE = 11,
-    ONNX_UINT32 = 12,
+    ONNX_FLOAT    = 1,
+    ONNX_UINT8    = 2,
+    ONNX_INT8     = 3,
+    ONNX_UINT16   = 4,
+    ONNX_INT16    = 5,
+    ONNX_INT32    = 6,
+    ONNX_INT64    = 7,
+    ONNX_BOOL     = 9,
+    ONNX_FLOAT16  = 10,
+    ONNX_DOUBLE   = 11,
+    ONNX_UINT32   = 12,
     ONNX_BFLOAT16 = 16,
 };
 
@@ -32,7 +32,7 @@ struct allocation {
 
 static void *budget_alloc(void *data, size_t size)
 {
-    struct onnx_file *file = data;
+    struct onnx_file  *file = data;
     struct allocation *allocation;
 
     if (size > file->max_bytes - file->used_bytes ||
@@ -48,7 +48,7 @@ static void *budget_alloc(void *data, size_t size)
 
 static void budget_free(void *data, void *pointer)
 {
-    struct onnx_file *file = data;
+    struct onnx_file  *file       = data;
     struct allocation *allocation = pointer;
 
     if (allocation == NULL)
@@ -61,11 +61,11 @@ static void budget_free(void *data, void *pointer)
 int onnx_file_open(struct onnx_file *file, const uint8_t *bytes, size_t count, struct why *why)
 {
     memset(file, 0, sizeof *file);
-    file->max_bytes = count * BUDGET_FACTOR + (size_t)LIMIT_MODEL_EXTRA_BYTES;
-    file->allocator.alloc = budget_alloc;
-    file->allocator.free = budget_free;
+    file->max_bytes                = count * BUDGET_FACTOR + (size_t)LIMIT_MODEL_EXTRA_BYTES;
+    file->allocator.alloc          = budget_alloc;
+    file->allocator.free           = budget_free;
     file->allocator.allocator_data = file;
-    file->proto = onnx__model_proto__unpack(&file->allocator, count, bytes);
+    file->proto                    = onnx__model_proto__unpack(&file->allocator, count, bytes);
     if (file->proto == NULL)
         return why_set(why, ERR_INVALID,
                        "not an ONNX file, or it is cut off or damaged: fetch or export it again");
@@ -129,9 +129,9 @@ static size_t element_bytes(int onnx_type)
 
 static float half_to_float(uint16_t half)
 {
-    int exponent = half >> 10 & 31;
+    int   exponent = half >> 10 & 31;
     float mantissa = (float)(half & 1023);
-    float sign = (half & 0x8000) != 0 ? -1.0F : 1.0F;
+    float sign     = (half & 0x8000) != 0 ? -1.0F : 1.0F;
 
     if (exponent == 0)
         return sign * ldexpf(mantissa, -24);
@@ -140,7 +140,8 @@ static float half_to_float(uint16_t half)
     return sign * ldexpf(mantissa + 1024.0F, exponent - 25);
 }
 
-/* Element `i` of little-endian bytes; the machine must be little-endian too, as all we build for are. */
+/* Element `i` of little-endian bytes; the machine must be little-endian too, as all we build for
+ * are. */
 static double raw_element(int onnx_type, const uint8_t *bytes, size_t i)
 {
 #define READ(type)                                                    \
@@ -151,7 +152,7 @@ static double raw_element(int onnx_type, const uint8_t *bytes, size_t i)
     } while (0)
     uint16_t half;
     uint32_t word;
-    float wide;
+    float    wide;
 
     switch (onnx_type) {
     case ONNX_FLOAT:
@@ -212,7 +213,7 @@ static void read_floats(const Onnx__TensorProto *tensor, size_t elements, float 
             out[i] = (float)tensor->double_data[i];
         } else {
             uint16_t bits = (uint16_t)tensor->int32_data[i];
-            out[i] = (float)raw_element(tensor->data_type, (const uint8_t *)&bits, 0);
+            out[i]        = (float)raw_element(tensor->data_type, (const uint8_t *)&bits, 0);
         }
     }
 }
@@ -235,9 +236,9 @@ int onnx_tensor_value(struct graph *graph, const Onnx__TensorProto *tensor, cons
                       struct why *why)
 {
     enum value_type type;
-    int64_t elements = 1;
-    void *data;
-    int value;
+    int64_t         elements = 1;
+    void           *data;
+    int             value;
 
     if (tensor->data_location == 1)
         return why_set(why, ERR_UNSUPPORTED,

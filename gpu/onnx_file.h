@@ -12,14 +12,14 @@
 #include <stdint.h>
 
 struct onnx_file {
-    Onnx__ModelProto *proto;
+    Onnx__ModelProto  *proto;
     ProtobufCAllocator allocator;
-    size_t used_bytes;
-    size_t max_bytes;
+    size_t             used_bytes;
+    size_t             max_bytes;
 };
 
 /* 0, ERR_INVALID (not an ONNX file), ERR_LIMIT. `bytes` may go afterwards. */
-int onnx_file_open(struct onnx_file *file, const uint8_t *bytes, size_t count, struct why *why);
+int  onnx_file_open(struct onnx_file *file, const uint8_t *bytes, size_t count, struct why *why);
 void onnx_file_close(struct onnx_file *file);
 
 /* A tensor of the file as a new constant value of `graph`: floats of all widths become float32,
@@ -27,7 +27,8 @@ void onnx_file_close(struct onnx_file *file);
 int onnx_tensor_value(struct graph *graph, const Onnx__TensorProto *tensor, const char *name,
                       struct why *why);
 
-/* The ONNX number of an element type as one of ours; false for texts, complex numbers and others. */
+/* The ONNX number of an element type as one of ours; false for texts, complex numbers and others.
+ */
 bool onnx_element_type(int onnx_type, enum value_type *type);
 
 #endif

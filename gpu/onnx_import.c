@@ -8,14 +8,14 @@
 
 /* Names of values, open addressing; a name stands for a value and for the node that computes it. */
 struct name_entry {
-    const char *name; /* NULL: free */
-    int value;        /* -1 until it is known */
-    int source;       /* ONNX node that computes it; -1: input or initializer */
+    const char *name;   /* NULL: free */
+    int         value;  /* -1 until it is known */
+    int         source; /* ONNX node that computes it; -1: input or initializer */
 };
 
 struct name_table {
     struct name_entry *entries;
-    size_t room; /* a power of two */
+    size_t             room; /* a power of two */
 };
 
 static struct name_entry *find_name(const struct name_table *table, const char *name)
@@ -37,8 +37,8 @@ static int add_name(struct importer *import, const char *name, int value, int so
 
     if (entry->name != NULL)
         return why_set(import->why, ERR_INVALID, "the name '%.100s' is given to two things", name);
-    entry->name = name;
-    entry->value = value;
+    entry->name   = name;
+    entry->value  = value;
     entry->source = source;
     return 0;
 }
@@ -47,7 +47,7 @@ static int add_name(struct importer *import, const char *name, int value, int so
 static int count_names(struct importer *import)
 {
     const Onnx__GraphProto *proto = import->proto;
-    size_t names = proto->n_initializer + proto->n_input, room = 64;
+    size_t                  names = proto->n_initializer + proto->n_input, room = 64;
 
     if (proto->n_node > LIMIT_MODEL_NODES)
         return why_set(import->why, ERR_LIMIT, "the model has %zu nodes, at most %d are possible",
@@ -59,7 +59,7 @@ static int count_names(struct importer *import)
                        names, LIMIT_MODEL_VALUES);
     while (room < names * 2)
         room *= 2;
-    import->names->room = room;
+    import->names->room    = room;
     import->names->entries = graph_memory_alloc(&import->graph->memory, room,
                                                 sizeof *import->names->entries);
     return import->names->entries != NULL ? 0 : ERR_MEMORY;
@@ -71,7 +71,7 @@ static int add_initializers(struct importer *import)
 
     for (size_t i = 0; i < proto->n_initializer; i++) {
         const char *name = proto->initializer[i]->name;
-        int value, rc;
+        int         value, rc;
         if (name == NULL)
             return why_set(import->why, ERR_INVALID, "a constant of the model has no name");
         value = onnx_tensor_value(import->graph, proto->initializer[i], name, import->why);
@@ -107,10 +107,10 @@ static int input_dimension(struct importer *import, const Onnx__ValueInfoProto *
 
 static int add_input(struct importer *import, const Onnx__ValueInfoProto *info)
 {
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
+    int64_t                       dimension[MODEL_MAX_DIMENSIONS];
     const Onnx__TensorShapeProto *shape;
-    struct graph *graph = import->graph;
-    int rc;
+    struct graph                 *graph = import->graph;
+    int                           rc;
 
     if (info->type == NULL || info->type->tensor_type == NULL ||
         (shape = info->type->tensor_type->shape) == NULL || shape->n_dim < 1 ||
@@ -147,7 +147,7 @@ static int add_inputs(struct importer *import)
 
     for (size_t i = 0; i < proto->n_input; i++) {
         const Onnx__ValueInfoProto *info = proto->input[i];
-        int rc;
+        int                         rc;
         if (info->name == NULL)
             return why_set(import->why, ERR_INVALID, "an input of the model has no name");
         if (find_name(import->names, info->name)->name != NULL && import->graph->input >= 0 &&
@@ -168,7 +168,7 @@ static int add_node_names(struct importer *import)
 {
     for (size_t i = 0; i < import->proto->n_node; i++) {
         const Onnx__NodeProto *node = import->proto->node[i];
-        import->node = node;
+        import->node                = node;
         if (node->n_output < 1 || node->n_output > LIMIT_NODE_OUTPUTS ||
             node->n_input > LIMIT_NODE_INPUTS)
             return import_refuse(import, ERR_INVALID,
@@ -195,8 +195,8 @@ static const struct onnx_operator *find_operator(const char *name)
 
 static int check_operator(struct importer *import)
 {
-    const Onnx__NodeProto *node = import->node;
-    const char *domain = node->domain != NULL ? node->domain : "";
+    const Onnx__NodeProto *node   = import->node;
+    const char            *domain = node->domain != NULL ? node->domain : "";
 
     import->op = NULL;
     if (node->op_type != NULL && (domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0))
@@ -214,14 +214,14 @@ static int check_operator(struct importer *import)
 static int finish_nodes(struct importer *import, int first)
 {
     struct graph *graph = import->graph;
-    const char *name = graph_memory_text(&graph->memory, import->node->name);
+    const char   *name  = graph_memory_text(&graph->memory, import->node->name);
 
     for (int i = first; i < graph->node_count; i++) {
-        struct node *node = &graph->nodes[i];
-        bool constant = true;
-        int rc;
+        struct node *node     = &graph->nodes[i];
+        bool         constant = true;
+        int          rc;
         node->name = name;
-        node->op = import->op->name;
+        node->op   = import->op->name;
         for (int k = 0; k < node->input_count; k++)
             if (node->input[k] >= 0 && graph->values[node->input[k]].floats == NULL &&
                 graph->values[node->input[k]].ints == NULL)
@@ -246,7 +246,7 @@ static int finish_nodes(struct importer *import, int first)
 static int lower_node(struct importer *import)
 {
     const Onnx__NodeProto *node = import->node;
-    int rc = check_operator(import), first = import->graph->node_count;
+    int                    rc = check_operator(import), first = import->graph->node_count;
 
     if (rc != 0)
         return rc;
@@ -281,7 +281,7 @@ static int lower_node(struct importer *import)
 
 /* Depth-first order with its own stack: a file may chain thousands of nodes. */
 struct visit {
-    int node;
+    int    node;
     size_t next_input;
 };
 
@@ -294,12 +294,12 @@ static int visit_from(struct importer *import, int start, struct visit *stack, u
     if (state[start] == VISIT_DONE)
         return 0;
     stack[depth++] = (struct visit){.node = start};
-    state[start] = VISIT_OPEN;
+    state[start]   = VISIT_OPEN;
     while (depth > 0) {
-        struct visit *top = &stack[depth - 1];
-        const Onnx__NodeProto *node = import->proto->node[top->node];
+        struct visit            *top  = &stack[depth - 1];
+        const Onnx__NodeProto   *node = import->proto->node[top->node];
         const struct name_entry *entry;
-        int rc;
+        int                      rc;
 
         import->node = node;
         if (top->next_input == node->n_input) {
@@ -327,7 +327,7 @@ static int visit_from(struct importer *import, int start, struct visit *stack, u
             return import_refuse(import, ERR_INVALID, "depends on itself through '%.100s'",
                                  entry->name);
         state[entry->source] = VISIT_OPEN;
-        stack[depth++] = (struct visit){.node = entry->source};
+        stack[depth++]       = (struct visit){.node = entry->source};
     }
     return 0;
 }
@@ -335,10 +335,10 @@ static int visit_from(struct importer *import, int start, struct visit *stack, u
 /* An output must be computed by a node of its own, so that a backend can place it. */
 static int place_output(struct importer *import, int value)
 {
-    struct graph *graph = import->graph;
-    struct value source = graph->values[value];
+    struct graph  *graph   = import->graph;
+    struct value   source  = graph->values[value];
     struct strided strided = {.rank = 1, .dimension = {source.elements}, .stride = {1}};
-    int copy, node;
+    int            copy, node;
 
     if (source.type != VALUE_F32)
         return why_set(import->why, ERR_UNSUPPORTED, "output '%.100s' is not float32", source.name);
@@ -353,8 +353,8 @@ static int place_output(struct importer *import, int value)
     if (node < 0)
         return node;
     graph->nodes[node].strided = strided;
-    graph->nodes[node].name = source.name;
-    graph->nodes[node].op = "Identity";
+    graph->nodes[node].name    = source.name;
+    graph->nodes[node].op      = "Identity";
     return copy;
 }
 
@@ -362,9 +362,9 @@ static int place_output(struct importer *import, int value)
 static int import_outputs(struct importer *import)
 {
     const Onnx__GraphProto *proto = import->proto;
-    struct graph *graph = import->graph;
-    struct visit *stack;
-    uint8_t *state;
+    struct graph           *graph = import->graph;
+    struct visit           *stack;
+    uint8_t                *state;
 
     stack = graph_memory_alloc(&graph->memory, proto->n_node + 1, sizeof *stack);
     state = graph_memory_alloc(&graph->memory, proto->n_node + 1, 1);
@@ -375,9 +375,9 @@ static int import_outputs(struct importer *import)
                        "the model has %zu outputs, wanted are 1 to %d", proto->n_output,
                        MODEL_MAX_OUTPUTS);
     for (size_t i = 0; i < proto->n_output; i++) {
-        const char *name = proto->output[i]->name;
+        const char              *name  = proto->output[i]->name;
         const struct name_entry *entry = name != NULL ? find_name(import->names, name) : NULL;
-        int rc;
+        int                      rc;
         if (entry == NULL || entry->name == NULL)
             return why_set(import->why, ERR_INVALID, "output '%.100s' comes from nowhere",
                            name != NULL ? name : "");
@@ -389,7 +389,7 @@ static int import_outputs(struct importer *import)
         rc = place_output(import, entry->value);
         if (rc < 0)
             return rc;
-        graph->outputs[i] = rc;
+        graph->outputs[i]   = rc;
         graph->output_count = (int)i + 1;
     }
     return 0;
@@ -408,13 +408,13 @@ static int64_t opset_of(const Onnx__ModelProto *model)
 
 int onnx_import(struct graph *graph, const Onnx__ModelProto *model, struct why *why)
 {
-    struct name_table names = {NULL, 0};
-    struct importer import = {
-        .graph = graph,
-        .proto = model->graph,
-        .opset = opset_of(model),
-        .why = why,
-        .names = &names,
+    struct name_table names  = {NULL, 0};
+    struct importer   import = {
+          .graph = graph,
+          .proto = model->graph,
+          .opset = opset_of(model),
+          .why   = why,
+          .names = &names,
     };
     int rc;
 

@@ -1,8 +1,8 @@
 /* gpu/onnx_import.h: from an ONNX file to the graph. Inside of the importer.
  *
- * Each ONNX operator has one row in the table OPERATORS (onnx_operators.c) with a function that checks
- * a node, infers the shape of what it gives, and adds nodes of our own kinds to the graph. To add
- * an operator: write its function in the file of its family (onnx_window.c, onnx_shape.c,
+ * Each ONNX operator has one row in the table OPERATORS (onnx_operators.c) with a function that
+ * checks a node, infers the shape of what it gives, and adds nodes of our own kinds to the graph.
+ * To add an operator: write its function in the file of its family (onnx_window.c, onnx_shape.c,
  * onnx_math.c), add its row, and a row in the table of tests/unit/backend_cpu_test.c. */
 #ifndef SIGHTLINE_GPU_ONNX_IMPORT_H
 #define SIGHTLINE_GPU_ONNX_IMPORT_H
@@ -10,21 +10,21 @@
 #include "gpu/onnx_file.h"
 
 struct importer {
-    struct graph *graph;
-    const Onnx__GraphProto *proto;
-    int64_t opset;
-    struct why *why;
-    const Onnx__NodeProto *node; /* being lowered */
+    struct graph               *graph;
+    const Onnx__GraphProto     *proto;
+    int64_t                     opset;
+    struct why                 *why;
+    const Onnx__NodeProto      *node; /* being lowered */
     const struct onnx_operator *op;
-    int input_count;
-    int input[LIMIT_NODE_INPUTS];   /* values; -1 where absent */
-    int output[LIMIT_NODE_OUTPUTS]; /* set by the lower function */
-    struct name_table *names;
+    int                         input_count;
+    int                         input[LIMIT_NODE_INPUTS];   /* values; -1 where absent */
+    int                         output[LIMIT_NODE_OUTPUTS]; /* set by the lower function */
+    struct name_table          *names;
 };
 
 struct onnx_operator {
     const char *name;
-    int input_min, input_max;
+    int         input_min, input_max;
     int (*lower)(struct importer *import);
 };
 
@@ -40,17 +40,17 @@ int import_refuse(struct importer *import, int code, const char *format, ...)
 
 /* The value of an input (it must be present). */
 const struct value *import_input(const struct importer *import, int index);
-bool import_has_input(const struct importer *import, int index);
+bool                import_has_input(const struct importer *import, int index);
 /* The integers of a constant input; refuses anything else. */
 int import_input_ints(struct importer *import, int index, const int64_t **ints, int *count);
 /* The first number of a constant input of floats. */
 int import_input_float(struct importer *import, int index, float *number);
 
 /* Attributes of the node; `fallback` when it does not have one of that name. */
-int64_t import_int(const struct importer *import, const char *name, int64_t fallback);
-float import_float(const struct importer *import, const char *name, float fallback);
-bool import_text_is(const struct importer *import, const char *name, const char *text,
-                    const char *fallback);
+int64_t        import_int(const struct importer *import, const char *name, int64_t fallback);
+float          import_float(const struct importer *import, const char *name, float fallback);
+bool           import_text_is(const struct importer *import, const char *name, const char *text,
+                              const char *fallback);
 const int64_t *import_ints(const struct importer *import, const char *name, int *count);
 const Onnx__AttributeProto *import_attribute(const struct importer *import, const char *name);
 

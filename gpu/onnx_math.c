@@ -12,7 +12,7 @@ int broadcast_shape(const struct value *a, const struct value *b, int64_t *dimen
     int rank = a->rank > b->rank ? a->rank : b->rank;
 
     for (int i = 0; i < rank; i++) {
-        int at_a = i - (rank - a->rank), at_b = i - (rank - b->rank);
+        int     at_a = i - (rank - a->rank), at_b = i - (rank - b->rank);
         int64_t da = at_a < 0 ? 1 : a->dimension[at_a], db = at_b < 0 ? 1 : b->dimension[at_b];
         if (da != db && da != 1 && db != 1)
             return -1;
@@ -27,7 +27,7 @@ void broadcast_strides(const struct value *value, int rank, int64_t *stride)
 
     graph_strides(value->rank, value->dimension, own);
     for (int i = 0; i < rank; i++) {
-        int at = i - (rank - value->rank);
+        int at    = i - (rank - value->rank);
         stride[i] = at < 0 || value->dimension[at] == 1 ? 0 : own[at];
     }
 }
@@ -35,9 +35,9 @@ void broadcast_strides(const struct value *value, int rank, int64_t *stride)
 static int lower_activation(struct importer *import, enum activation_kind kind, float a, float b)
 {
     const struct value *x = import_input(import, 0);
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    struct node *node;
-    int value;
+    int64_t             dimension[MODEL_MAX_DIMENSIONS];
+    struct node        *node;
+    int                 value;
 
     if (x->type != VALUE_F32)
         return import_refuse(import, ERR_UNSUPPORTED, "only float32 is possible");
@@ -45,7 +45,7 @@ static int lower_activation(struct importer *import, enum activation_kind kind, 
     value = import_emit(import, NODE_ACTIVATION, 1, import->input, x->rank, dimension, &node);
     if (value < 0)
         return value;
-    node->activation = (struct activation){.kind = kind, .a = a, .b = b};
+    node->activation  = (struct activation){.kind = kind, .a = a, .b = b};
     import->output[0] = value;
     return 0;
 }
@@ -79,7 +79,7 @@ int lower_hard_swish(struct importer *import)
 int lower_clip(struct importer *import)
 {
     float low = import_float(import, "min", -FLT_MAX), high = import_float(import, "max", FLT_MAX);
-    int rc = 0;
+    int   rc = 0;
 
     if (import_has_input(import, 1))
         rc = import_input_float(import, 1, &low);
@@ -93,9 +93,9 @@ int lower_clip(struct importer *import)
 int lower_binary(struct importer *import)
 {
     const struct value *a = import_input(import, 0), *b = import_input(import, 1);
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    struct node *node;
-    int rank, value;
+    int64_t             dimension[MODEL_MAX_DIMENSIONS];
+    struct node        *node;
+    int                 rank, value;
 
     if (a->type != b->type)
         return import_refuse(import, ERR_INVALID, "its inputs are of different types");
@@ -126,9 +126,9 @@ int lower_binary(struct importer *import)
 static int emit_mean(struct importer *import, unsigned axes, bool keep)
 {
     struct value x = *import_input(import, 0);
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
+    int64_t      dimension[MODEL_MAX_DIMENSIONS];
     struct node *node;
-    int rank = 0, value;
+    int          rank = 0, value;
 
     if (x.type != VALUE_F32)
         return import_refuse(import, ERR_UNSUPPORTED, "only float32 is possible");
@@ -142,19 +142,19 @@ static int emit_mean(struct importer *import, unsigned axes, bool keep)
     value = import_emit(import, NODE_MEAN, 1, import->input, rank, dimension, &node);
     if (value < 0)
         return value;
-    node->axes = axes;
+    node->axes        = axes;
     import->output[0] = value;
     return 0;
 }
 
 int lower_reduce_mean(struct importer *import)
 {
-    const struct value *x = import_input(import, 0);
-    bool keep = import_int(import, "keepdims", 1) != 0;
-    int count;
-    const int64_t *list = import_ints(import, "axes", &count);
-    unsigned axes = 0;
-    int rc;
+    const struct value *x    = import_input(import, 0);
+    bool                keep = import_int(import, "keepdims", 1) != 0;
+    int                 count;
+    const int64_t      *list = import_ints(import, "axes", &count);
+    unsigned            axes = 0;
+    int                 rc;
 
     if (import_has_input(import, 1)) {
         rc = import_input_ints(import, 1, &list, &count);
@@ -189,7 +189,7 @@ int lower_softmax(struct importer *import)
     int axis = import_axis(import, import_int(import, "axis", import->opset < 13 ? 1 : -1), x.rank);
     int source = import->input[0], value;
     struct node *node;
-    int64_t flat[2] = {1, 1};
+    int64_t      flat[2] = {1, 1};
 
     if (axis < 0)
         return axis;
@@ -200,7 +200,7 @@ int lower_softmax(struct importer *import)
         value = import_emit(import, NODE_SOFTMAX, 1, &source, x.rank, x.dimension, &node);
         if (value < 0)
             return value;
-        node->axis = axis;
+        node->axis        = axis;
         import->output[0] = value;
         return 0;
     }
@@ -212,7 +212,7 @@ int lower_softmax(struct importer *import)
     value = import_emit(import, NODE_SOFTMAX, 1, &source, 2, flat, &node);
     if (value < 0)
         return value;
-    node->axis = 1;
+    node->axis        = 1;
     import->output[0] = import_emit_reshape(import, value, x.rank, x.dimension);
     return import->output[0] < 0 ? import->output[0] : 0;
 }
@@ -220,13 +220,13 @@ int lower_softmax(struct importer *import)
 int lower_gemm(struct importer *import)
 {
     const struct value *a = import_input(import, 0), *b = import_input(import, 1);
-    bool ta = import_int(import, "transA", 0) != 0;
-    bool tb = import_int(import, "transB", 0) != 0;
-    float alpha = import_float(import, "alpha", 1.0F);
-    float beta = import_float(import, "beta", 1.0F);
-    int inputs[3] = {import->input[0], import->input[1], -1}, value;
-    int64_t dimension[2], wide[MODEL_MAX_DIMENSIONS];
-    struct node *node;
+    bool                ta        = import_int(import, "transA", 0) != 0;
+    bool                tb        = import_int(import, "transB", 0) != 0;
+    float               alpha     = import_float(import, "alpha", 1.0F);
+    float               beta      = import_float(import, "beta", 1.0F);
+    int                 inputs[3] = {import->input[0], import->input[1], -1}, value;
+    int64_t             dimension[2], wide[MODEL_MAX_DIMENSIONS];
+    struct node        *node;
 
     if (a->rank != 2 || b->rank != 2 || a->type != VALUE_F32 || b->type != VALUE_F32 ||
         a->dimension[ta ? 0 : 1] != b->dimension[tb ? 1 : 0])
@@ -234,8 +234,8 @@ int lower_gemm(struct importer *import)
     dimension[0] = a->dimension[ta ? 1 : 0];
     dimension[1] = b->dimension[tb ? 0 : 1];
     if (import_has_input(import, 2)) {
-        struct value out = {.rank = 2, .dimension = {dimension[0], dimension[1]}};
-        const struct value *c = import_input(import, 2);
+        struct value        out = {.rank = 2, .dimension = {dimension[0], dimension[1]}};
+        const struct value *c   = import_input(import, 2);
         if (c->floats == NULL || c->rank > 2 || broadcast_shape(&out, c, wide) != 2 ||
             wide[0] != dimension[0] || wide[1] != dimension[1])
             return import_refuse(import, ERR_UNSUPPORTED,
@@ -248,9 +248,9 @@ int lower_gemm(struct importer *import)
         return value;
     node->matmul.transpose_a = ta;
     node->matmul.transpose_b = tb;
-    node->matmul.alpha = alpha;
-    node->matmul.beta = beta;
-    import->output[0] = value;
+    node->matmul.alpha       = alpha;
+    node->matmul.beta        = beta;
+    import->output[0]        = value;
     return 0;
 }
 
@@ -258,8 +258,8 @@ int lower_matmul(struct importer *import)
 {
     struct value a = *import_input(import, 0), b = *import_input(import, 1);
     struct value outer_a = a, outer_b = b;
-    int inputs[3] = {import->input[0], import->input[1], -1}, rank, value;
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
+    int          inputs[3] = {import->input[0], import->input[1], -1}, rank, value;
+    int64_t      dimension[MODEL_MAX_DIMENSIONS];
     struct node *node;
 
     if (a.rank < 2 || b.rank < 2 || a.type != VALUE_F32 || b.type != VALUE_F32)
@@ -269,23 +269,23 @@ int lower_matmul(struct importer *import)
     rank = broadcast_shape(&outer_a, &outer_b, dimension);
     if (rank < 0 || a.dimension[a.rank - 1] != b.dimension[b.rank - 2])
         return import_refuse(import, ERR_INVALID, "the shapes of its inputs do not fit");
-    dimension[rank] = a.dimension[a.rank - 2];
+    dimension[rank]     = a.dimension[a.rank - 2];
     dimension[rank + 1] = b.dimension[b.rank - 1];
-    value = import_emit(import, NODE_MATMUL, 3, inputs, rank + 2, dimension, &node);
+    value               = import_emit(import, NODE_MATMUL, 3, inputs, rank + 2, dimension, &node);
     if (value < 0)
         return value;
     node->matmul.alpha = 1.0F;
-    node->matmul.beta = 1.0F;
-    import->output[0] = value;
+    node->matmul.beta  = 1.0F;
+    import->output[0]  = value;
     return 0;
 }
 
 /* Floor and Ceil appear where exporters compute sizes; so constants are enough. */
 int lower_rounding(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
-    bool down = import->op->name[0] == 'F';
-    float *rounded;
+    struct value x    = *import_input(import, 0);
+    bool         down = import->op->name[0] == 'F';
+    float       *rounded;
 
     if (x.floats == NULL)
         return import_refuse(import, ERR_UNSUPPORTED, "is possible on constants only");

@@ -10,7 +10,7 @@
 static int list_of(struct importer *import, int input, const char *name, const int64_t **list,
                    int *count)
 {
-    *list = NULL;
+    *list  = NULL;
     *count = 0;
     if (import_has_input(import, input))
         return import_input_ints(import, input, list, count);
@@ -23,16 +23,16 @@ static int emit_strided(struct importer *import, int rank, const int64_t *dimens
                         const int64_t *stride, int64_t offset)
 {
     struct node *node;
-    int value;
+    int          value;
 
     value = import_emit(import, NODE_COPY, 1, import->input, rank, dimension, &node);
     if (value < 0)
         return value;
-    node->strided.rank = rank;
+    node->strided.rank   = rank;
     node->strided.offset = offset;
     for (int i = 0; i < rank; i++) {
         node->strided.dimension[i] = dimension[i];
-        node->strided.stride[i] = stride[i];
+        node->strided.stride[i]    = stride[i];
     }
     return value;
 }
@@ -46,9 +46,9 @@ int lower_identity(struct importer *import)
 int lower_concat(struct importer *import)
 {
     struct value first = *import_input(import, 0);
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    int axis = import_axis(import, import_int(import, "axis", 1), first.rank);
-    int value, kept = 0, inputs[LIMIT_NODE_INPUTS];
+    int64_t      dimension[MODEL_MAX_DIMENSIONS];
+    int          axis = import_axis(import, import_int(import, "axis", 1), first.rank);
+    int          value, kept = 0, inputs[LIMIT_NODE_INPUTS];
     struct node *node;
 
     if (axis < 0)
@@ -74,18 +74,18 @@ int lower_concat(struct importer *import)
     value = import_emit(import, NODE_CONCAT, kept, inputs, first.rank, dimension, &node);
     if (value < 0)
         return value;
-    node->axis = axis;
+    node->axis        = axis;
     import->output[0] = value;
     return 0;
 }
 
 int lower_split(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
-    int axis = import_axis(import, import_int(import, "axis", 0), x.rank);
-    int outputs = (int)import->node->n_output, count, rc;
+    struct value   x       = *import_input(import, 0);
+    int            axis    = import_axis(import, import_int(import, "axis", 0), x.rank);
+    int            outputs = (int)import->node->n_output, count, rc;
     const int64_t *sizes;
-    int64_t stride[MODEL_MAX_DIMENSIONS], begin = 0, share;
+    int64_t        stride[MODEL_MAX_DIMENSIONS], begin = 0, share;
 
     if (axis < 0)
         return axis;
@@ -119,10 +119,10 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high)
 
 int lower_slice(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
+    struct value   x = *import_input(import, 0);
     const int64_t *starts, *ends, *axes, *steps;
-    int start_count, end_count, axis_count, step_count, rc;
-    int64_t stride[MODEL_MAX_DIMENSIONS], offset = 0;
+    int            start_count, end_count, axis_count, step_count, rc;
+    int64_t        stride[MODEL_MAX_DIMENSIONS], offset = 0;
 
     rc = list_of(import, 1, "starts", &starts, &start_count);
     if (rc == 0)
@@ -139,7 +139,7 @@ int lower_slice(struct importer *import)
         return import_refuse(import, ERR_INVALID, "its starts, ends, axes and steps do not fit");
     graph_strides(x.rank, x.dimension, stride);
     for (int i = 0; i < start_count; i++) {
-        int axis = import_axis(import, axis_count > 0 ? axes[i] : i, x.rank);
+        int     axis = import_axis(import, axis_count > 0 ? axes[i] : i, x.rank);
         int64_t step = step_count > 0 ? steps[i] : 1, from, to, size;
         if (axis < 0)
             return axis;
@@ -147,9 +147,9 @@ int lower_slice(struct importer *import)
         if (step == 0 || step > LIMIT_MODEL_TENSOR_ELEMENTS || step < -LIMIT_MODEL_TENSOR_ELEMENTS)
             return import_refuse(import, ERR_INVALID, "its step is impossible");
         from = starts[i] < 0 ? clamp(starts[i], -size - 1, -1) + size : starts[i];
-        to = ends[i] < 0 ? clamp(ends[i], -size - 1, -1) + size : ends[i];
+        to   = ends[i] < 0 ? clamp(ends[i], -size - 1, -1) + size : ends[i];
         from = step > 0 ? clamp(from, 0, size) : clamp(from, 0, size - 1);
-        to = step > 0 ? clamp(to, 0, size) : clamp(to, -1, size - 1);
+        to   = step > 0 ? clamp(to, 0, size) : clamp(to, -1, size - 1);
         size = step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step;
         if (size < 1)
             return import_refuse(import, ERR_UNSUPPORTED, "its result is empty");
@@ -163,11 +163,11 @@ int lower_slice(struct importer *import)
 
 int lower_reshape(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
-    bool allow_zero = import_int(import, "allowzero", 0) != 0;
+    struct value   x          = *import_input(import, 0);
+    bool           allow_zero = import_int(import, "allowzero", 0) != 0;
     const int64_t *shape;
-    int64_t dimension[MODEL_MAX_DIMENSIONS], known = 1;
-    int count, unknown = -1, rc;
+    int64_t        dimension[MODEL_MAX_DIMENSIONS], known = 1;
+    int            count, unknown                         = -1, rc;
 
     rc = list_of(import, 1, "shape", &shape, &count);
     if (rc != 0)
@@ -180,7 +180,7 @@ int lower_reshape(struct importer *import)
         if (shape[i] == 0 && !allow_zero && i < x.rank)
             dimension[i] = x.dimension[i];
         if (shape[i] == -1 && unknown < 0) {
-            unknown = i;
+            unknown      = i;
             dimension[i] = 1;
         }
         if (dimension[i] < 1 || __builtin_mul_overflow(known, dimension[i], &known) ||
@@ -195,12 +195,12 @@ int lower_reshape(struct importer *import)
 
 int lower_transpose(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
-    int count;
+    struct value   x = *import_input(import, 0);
+    int            count;
     const int64_t *order = import_ints(import, "perm", &count);
-    int64_t dimension[MODEL_MAX_DIMENSIONS], stride[MODEL_MAX_DIMENSIONS];
-    int64_t own[MODEL_MAX_DIMENSIONS];
-    unsigned seen = 0;
+    int64_t        dimension[MODEL_MAX_DIMENSIONS], stride[MODEL_MAX_DIMENSIONS];
+    int64_t        own[MODEL_MAX_DIMENSIONS];
+    unsigned       seen = 0;
 
     if (count != 0 && count != x.rank)
         return import_refuse(import, ERR_INVALID, "its order does not fit %d dimensions", x.rank);
@@ -211,7 +211,7 @@ int lower_transpose(struct importer *import)
             return axis;
         seen |= 1U << axis;
         dimension[i] = x.dimension[axis];
-        stride[i] = own[axis];
+        stride[i]    = own[axis];
     }
     if (seen != (1U << x.rank) - 1)
         return import_refuse(import, ERR_INVALID, "its order names a dimension twice");
@@ -223,9 +223,9 @@ int lower_transpose(struct importer *import)
 int lower_gather(struct importer *import)
 {
     struct value x = *import_input(import, 0), indices = *import_input(import, 1);
-    int axis = import_axis(import, import_int(import, "axis", 0), x.rank);
-    int parts[LIMIT_NODE_INPUTS], rank, value;
-    int64_t stride[MODEL_MAX_DIMENSIONS], dimension[MODEL_MAX_DIMENSIONS];
+    int          axis = import_axis(import, import_int(import, "axis", 0), x.rank);
+    int          parts[LIMIT_NODE_INPUTS], rank, value;
+    int64_t      stride[MODEL_MAX_DIMENSIONS], dimension[MODEL_MAX_DIMENSIONS];
     struct node *node;
 
     if (axis < 0)
@@ -270,12 +270,12 @@ int lower_gather(struct importer *import)
 
 int lower_pad(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
+    struct value   x = *import_input(import, 0);
     const int64_t *pads;
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    float fill = import_float(import, "value", 0.0F);
-    int count, value, rc = list_of(import, 1, "pads", &pads, &count);
-    struct node *node;
+    int64_t        dimension[MODEL_MAX_DIMENSIONS];
+    float          fill = import_float(import, "value", 0.0F);
+    int            count, value, rc = list_of(import, 1, "pads", &pads, &count);
+    struct node   *node;
 
     if (rc == 0 && import_has_input(import, 2))
         rc = import_input_float(import, 2, &fill);
@@ -297,15 +297,15 @@ int lower_pad(struct importer *import)
         return value;
     for (int i = 0; i < x.rank; i++)
         node->pad.begin[i] = pads[i];
-    node->pad.value = fill;
+    node->pad.value   = fill;
     import->output[0] = value;
     return 0;
 }
 
 int lower_flatten(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
-    int64_t axis = import_int(import, "axis", 1), flat[2] = {1, 1};
+    struct value x    = *import_input(import, 0);
+    int64_t      axis = import_int(import, "axis", 1), flat[2] = {1, 1};
 
     if (axis < -x.rank || axis > x.rank)
         return import_refuse(import, ERR_INVALID, "its axis does not exist");
@@ -319,11 +319,11 @@ int lower_flatten(struct importer *import)
 
 int lower_squeeze(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
+    struct value   x = *import_input(import, 0);
     const int64_t *axes;
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    unsigned gone = 0;
-    int count, rank = 0, rc = list_of(import, 1, "axes", &axes, &count);
+    int64_t        dimension[MODEL_MAX_DIMENSIONS];
+    unsigned       gone = 0;
+    int            count, rank = 0, rc = list_of(import, 1, "axes", &axes, &count);
 
     if (rc != 0)
         return rc;
@@ -344,11 +344,11 @@ int lower_squeeze(struct importer *import)
 
 int lower_unsqueeze(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
+    struct value   x = *import_input(import, 0);
     const int64_t *axes;
-    int64_t dimension[MODEL_MAX_DIMENSIONS];
-    unsigned added = 0;
-    int count, from = 0, rc = list_of(import, 1, "axes", &axes, &count);
+    int64_t        dimension[MODEL_MAX_DIMENSIONS];
+    unsigned       added = 0;
+    int            count, from = 0, rc = list_of(import, 1, "axes", &axes, &count);
 
     if (rc != 0)
         return rc;
@@ -371,7 +371,7 @@ int lower_unsqueeze(struct importer *import)
 int lower_constant(struct importer *import)
 {
     const Onnx__AttributeProto *attribute;
-    int64_t count;
+    int64_t                     count;
 
     if ((attribute = import_attribute(import, "value")) != NULL && attribute->t != NULL) {
         import->output[0] = onnx_tensor_value(import->graph, attribute->t, import->node->output[0],
@@ -381,10 +381,10 @@ int lower_constant(struct importer *import)
     } else if ((attribute = import_attribute(import, "value_int")) != NULL) {
         import->output[0] = import_emit_ints(import, 0, NULL, &attribute->i);
     } else if ((attribute = import_attribute(import, "value_floats")) != NULL) {
-        count = (int64_t)attribute->n_floats;
+        count             = (int64_t)attribute->n_floats;
         import->output[0] = import_emit_floats(import, 1, &count, attribute->floats);
     } else if ((attribute = import_attribute(import, "value_ints")) != NULL) {
-        count = (int64_t)attribute->n_ints;
+        count             = (int64_t)attribute->n_ints;
         import->output[0] = import_emit_ints(import, 1, &count, attribute->ints);
     } else {
         return import_refuse(import, ERR_UNSUPPORTED, "holds no number");
@@ -395,11 +395,11 @@ int lower_constant(struct importer *import)
 int lower_constant_of_shape(struct importer *import)
 {
     const Onnx__AttributeProto *attribute = import_attribute(import, "value");
-    const int64_t *shape;
-    struct value fill = {.type = VALUE_F32, .elements = 0};
-    int64_t *ints, elements;
-    float *floats;
-    int count, rc = import_input_ints(import, 0, &shape, &count);
+    const int64_t              *shape;
+    struct value                fill = {.type = VALUE_F32, .elements = 0};
+    int64_t                    *ints, elements;
+    float                      *floats;
+    int                         count, rc = import_input_ints(import, 0, &shape, &count);
 
     if (rc != 0)
         return rc;
@@ -410,11 +410,11 @@ int lower_constant_of_shape(struct importer *import)
         rc = onnx_tensor_value(import->graph, attribute->t, import->node->output[0], import->why);
         if (rc < 0)
             return rc;
-        fill = import->graph->values[rc];
+        fill  = import->graph->values[rc];
         shape = import_input(import, 0)->ints;
     }
     floats = graph_memory_alloc(&import->graph->memory, (size_t)elements, sizeof *floats);
-    ints = graph_memory_alloc(&import->graph->memory, (size_t)elements, sizeof *ints);
+    ints   = graph_memory_alloc(&import->graph->memory, (size_t)elements, sizeof *ints);
     if (floats == NULL || ints == NULL)
         return import_refuse(import, ERR_MEMORY, "the model needs too much memory");
     for (int64_t i = 0; i < elements && fill.elements > 0; i++) {
@@ -430,23 +430,23 @@ int lower_constant_of_shape(struct importer *import)
 
 int lower_shape(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
-    int64_t begin = import_int(import, "start", 0), end = import_int(import, "end", x.rank);
-    int64_t count;
+    struct value x     = *import_input(import, 0);
+    int64_t      begin = import_int(import, "start", 0), end = import_int(import, "end", x.rank);
+    int64_t      count;
 
-    begin = clamp(begin < 0 ? begin + x.rank : begin, 0, x.rank);
-    end = clamp(end < 0 ? end + x.rank : end, begin, x.rank);
-    count = end - begin;
+    begin             = clamp(begin < 0 ? begin + x.rank : begin, 0, x.rank);
+    end               = clamp(end < 0 ? end + x.rank : end, begin, x.rank);
+    count             = end - begin;
     import->output[0] = import_emit_ints(import, 1, &count, x.dimension + begin);
     return import->output[0] < 0 ? import->output[0] : 0;
 }
 
 int lower_cast(struct importer *import)
 {
-    struct value x = *import_input(import, 0);
+    struct value    x = *import_input(import, 0);
     enum value_type type;
-    int64_t *ints;
-    float *floats;
+    int64_t        *ints;
+    float          *floats;
 
     if (!onnx_element_type((int)clamp(import_int(import, "to", 0), 0, 99), &type))
         return import_refuse(import, ERR_UNSUPPORTED, "its type is not known");
@@ -457,7 +457,7 @@ int lower_cast(struct importer *import)
                              "integers are possible as constants only: "
                              "simplify the model (onnx-simplifier)");
     floats = graph_memory_alloc(&import->graph->memory, (size_t)x.elements, sizeof *floats);
-    ints = graph_memory_alloc(&import->graph->memory, (size_t)x.elements, sizeof *ints);
+    ints   = graph_memory_alloc(&import->graph->memory, (size_t)x.elements, sizeof *ints);
     if (floats == NULL || ints == NULL)
         return import_refuse(import, ERR_MEMORY, "the model needs too much memory");
     for (int64_t i = 0; i < x.elements; i++) {

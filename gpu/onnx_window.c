@@ -1,5 +1,5 @@
-/* Operators with a sliding window: convolution, pools, resize; and BatchNormalization, which becomes
- * a scale and a shift that graph_optimize() puts into the convolution before it. */
+/* Operators with a sliding window: convolution, pools, resize; and BatchNormalization, which
+ * becomes a scale and a shift that graph_optimize() puts into the convolution before it. */
 #include "gpu/onnx_import.h"
 
 #include "config/err.h"
@@ -9,7 +9,7 @@
 
 static int window_pair(struct importer *import, const char *name, int fallback, int pair[2])
 {
-    int count;
+    int            count;
     const int64_t *ints = import_ints(import, name, &count);
 
     pair[0] = pair[1] = fallback;
@@ -30,23 +30,23 @@ static int window_pair(struct importer *import, const char *name, int fallback, 
 
 static int window_pads(struct importer *import, const int64_t *in, struct window *window)
 {
-    int count;
+    int            count;
     const int64_t *pads = import_ints(import, "pads", &count);
 
     if (import_text_is(import, "auto_pad", "SAME_UPPER", "") ||
         import_text_is(import, "auto_pad", "SAME_LOWER", "")) {
         for (int i = 0; i < 2; i++) {
-            int64_t out = (in[i] + window->stride[i] - 1) / window->stride[i];
+            int64_t out  = (in[i] + window->stride[i] - 1) / window->stride[i];
             int64_t span = (int64_t)window->dilation[i] * (window->kernel[i] - 1) + 1;
-            int64_t pad = (out - 1) * window->stride[i] + span - in[i];
+            int64_t pad  = (out - 1) * window->stride[i] + span - in[i];
             if (pad < 0)
                 pad = 0;
             if (pad > LIMIT_WINDOW)
                 return import_refuse(import, ERR_INVALID, "needs impossible padding");
             window->pad_begin[i] = (int)(pad / 2);
-            window->pad_end[i] = (int)(pad - pad / 2);
+            window->pad_end[i]   = (int)(pad - pad / 2);
             if (import_text_is(import, "auto_pad", "SAME_LOWER", "")) {
-                window->pad_end[i] = (int)(pad / 2);
+                window->pad_end[i]   = (int)(pad / 2);
                 window->pad_begin[i] = (int)(pad - pad / 2);
             }
         }
@@ -61,7 +61,7 @@ static int window_pads(struct importer *import, const int64_t *in, struct window
             return import_refuse(import, ERR_INVALID, "pads is impossible");
     for (int i = 0; i < 2; i++) {
         window->pad_begin[i] = (int)pads[i];
-        window->pad_end[i] = (int)pads[i + 2];
+        window->pad_end[i]   = (int)pads[i + 2];
     }
     return 0;
 }
@@ -71,10 +71,10 @@ static int read_window(struct importer *import, const int64_t *in, struct window
                        int64_t *out)
 {
     bool ceil_mode = import_int(import, "ceil_mode", 0) != 0;
-    int rc;
+    int  rc;
 
     window->groups = 1;
-    rc = window_pair(import, "strides", 1, window->stride);
+    rc             = window_pair(import, "strides", 1, window->stride);
     if (rc == 0)
         rc = window_pair(import, "dilations", 1, window->dilation);
     if (rc == 0)
@@ -107,11 +107,11 @@ static int need_picture(struct importer *import)
 int lower_conv(struct importer *import)
 {
     const struct value *x = import_input(import, 0), *w = import_input(import, 1);
-    int64_t groups = import_int(import, "group", 1), dimension[4];
-    int inputs[4] = {import->input[0], import->input[1], -1, -1};
-    struct window window = {.groups = 1};
-    struct node *node;
-    int rc = need_picture(import);
+    int64_t             groups    = import_int(import, "group", 1), dimension[4];
+    int                 inputs[4] = {import->input[0], import->input[1], -1, -1};
+    struct window       window    = {.groups = 1};
+    struct node        *node;
+    int                 rc = need_picture(import);
 
     if (rc != 0)
         return rc;
@@ -141,12 +141,12 @@ int lower_conv(struct importer *import)
     if (rc != 0)
         return rc;
     window.groups = (int)groups;
-    dimension[0] = x->dimension[0];
-    dimension[1] = w->dimension[0];
-    rc = import_emit(import, NODE_CONV, 4, inputs, 4, dimension, &node);
+    dimension[0]  = x->dimension[0];
+    dimension[1]  = w->dimension[0];
+    rc            = import_emit(import, NODE_CONV, 4, inputs, 4, dimension, &node);
     if (rc < 0)
         return rc;
-    node->window = window;
+    node->window      = window;
     import->output[0] = rc;
     return 0;
 }
@@ -154,10 +154,10 @@ int lower_conv(struct importer *import)
 static int lower_pool(struct importer *import, enum node_kind kind)
 {
     const struct value *x = import_input(import, 0);
-    struct window window;
-    int64_t dimension[4];
-    struct node *node;
-    int rc = need_picture(import);
+    struct window       window;
+    int64_t             dimension[4];
+    struct node        *node;
+    int                 rc = need_picture(import);
 
     if (rc != 0)
         return rc;
@@ -172,12 +172,12 @@ static int lower_pool(struct importer *import, enum node_kind kind)
             window.pad_end[i] >= window.kernel[i] * window.dilation[i])
             return import_refuse(import, ERR_INVALID, "has more padding than its window is large");
     window.count_padding = import_int(import, "count_include_pad", 0) != 0;
-    dimension[0] = x->dimension[0];
-    dimension[1] = x->dimension[1];
-    rc = import_emit(import, kind, 1, import->input, 4, dimension, &node);
+    dimension[0]         = x->dimension[0];
+    dimension[1]         = x->dimension[1];
+    rc                   = import_emit(import, kind, 1, import->input, 4, dimension, &node);
     if (rc < 0)
         return rc;
-    node->window = window;
+    node->window      = window;
     import->output[0] = rc;
     return 0;
 }
@@ -195,12 +195,12 @@ int lower_average_pool(struct importer *import)
 /* y = x * scale + shift for each channel: two nodes of constants shaped C×1×1. */
 int lower_batch_normalization(struct importer *import)
 {
-    const struct value *x = import_input(import, 0);
-    float epsilon = import_float(import, "epsilon", 1e-5F);
-    int64_t channels, shape[MODEL_MAX_DIMENSIONS] = {0};
-    float *scale, *shift;
-    struct node *node;
-    int input[2], rc;
+    const struct value *x       = import_input(import, 0);
+    float               epsilon = import_float(import, "epsilon", 1e-5F);
+    int64_t             channels, shape[MODEL_MAX_DIMENSIONS] = {0};
+    float              *scale, *shift;
+    struct node        *node;
+    int                 input[2], rc;
 
     if (x->rank < 2)
         return import_refuse(import, ERR_UNSUPPORTED, "its input has no channels");
@@ -230,7 +230,7 @@ int lower_batch_normalization(struct importer *import)
     input[0] = import->input[0];
     for (int i = 0; i < 2; i++) {
         int64_t dimension[MODEL_MAX_DIMENSIONS];
-        int rank = import->graph->values[input[0]].rank;
+        int     rank = import->graph->values[input[0]].rank;
         memcpy(dimension, import->graph->values[input[0]].dimension, sizeof dimension);
         input[1] = import_emit_floats(import, rank - 1, shape, i == 0 ? scale : shift);
         if (input[1] < 0)
@@ -239,7 +239,7 @@ int lower_batch_normalization(struct importer *import)
         if (rc < 0)
             return rc;
         node->binary = i == 0 ? BINARY_MULTIPLY : BINARY_ADD;
-        input[0] = rc;
+        input[0]     = rc;
     }
     import->output[0] = input[0];
     return 0;
@@ -248,10 +248,10 @@ int lower_batch_normalization(struct importer *import)
 /* Output size and scale from the scales or sizes input, whichever is there. */
 static int resize_size(struct importer *import, int64_t *dimension, float scale[2])
 {
-    const struct value *x = import_input(import, 0);
-    int scales = import->op->name[0] == 'U' || import->opset < 11 ? 1 : 2, count;
-    const int64_t *sizes;
-    int rc;
+    const struct value *x      = import_input(import, 0);
+    int                 scales = import->op->name[0] == 'U' || import->opset < 11 ? 1 : 2, count;
+    const int64_t      *sizes;
+    int                 rc;
 
     memcpy(dimension, x->dimension, 4 * sizeof *dimension);
     if (import_has_input(import, 3)) {
@@ -262,13 +262,13 @@ static int resize_size(struct importer *import, int64_t *dimension, float scale[
             return import_refuse(import, ERR_UNSUPPORTED, "resizes more than height and width");
         for (int i = 0; i < 2; i++) {
             dimension[2 + i] = sizes[2 + i];
-            scale[i] = (float)sizes[2 + i] / (float)x->dimension[2 + i];
+            scale[i]         = (float)sizes[2 + i] / (float)x->dimension[2 + i];
         }
         return 0;
     }
     for (int i = 0; i < 4; i++) {
         const Onnx__AttributeProto *attribute = import_attribute(import, "scales");
-        float factor;
+        float                       factor;
         if (import_has_input(import, scales) && import_input(import, scales)->floats != NULL &&
             import_input(import, scales)->elements == 4)
             factor = import_input(import, scales)->floats[i];
@@ -291,8 +291,8 @@ static int resize_size(struct importer *import, int64_t *dimension, float scale[
 
 static int resize_mode(struct importer *import, struct node *node)
 {
-    bool old = import->op->name[0] == 'U' || import->opset < 11;
-    const char *mode = "coordinate_transformation_mode",
+    bool        old      = import->op->name[0] == 'U' || import->opset < 11;
+    const char *mode     = "coordinate_transformation_mode",
                *standard = old ? "asymmetric" : "half_pixel";
 
     if (import_text_is(import, "mode", "nearest", "nearest"))
@@ -324,10 +324,10 @@ static int resize_mode(struct importer *import, struct node *node)
 
 int lower_resize(struct importer *import)
 {
-    int64_t dimension[4];
-    float scale[2];
+    int64_t      dimension[4];
+    float        scale[2];
     struct node *node;
-    int value, rc = need_picture(import);
+    int          value, rc = need_picture(import);
 
     if (rc == 0)
         rc = resize_size(import, dimension, scale);
@@ -338,6 +338,6 @@ int lower_resize(struct importer *import)
         return value;
     node->resize.scale[0] = scale[0];
     node->resize.scale[1] = scale[1];
-    import->output[0] = value;
+    import->output[0]     = value;
     return resize_mode(import, node);
 }

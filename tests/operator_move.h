@@ -155,7 +155,8 @@ static void case_gather(struct trial *t)
     memcpy(t->y.at, t->x.at + index * pixels, (size_t)pixels * sizeof(float));
 }
 
-/* What exporters write for x.reshape(1, c, -1).transpose(1, 2): the arithmetic on shapes must vanish. */
+/* What exporters write for x.reshape(1, c, -1).transpose(1, 2): the arithmetic on shapes must
+ * vanish. */
 static void case_shape_arithmetic(struct trial *t)
 {
     int64_t zero = 0, one = 1;

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of libgomp, with which Debian's oneDNN is built: without this call each of our threads would start
- * a team of its own. It counts for the calling thread. Weak: another build may not bring it. */
+/* Of libgomp, with which Debian's oneDNN is built: without this call each of our threads would
+ * start a team of its own. It counts for the calling thread. Weak: another build may not bring it.
+ */
 extern void omp_set_num_threads(int count) __attribute__((weak));
 
 static void stay_on_this_thread(void)

@@ -1,5 +1,6 @@
-/* Where each buffer lies in the arena: the largest first, each at the lowest place where nothing lies
- * that lives at the same time. Within a few percent of the least possible for such networks. */
+/* Where each buffer lies in the arena: the largest first, each at the lowest place where nothing
+ * lies that lives at the same time. Within a few percent of the least possible for such networks.
+ */
 #include "gpu/cpu/cpu_runner.h"
 
 #include "config/err.h"

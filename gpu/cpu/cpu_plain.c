@@ -1,4 +1,5 @@
-/* Steps in plain layout: what heads and rare models need. Simple loops that the compiler vectorises. */
+/* Steps in plain layout: what heads and rare models need. Simple loops that the compiler
+ * vectorises. */
 #include "gpu/cpu/cpu_runner.h"
 #include "gpu/onnx_import.h"
 

@@ -1,9 +1,9 @@
 /* From the graph to steps: the layout of every value, and what need not be moved at all.
  *
- * Pictures (1×C×H×W) lie in blocks of channels, everything else in plain order. Joining, slicing and
- * shuffling channels costs nothing until somebody needs the result: such a value is only a list of
- * channels of other values (`channels`), and lists of lists are resolved. Where a joined value's parts
- * begin at whole blocks, their producers write straight into it (`parent`). */
+ * Pictures (1×C×H×W) lie in blocks of channels, everything else in plain order. Joining, slicing
+ * and shuffling channels costs nothing until somebody needs the result: such a value is only a
+ * list of channels of other values (`channels`), and lists of lists are resolved. Where a joined
+ * value's parts begin at whole blocks, their producers write straight into it (`parent`). */
 #include "gpu/cpu/cpu_plan.h"
 
 #include "config/err.h"

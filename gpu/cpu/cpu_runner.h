@@ -1,8 +1,8 @@
 /* gpu/cpu/cpu_runner.h: the inside of the CPU backend: a graph as a list of steps over one arena.
  *
- * The planner (cpu_plan.c) walks the graph once at open and decides for each value in which layout it
- * lies and where in the arena; after it, a run is a walk over the steps. A value can exist in both
- * layouts. Only one thread uses a runner. */
+ * The planner (cpu_plan.c) walks the graph once at open and decides for each value in which layout
+ * it lies and where in the arena; after it, a run is a walk over the steps. A value can exist in
+ * both layouts. Only one thread uses a runner. */
 #ifndef SIGHTLINE_GPU_CPU_CPU_RUNNER_H
 #define SIGHTLINE_GPU_CPU_CPU_RUNNER_H
 

@@ -1,7 +1,7 @@
 /* gpu/cpu/kernels.h: the arithmetic that the CPU backend does itself, for each instruction set.
  *
- * Blocked tensors are C/B × H × W × B float32: blocks of B channels, the last filled up with lanes of
- * no meaning (finite, never read as a result; weights for them are zero). One body
+ * Blocked tensors are C/B × H × W × B float32: blocks of B channels, the last filled up with lanes
+ * of no meaning (finite, never read as a result; weights for them are zero). One body
  * (kernels_body.h) is compiled for each instruction set; kernels_best() picks at run time. Same
  * input, same instruction set: same bytes. */
 #ifndef SIGHTLINE_GPU_CPU_KERNELS_H
@@ -83,7 +83,8 @@ extern const struct kernels KERNELS_AVX512;
 
 /* The widest that this machine runs. */
 const struct kernels *kernels_best(void);
-/* By name ("plain", "avx2", "avx512"); NULL when this machine cannot run it. For tests and bench. */
+/* By name ("plain", "avx2", "avx512"); NULL when this machine cannot run it. For tests and bench.
+ */
 const struct kernels *kernels_find(const char *name);
 
 #endif

@@ -1,8 +1,8 @@
 /* gpu/cpu/kernels_conv.h: the convolutions: pointwise, depthwise, and the stem of a network.
  *
- * Part of kernels_body.h. What does not change in the inner loops (pixels, blocks, kernel, stride) is a
- * constant at every call of an inline function, so that the compiler unrolls the loops and keeps
- * the sums in registers. */
+ * Part of kernels_body.h. What does not change in the inner loops (pixels, blocks, kernel, stride)
+ * is a constant at every call of an inline function, so that the compiler unrolls the loops and
+ * keeps the sums in registers. */
 #include "gpu/cpu/kernels_vector.h"
 
 INLINE vec finish(const struct kernel_conv *conv, vec sum, int64_t at)
@@ -15,7 +15,7 @@ INLINE vec finish(const struct kernel_conv *conv, vec sum, int64_t at)
     return sum;
 }
 
-/* ---- pointwise: weights are groups of POINTWISE_BLOCKS output blocks × input lane × block × B ---- */
+/* ---- pointwise: weights are groups of output blocks × input lane × block × B ---- */
 
 static int64_t pointwise_weights(int64_t in_channels, int64_t out_channels)
 {
@@ -171,9 +171,10 @@ static void depthwise_edge(const struct kernel_conv *conv, const float *x, const
 
 enum edge { EDGE_NONE, EDGE_LEFT, EDGE_RIGHT };
 
-/* `pixels` neighbouring pixels of one row; rows outside the picture are left out. A kernel or stride
- * of 0 is one that is not known when this is compiled. All columns lie inside, but for a tile at an
- * edge of a picture that is as wide as its output: which taps fall outside is known beforehand. */
+/* `pixels` neighbouring pixels of one row; rows outside the picture are left out. A kernel or
+ * stride of 0 is one that is not known when this is compiled. All columns lie inside, but for a
+ * tile at an edge of a picture that is as wide as its output: which taps fall outside is known
+ * beforehand. */
 INLINE void depthwise_tile(const struct kernel_conv *conv, const float *x, const float *weights,
                            vec bias, int64_t block, int64_t oy, int64_t ox, const int pixels,
                            const int kernel, const int stride, const enum edge edge)
@@ -281,8 +282,8 @@ static void depthwise(const struct kernel_conv *conv)
 
 /* ---- stem: few plain channels in, blocks out ---- */
 
-/* `pixels` neighbouring pixels of `blocks` output blocks. A kernel or stride of 0 is one that is not
- * known when this is compiled. */
+/* `pixels` neighbouring pixels of `blocks` output blocks. A kernel or stride of 0 is one that is
+ * not known when this is compiled. */
 INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy, int64_t ox,
                       const int pixels, const int blocks, const int kernel, const int stride,
                       const bool edge)
