@@ -24,7 +24,7 @@
 #define LEAST_RECOVER 0.25F
 
 /* Boxes are widened by this many standard deviations, but by no more than this part of the object's size. */
-#define WIDEN_SD  1.5F
+#define WIDEN_SD  1.2F
 #define WIDEN_MAX 1.0F
 
 /* How much a way that goes on as before is worth, in units of likeness; over how long the way is taken. */
