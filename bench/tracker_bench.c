@@ -1,8 +1,8 @@
-/* bench/tracker_bench.c: what tracking and counting cost a picture.
- * links: count
+/* bench/tracker_bench.c: what tracking and counting cost a picture. links: count
  *
- * Crowds that walk at random, 10 pictures a second, 10 % of the boxes missing, over four lines and two zones. Prints
- * TSV: objects, tracks, microseconds a picture (mean and the slowest in a hundred) of tracker and counter. */
+ * Crowds that walk at random, 10 pictures a second, 10 % of the boxes missing, over four lines and
+ * two zones. Prints TSV: objects, tracks, microseconds a picture (mean and the slowest in a
+ * hundred) of tracker and counter. */
 #include "server/count/counter.h"
 #include "server/count/tracker.h"
 

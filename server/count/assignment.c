@@ -1,8 +1,8 @@
 /* server/count/assignment.c: see assignment.h.
  *
- * Costs are the gains with their sign turned. Staying alone is a column of the row's own, at cost 0,
- * that is never written down: only its row can use it, and a row that had to give up its place for it
- * never gets one again, because rows that come later only make places dearer. */
+ * Costs are the gains with their sign turned. Staying alone is a column of the row's own, at cost
+ * 0, that is never written down: only its row can use it, and a row that had to give up its place
+ * for it never gets one again, because rows that come later only make places dearer. */
 #include "server/count/assignment.h"
 
 #include <math.h>

@@ -1,8 +1,9 @@
 /* server/count/assignment.h: which row goes with which column, at the greatest sum of gains.
  *
- * The optimum over all partial assignments (a row or column may stay alone, at gain 0), by shortest augmenting
- * paths with potentials (Kuhn, Munkres; Jonker and Volgenant 1987) over the pairs that are possible at all.
- * Rows and columns that no pair joins cost nothing. Deterministic: the same pairs give the same answer. */
+ * The optimum over all partial assignments (a row or column may stay alone, at gain 0), by shortest
+ * augmenting paths with potentials (Kuhn, Munkres; Jonker and Volgenant 1987) over the pairs that
+ * are possible at all. Rows and columns that no pair joins cost nothing. Deterministic: the same
+ * pairs give the same answer. */
 #ifndef SIGHTLINE_SERVER_COUNT_ASSIGNMENT_H
 #define SIGHTLINE_SERVER_COUNT_ASSIGNMENT_H
 
@@ -43,7 +44,8 @@ struct assignment {
 void assignment_begin(struct assignment *assignment, int column_count);
 /* Adds a row; its pairs follow. At most ASSIGNMENT_ROWS_MAX. */
 void assignment_add_row(struct assignment *assignment);
-/* Adds a pair to the newest row. Pairs past ASSIGNMENT_PAIRS_MAX and gains not above 0 are left out. */
+/* Adds a pair to the newest row. Pairs past ASSIGNMENT_PAIRS_MAX and gains not above 0 are left
+ * out. */
 void assignment_add_pair(struct assignment *assignment, int column, float gain);
 /* Fills column_of and row_of. */
 void assignment_solve(struct assignment *assignment);

@@ -8,8 +8,8 @@
 #define WITHIN_SHARE 0.7F
 #define WITHIN_NS    INT64_C(250000000)
 
-/* Two walk together if they went the same way in the last second (cosine of the angle), or both stood: were
- * slower than this, in sizes a second. */
+/* Two walk together if they went the same way in the last second (cosine of the angle), or both
+ * stood: were slower than this, in sizes a second. */
 #define WAY_NS     INT64_C(1000000000)
 #define WAY_COSINE 0.5F
 #define STANDS     0.3F

@@ -1,9 +1,9 @@
 /* server/count/counter.c: follows every track over every line and zone of one camera.
  *
- * Tracks and what is known of them are both ordered by id, so one merge per picture finds who is new,
- * who goes on and who is gone. The rules themselves are in line.h and zone.h; here they get their
- * observations and become events. Inside, all times are those of the pictures (pts); an event's is
- * moved to the wall clock by the newest picture's pair of both. */
+ * Tracks and what is known of them are both ordered by id, so one merge per picture finds who is
+ * new, who goes on and who is gone. The rules themselves are in line.h and zone.h; here they get
+ * their observations and become events. Inside, all times are those of the pictures (pts); an
+ * event's is moved to the wall clock by the newest picture's pair of both. */
 #include "server/count/counter.h"
 
 #include <math.h>
@@ -340,7 +340,7 @@ static double misfit(const struct follow *follow, const struct follow *old, int6
     return gap_ns > 0 && is_person == was_person ? away / size : INFINITY;
 }
 
-/* A track began inside a zone: it may be one that was lost there. Takes the best open visit over. */
+/* A track began inside a zone: it may be one that was lost there. Takes over the best visit. */
 static void take_over_visit(struct counter *counter, int slot, int zone)
 {
     const struct follow *follow = &counter->follows[slot];

@@ -3,10 +3,12 @@
 
 #include <math.h>
 
-/* Boxes of one group of classes that overlap more are one object: a pickup is found as car and truck. */
+/* Boxes of one group of classes that overlap more are one object: a pickup is found as car and
+ * truck. */
 #define SAME_OBJECT_IOU 0.65F
 
-/* A box that lies within another by this part of its area may be a part of it (the rear of a car, a bust). */
+/* A box that lies within another by this part of its area may be a part of it (the rear of a car, a
+ * bust). */
 #define PART_SHARE 0.5F
 
 enum class_group class_group_of(enum object_class object_class)

@@ -1,6 +1,7 @@
 /* server/count/found.h: the boxes of one picture, as the tracker takes them in.
  *
- * Internal to the tracker. Ordered by their left edge, so that the boxes near a place are found by bisection. */
+ * Internal to the tracker. Ordered by their left edge, so that the boxes near a place are found by
+ * bisection. */
 #ifndef SIGHTLINE_SERVER_COUNT_FOUND_H
 #define SIGHTLINE_SERVER_COUNT_FOUND_H
 
@@ -28,8 +29,8 @@ struct found_boxes {
     struct found list[LIMIT_BOXES]; /* by x0 */
 };
 
-/* Takes the boxes that can be (finite, with an area, of a known class), at most LIMIT_BOXES; of two that are the
- * same object under two classes of a group, the surer. */
+/* Takes the boxes that can be (finite, with an area, of a known class), at most LIMIT_BOXES; of two
+ * that are the same object under two classes of a group, the surer. */
 void found_take(struct found_boxes *found, const struct box *boxes, int count, float high_score);
 
 /* The first box whose left edge is at x or right of it; count if there is none. */
@@ -43,7 +44,7 @@ bool box_covers(const struct box *a, const struct box *b);
 /* Does box `index` lie within a surer one of its group, or is it another view of an owned one? */
 bool found_is_part(const struct found_boxes *found, int index);
 
-/* Does another box reach over what is missing below box `index` if its object is `height_px` high? */
+/* Does another box reach over what box `index` lacks below if its object is `height_px` high? */
 bool found_is_hidden_below(const struct found_boxes *found, int index, float height_px);
 
 #endif

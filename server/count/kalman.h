@@ -1,8 +1,8 @@
 /* server/count/kalman.h: a constant-velocity Kalman filter for one coordinate.
  *
  * A box is filtered as four coordinates that know nothing of each other (centre x and y, width,
- * height): with diagonal noise the filter of eight states falls apart into four of two, which need no
- * matrix. Time is in seconds, so that the filter is the same at 5 pictures a second and at 30. */
+ * height): with diagonal noise the filter of eight states falls apart into four of two, which need
+ * no matrix. Time is in seconds: the filter is the same at 5 pictures a second and at 30. */
 #ifndef SIGHTLINE_SERVER_COUNT_KALMAN_H
 #define SIGHTLINE_SERVER_COUNT_KALMAN_H
 

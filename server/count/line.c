@@ -14,8 +14,8 @@
 /* A line that ends this close to the picture's border was meant to reach it. */
 #define BORDER_SHARE 0.015
 
-/* An object that is lost inside the band was on a side if it was at least this part of the band away
- * from the line. */
+/* An object that is lost inside the band was on a side if it was at least this part of the band
+ * away from the line. */
 #define HALF_SETTLED 0.33
 
 struct cut {
@@ -141,8 +141,8 @@ static void take_cut(struct line_state *state, const struct cut *cut, int64_t ti
     state->deepest_px      = 0.0;
 }
 
-/* Was the object outside the band somewhere on this part of its step? Between the arms of a bent line a
- * fast one may be, with no observation there. */
+/* Was the object outside the band somewhere on this part of its step? Between the arms of a bent
+ * line a fast one may be, with no observation there. */
 static int settle_between(const struct line *line, struct line_state *state, struct point from,
                           struct point to, struct line_crossing *crossing)
 {

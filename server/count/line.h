@@ -3,13 +3,13 @@
  * The rule. An object's point walks from observation to observation; every time this way cuts the
  * line from A to B the object's balance goes up by one, from B to A down by one. Around the line
  * lies a band (line_band_px). Outside the band the object is settled: its balance is read, counted
- * if it is not 0, and set to 0. So jitter, flicker, a stop on the line and a turn back cancel
- * out, a fast object that is beyond the band at its next observation is counted at once, and a way
+ * if it is not 0, and set to 0. So jitter, flicker, a stop on the line and a turn back cancel out,
+ * a fast object that is beyond the band at its next observation is counted at once, and a way
  * around the line's end never cuts it.
  *
  * The ends of a life. An object first seen inside the band was never on a side, so its first
- * crossing there counts nothing. One lost inside the band has crossed if it cut the line exactly once,
- * was at least a third of the band away from it, and had not begun to come back. */
+ * crossing there counts nothing. One lost inside the band has crossed if it cut the line exactly
+ * once, was at least a third of the band away from it, and had not begun to come back. */
 #ifndef SIGHTLINE_SERVER_COUNT_LINE_H
 #define SIGHTLINE_SERVER_COUNT_LINE_H
 
@@ -50,8 +50,8 @@ struct line_crossing {
 void line_init(struct line *line, const struct settings_line *settings, int width_px,
                int height_px);
 
-/* Half the width of the band around a line for an object of that size: 6 % of its size, the
- * jitter of a detector's boxes, but no less than 0.4 % and no more than 3 % of the picture's height. */
+/* Half the width of the band around a line for an object of that size: 6 % of its size, the jitter
+ * of a detector's boxes, but no less than 0.4 % and no more than 3 % of the picture's height. */
 double line_band_px(double box_width_px, double box_height_px, int picture_height_px);
 
 /* Crossings that one step can decide: one left over, and a step may cut every piece of the line. */

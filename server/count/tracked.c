@@ -106,7 +106,7 @@ void tracked_init(struct tracked *tracked, uint64_t id, const struct box *box, i
 
 void tracked_predict(struct tracked *tracked, float seconds)
 {
-    /* Unseen for two pictures, the size stays as it is: a size that goes on shrinking is a dream. */
+    /* Unseen for two pictures, the size stays as it is: it would go on shrinking to nothing. */
     if (tracked->missed >= 2) {
         tracked->now.width.speed  = 0.0F;
         tracked->now.height.speed = 0.0F;

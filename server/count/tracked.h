@@ -39,7 +39,8 @@ struct tracked {
     bool                  covered;   /* not seen, but hidden by its companion, whose way it goes */
     uint64_t              companion; /* 0: none */
     float                 companion_dx, companion_dy; /* from him, px */
-    /* The centres of the newest observations, some time apart, a ring; for the direction of the way. */
+    /* The centres of the newest observations, some time apart, a ring; for the direction of the
+     * way. */
     struct {
         int64_t time_ns;
         float   x, y;
@@ -59,8 +60,8 @@ struct box tracked_box(const struct tracked *tracked);
 float             tracked_size(const struct tracked *tracked);
 enum object_class tracked_class(const struct tracked *tracked);
 
-/* The way since about `span_ns` before the last observation, or since the first that is kept: px, and the
- * time it took. False if that is not known. */
+/* The way since about `span_ns` before the last observation, or since the first that is kept: px,
+ * and the time it took. False if that is not known. */
 bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy,
                  int64_t *took_ns);
 

@@ -1,10 +1,11 @@
 /* server/count/tracker.c: see tracker.h.
  *
- * One picture: every object is moved to the picture's time, then matched with the boxes in stages, each over
- * what the stages before left: confirmed objects with sure boxes, then with weak ones; confirmed objects
- * by their last observation instead of the filter; then the unconfirmed. What is left and sure begins a new
- * object. Likeness is the overlap of the predicted and the found box, both widened by how uncertain the
- * prediction is: so a new, fast object is found again far from where it was, and an old one only near. */
+ * One picture: every object is moved to the picture's time, then matched with the boxes in stages,
+ * each over what the stages before left: confirmed objects with sure boxes, then with weak ones;
+ * confirmed objects by their last observation instead of the filter; then the unconfirmed. What is
+ * left and sure begins a new object. Likeness is the overlap of the predicted and the found box,
+ * both widened by how uncertain the prediction is: so a new, fast object is found again far from
+ * where it was, and an old one only near. */
 #include "server/count/tracker.h"
 
 #include <math.h>
@@ -18,30 +19,34 @@
 #include "server/count/found.h"
 #include "server/count/tracked.h"
 
-/* The least likeness at which a pair is possible, per stage. A weak box must fit better: it may be anything. */
+/* The least likeness at which a pair is possible, per stage. A weak box must fit better: it may be
+ * anything. */
 #define LEAST_SURE    0.15F
 #define LEAST_WEAK    0.40F
 #define LEAST_RECOVER 0.25F
 
-/* Boxes are widened by this many standard deviations, but by no more than this part of the object's size. */
+/* Boxes are widened by this many standard deviations, but by no more than this part of the object's
+ * size. */
 #define WIDEN_SD  1.2F
 #define WIDEN_MAX 1.0F
 
-/* How much a way that goes on as before is worth, in units of likeness; over how long the way is taken. */
+/* How much a way that goes on as before is worth, in units of likeness; over how long the way is
+ * taken. */
 #define WEIGHT_WAY  0.2F
 #define WAY_SPAN_NS INT64_C(300000000)
 /* Shorter ways have no direction, in sizes: until now, and to the box. */
 #define WAY_LEAST    0.15F
 #define WAY_TO_LEAST 0.10F
 
-/* A person's box is cut short when it is lower than this part of his height and its upper edge is no farther
- * than the other from where it should be. */
+/* A person's box is cut short when it is lower than this part of his height and its upper edge is
+ * no farther than the other from where it should be. */
 #define SHORT_SHARE 0.8F
 #define SHORT_TOP   0.15F
 
 /* Weak boxes go on with an object only if it was seen so recently. */
 #define WEAK_AFTER_NS INT64_C(700000000)
-/* An unconfirmed object that is not seen again so soon was a false alarm: two pictures at 5 a second. */
+/* An unconfirmed object that is not seen again so soon was a false alarm: two pictures at 5 a
+ * second. */
 #define UNCONFIRMED_NS INT64_C(450000000)
 /* The sum of scores that confirms: two good boxes or three poor ones. */
 #define CONFIRM_SCORE 1.2F
@@ -130,8 +135,8 @@ static float way_agreement(const struct tracked *object, const struct box *box)
     return (dx * to_x + dy * to_y) / (length * to_length);
 }
 
-/* 1 for a box as large as the object, less the more they differ: overlap alone would let a lost object jump
- * to something of another size. */
+/* 1 for a box as large as the object, less the more they differ: overlap alone would let a lost
+ * object jump to something of another size. */
 static float shape_likeness(const struct tracked *object, const struct box *box)
 {
     float width = object->now.width.value, height = object->now.height.value;
@@ -176,9 +181,9 @@ static void add_row(struct tracker *tracker, const struct stage *stage,
     }
 }
 
-/* Who stands behind another is found without his legs. If the upper edge is where it was expected, and
- * something found reaches over what is missing below, the box is completed to the object's height: else the
- * point at its feet would jump. */
+/* Who stands behind another is found without his legs. If the upper edge is where it was expected,
+ * and something found reaches over what is missing below, the box is completed to the object's
+ * height: else the point at its feet would jump. */
 static struct box completed(const struct tracker *tracker, const struct tracked *object, int index)
 {
     struct box box      = tracker->found.list[index].box;
@@ -238,8 +243,8 @@ static void begin_objects(struct tracker *tracker)
     }
 }
 
-/* How long an object may stay unseen: what was seen only briefly is not known well enough to be found again
- * much later. */
+/* How long an object may stay unseen: what was seen only briefly is not known well enough to be
+ * found again much later. */
 static int64_t patience_ns(const struct tracker *tracker, const struct tracked *object)
 {
     int64_t known_ns = object->last_ns - object->first_ns + UNCONFIRMED_NS;

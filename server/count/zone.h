@@ -2,8 +2,8 @@
  *
  * The rule. An object is inside after `inertia` pictures in a row that saw its point inside, and
  * outside again after `inertia` pictures in a row that saw it outside by more than a small band;
- * pictures that do not see it count for nothing. The times are the true ones: entry is where its way
- * cut the outline (or its first observation), exit where it cut it again (or its last
+ * pictures that do not see it count for nothing. The times are the true ones: entry is where its
+ * way cut the outline (or its first observation), exit where it cut it again (or its last
  * observation inside), however late they are believed. */
 #ifndef SIGHTLINE_SERVER_COUNT_ZONE_H
 #define SIGHTLINE_SERVER_COUNT_ZONE_H

@@ -1,8 +1,9 @@
-/* tests/unit/counter_clips_test.c: recorded detections of real clips through tracker and counter, against truth.
- * links: count
+/* tests/unit/counter_clips_test.c: recorded detections of real clips through tracker and counter,
+ * against truth. links: count
  *
- * The boxes are YOLOX-nano's at every frame (score from 0.2, suppression at 0.5); the truth was counted by eye. Each clip is
- * counted at its full rate and at lower ones, as a camera is that shares a machine with others. */
+ * The boxes are YOLOX-nano's at every frame (score from 0.2, suppression at 0.5); the truth was
+ * counted by eye. Each clip is counted at its full rate and at lower ones, as a camera is that
+ * shares a machine with others. */
 #include "server/count/counter.h"
 #include "server/count/tracker.h"
 
@@ -127,8 +128,8 @@ static void make_camera(const struct clip *clip, struct settings_camera *camera)
     }
 }
 
-/* Counts the clip at `fps` pictures a second, or at its own rate when that is lower. Returns the most that were in
- * the first zone at once. */
+/* Counts the clip at `fps` pictures a second, or at its own rate when that is lower. Returns the
+ * most that were in the first zone at once. */
 static uint32_t count_clip(const struct clip *clip, const struct settings_camera *camera,
                            double fps, struct tally *tally)
 {

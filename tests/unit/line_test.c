@@ -238,8 +238,8 @@ static void borders(void)
     is_near(line_band_px(900, 700, 720), 21.6, 1e-6, "and no more than 3 %%");
 }
 
-/* A random line of 2 to 5 points that turns by no more than a right angle at each and keeps away from
- * itself, as lines do that people draw. */
+/* A random line of 2 to 5 points that turns by no more than a right angle at each and keeps away
+ * from itself, as lines do that people draw. */
 static struct line random_line(void)
 {
     for (;;) {
@@ -305,8 +305,9 @@ static void walk_leg(struct walk *walk, struct point from, struct point to, doub
     }
 }
 
-/* Random lines of any slope and 2 to 5 points, random walks of 6 legs at many speeds and rates, with jitter below the
- * band, stops and flicker: every leg counts exactly as often as it cuts the line, in order and direction. */
+/* Random lines of any slope and 2 to 5 points, random walks of 6 legs at many speeds and rates,
+ * with jitter below the band, stops and flicker: every leg counts exactly as often as it cuts the
+ * line, in order and direction. */
 static void random_walks(int walks, bool perfect)
 {
     int wrong = 0, legs = 0, crossings = 0;

@@ -1,8 +1,9 @@
-/* tests/unit/tracker_mot_test.c: the tracker on the detections of MOT15, scored against ground truth.
- * links: count
+/* tests/unit/tracker_mot_test.c: the tracker on the detections of MOT15, scored against ground
+ * truth. links: count
  *
- * Scores: CLEAR MOT (Bernardin and Stiefelhagen 2008) with matches at IoU 0.5 that go on as long as they hold, and
- * IDF1 (Ristani et al. 2016) by the best one-to-one assignment of identities over the whole sequence. */
+ * Scores: CLEAR MOT (Bernardin and Stiefelhagen 2008) with matches at IoU 0.5 that go on as long as
+ * they hold, and IDF1 (Ristani et al. 2016) by the best one-to-one assignment of identities over
+ * the whole sequence. */
 #include "server/count/assignment.h"
 #include "server/count/tracker.h"
 
@@ -159,7 +160,8 @@ static struct scores score(const struct sequence *a, const struct sequence *b)
     return scores;
 }
 
-/* Runs the tracker; only boxes that were seen in the picture are the result. Returns the tracks' digest. */
+/* Runs the tracker; only boxes that were seen in the picture are the result. Returns the tracks'
+ * digest. */
 static uint64_t track(const struct sequence *input, struct sequence *output, double fps, bool early,
                       double *us)
 {

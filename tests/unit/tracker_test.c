@@ -1,5 +1,5 @@
-/* tests/unit/tracker_test.c: identities, classes and lives on synthetic boxes; the assignment's optimum.
- * links: count */
+/* tests/unit/tracker_test.c: identities, classes and lives on synthetic boxes; the assignment's
+ * optimum. links: count */
 #include "server/count/assignment.h"
 #include "server/count/kalman.h"
 #include "server/count/tracker.h"
@@ -73,7 +73,8 @@ static void one_walker(double fps)
     tracker_close(&tracker);
 }
 
-/* A car that crosses the picture in a second: at 5 pictures a second it moves by more than its length. */
+/* A car that crosses the picture in a second: at 5 pictures a second it moves by more than its
+ * length. */
 static void fast_car(double fps)
 {
     struct tracker     *tracker = open_tracker();

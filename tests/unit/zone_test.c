@@ -120,8 +120,8 @@ static void to_the_border(void)
     is_int(visits.exits, 0, "and so are points above it");
 }
 
-/* Random polygons around a centre, random straight ways: visits longer than the inertia count once each, with the exact
- * times; jitter and lost pictures add none. */
+/* Random polygons around a centre, random straight ways: visits longer than the inertia count once
+ * each, with the exact times; jitter and lost pictures add none. */
 static void random_ways(bool perfect)
 {
     int wrong = 0, late = 0, visited = 0;
