@@ -18,17 +18,19 @@ struct detector_session;
 
 struct detector_settings {
     const char *model_path;
-    const char *backend;   /* "auto", "cpu" */
-    const char *head;      /* "auto" recognises it from the outputs; else "yolox", "fastestdet", "nanodet" */
-    float       min_score; /* boxes below are never given out; 0.1 keeps what the tracker's second stage needs; 0: the default */
-    float       nms_iou;   /* boxes of one group of classes that overlap more are one object; 0: the default */
+    const char *backend; /* "auto", "cpu" */
+    const char
+        *head; /* "auto" recognises it from the outputs; else "yolox", "fastestdet", "nanodet" */
+    float
+        min_score; /* boxes below are never given out; 0.1 keeps what the tracker's second stage needs; 0: the default */
+    float
+        nms_iou; /* boxes of one group of classes that overlap more are one object; 0: the default */
 };
 
 #define DETECTOR_MIN_SCORE_DEFAULT 0.10F
-#define DETECTOR_NMS_IOU_DEFAULT   0.65F
+#define DETECTOR_NMS_IOU_DEFAULT   0.50F
 
-int  detector_open(struct detector **out, const struct detector_settings *settings,
-                   struct why *why);
+int detector_open(struct detector **out, const struct detector_settings *settings, struct why *why);
 void detector_close(struct detector **detector);
 
 const struct model_info *detector_model(const struct detector *detector);

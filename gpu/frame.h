@@ -31,12 +31,12 @@ struct frame {
     int               height_px;
     const uint8_t    *plane[3];
     int               stride_bytes[3]; /* may be negative: a picture stored bottom up */
-    unsigned          slot;       /* the camera's place in the server, 0..LIMIT_CAMERAS-1 */
-    unsigned          generation; /* grows each time a slot gets a new camera or its stream restarts */
-    uint64_t          number;     /* of the picture in its stream, in decode order, from 0 */
-    int64_t           pts_ns;     /* media time since the start of the stream */
-    int64_t           wall_ns;    /* when it was seen, UTC */
-    int64_t           decoded_ns; /* monotonic clock, when the decoder gave it out */
+    unsigned          slot;            /* the camera's place in the server, 0..LIMIT_CAMERAS-1 */
+    unsigned generation; /* grows each time a slot gets a new camera or its stream restarts */
+    uint64_t number;     /* of the picture in its stream, in decode order, from 0 */
+    int64_t  pts_ns;     /* media time since the start of the stream */
+    int64_t  wall_ns;    /* when it was seen, UTC */
+    int64_t  decoded_ns; /* monotonic clock, when the decoder gave it out */
     void (*release)(struct frame *frame); /* frees the picture and the struct itself */
     void *owner;                          /* for release */
 };

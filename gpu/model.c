@@ -21,7 +21,7 @@
 
 struct model {
     struct model_info info;
-    struct graph graph;
+    struct graph      graph;
 };
 
 const struct graph *model_graph(const struct model *model)
@@ -44,14 +44,14 @@ static void describe_tensor(const struct value *value, struct model_tensor *tens
 static int copy_metadata(struct model *model, const Onnx__ModelProto *proto)
 {
     struct graph_memory *memory = &model->graph.memory;
-    const char **keys = graph_memory_alloc(memory, METADATA_MAX, sizeof *keys);
-    const char **values = graph_memory_alloc(memory, METADATA_MAX, sizeof *values);
-    int count = 0;
+    const char         **keys   = graph_memory_alloc(memory, METADATA_MAX, sizeof *keys);
+    const char         **values = graph_memory_alloc(memory, METADATA_MAX, sizeof *values);
+    int                  count  = 0;
 
     if (keys == NULL || values == NULL)
         return ERR_MEMORY;
     for (size_t i = 0; i < proto->n_metadata_props && count < METADATA_MAX; i++) {
-        keys[count] = graph_memory_text(memory, proto->metadata_props[i]->key);
+        keys[count]   = graph_memory_text(memory, proto->metadata_props[i]->key);
         values[count] = graph_memory_text(memory, proto->metadata_props[i]->value);
         if (keys[count] == NULL || values[count] == NULL)
             return ERR_MEMORY;
@@ -59,9 +59,9 @@ static int copy_metadata(struct model *model, const Onnx__ModelProto *proto)
     }
     if (count == 0)
         return 0;
-    model->info.metadata_keys = keys;
+    model->info.metadata_keys   = keys;
     model->info.metadata_values = values;
-    model->info.metadata_count = count;
+    model->info.metadata_count  = count;
     return 0;
 }
 
@@ -73,7 +73,7 @@ static int describe_model(struct model *model, struct why *why)
     info->output_count = model->graph.output_count;
     for (int i = 0; i < info->output_count; i++)
         describe_tensor(&model->graph.values[model->graph.outputs[i]], &info->output[i]);
-    info->parameters = graph_parameters(&model->graph);
+    info->parameters    = graph_parameters(&model->graph);
     info->multiply_adds = graph_multiply_adds(&model->graph);
     if (info->multiply_adds > LIMIT_MODEL_MULTIPLY_ADDS)
         return why_set(why, ERR_LIMIT, "one picture would cost more than %lld multiply-adds",
@@ -84,7 +84,7 @@ static int describe_model(struct model *model, struct why *why)
 static int load_proto(struct model *model, const uint8_t *bytes, size_t count, struct why *why)
 {
     struct onnx_file file;
-    int rc = onnx_file_open(&file, bytes, count, why);
+    int              rc = onnx_file_open(&file, bytes, count, why);
 
     if (rc != 0)
         return rc;
@@ -101,9 +101,9 @@ static int load_proto(struct model *model, const uint8_t *bytes, size_t count, s
 int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
                      struct why *why)
 {
-    uint8_t digest[32];
+    uint8_t       digest[32];
     struct model *model;
-    int rc;
+    int           rc;
 
     *out = NULL;
     if (count > LIMIT_FILE_MODEL_BYTES)
@@ -128,9 +128,9 @@ int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, con
 
 static int read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    int         fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
     struct stat status;
-    size_t done = 0;
+    size_t      done = 0;
 
     if (fd < 0)
         return why_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path,
@@ -160,11 +160,11 @@ static int read_file(const char *path, uint8_t **bytes, size_t *count, struct wh
 int model_load(struct model **out, const char *path, struct why *why)
 {
     uint8_t *bytes = NULL;
-    size_t count = 0;
-    int rc;
+    size_t   count = 0;
+    int      rc;
 
     *out = NULL;
-    rc = read_file(path, &bytes, &count, why);
+    rc   = read_file(path, &bytes, &count, why);
     if (rc == 0)
         rc = model_load_bytes(out, bytes, count, path, why);
     free(bytes);

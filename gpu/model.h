@@ -25,12 +25,12 @@ struct model_tensor {
 
 struct model_info {
     char                path[512];
-    struct model_tensor input;               /* N×3×H×W, N = 1 */
+    struct model_tensor input; /* N×3×H×W, N = 1 */
     int                 output_count;
     struct model_tensor output[MODEL_MAX_OUTPUTS];
-    int64_t             parameters;          /* weights, in numbers */
-    int64_t             multiply_adds;       /* of one picture */
-    char                digest[65];          /* BLAKE2b-256 of the file, in hex: names the model in records */
+    int64_t             parameters;    /* weights, in numbers */
+    int64_t             multiply_adds; /* of one picture */
+    char digest[65]; /* BLAKE2b-256 of the file, in hex: names the model in records */
     /* metadata_props of the file, for class names ("names", "classes"); NULL when absent. */
     const char *const *metadata_keys;
     const char *const *metadata_values;

@@ -127,11 +127,12 @@ static void count_event(struct live_counter *counter, const struct event *event)
         break;
     case EVENT_ZONE_ENTRY:
         counter->entries[object_class]++;
-        counter->occupancy[object_class]++;
+        if (!counter->occupancy_told)
+            counter->occupancy[object_class]++;
         break;
     case EVENT_ZONE_EXIT:
         counter->exits[object_class]++;
-        if (counter->occupancy[object_class] > 0)
+        if (!counter->occupancy_told && counter->occupancy[object_class] > 0)
             counter->occupancy[object_class]--;
         break;
     }
@@ -168,7 +169,12 @@ void live_set_occupancy(struct live *live, const char *camera, const char *zone,
 {
     struct live_counter *counter = find(live, camera, zone);
 
-    if (counter == NULL || memcmp(counter->occupancy, inside, sizeof counter->occupancy) == 0)
+    if (counter == NULL)
+        return;
+    /* The event of a change is acknowledged after the change was told here: counting it once more
+     * would show one too many inside. */
+    counter->occupancy_told = true;
+    if (memcmp(counter->occupancy, inside, sizeof counter->occupancy) == 0)
         return;
     memcpy(counter->occupancy, inside, sizeof counter->occupancy);
     tell(live, counter);

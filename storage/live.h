@@ -56,7 +56,8 @@ struct live_counter {
     uint64_t entries[OBJECT_CLASSES];
     uint64_t exits[OBJECT_CLASSES];
     uint32_t occupancy[OBJECT_CLASSES];
-    uint64_t last_seq; /* of the last event in it */
+    bool     occupancy_told; /* live_set_occupancy() has spoken: events leave it alone */
+    uint64_t last_seq;       /* of the last event in it */
 };
 /* All counters, in order of registration; valid until the next call into the store. */
 const struct live_counter *live_counters(const struct live *live, int *count);

@@ -16,7 +16,7 @@
 /* What one write hands to libwebsockets. It keeps a copy of what the socket did not take, so this is
  * its share of a slow client's memory; and the least that such a client must take in behind_ms. */
 #define HUB_CHUNK_BYTES   (16 << 10)
-#define HUB_VIDEO_UNITS   128 /* pictures queued for one client; the bytes bind first */
+#define HUB_VIDEO_UNITS   512 /* pictures queued for one client; the bytes bind first */
 #define HUB_VIDEO_HEADER  28  /* protocol.md */
 #define HUB_EVENT_RING    256 /* events kept as text: clients that are up to date share it */
 #define HUB_EVENT_PAGE    32

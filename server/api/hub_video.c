@@ -5,7 +5,9 @@
 
 #include "config/clock.h"
 
-#define JOIN_NS (2 * NS_PER_S) /* a new viewer may lag by what came since the last key frame */
+/* A new viewer may lag by what came since the last key frame; the camera holds that anyway, so the
+ * memory is shared by all who join. */
+#define JOIN_NS (2 * NS_PER_S)
 
 /* A JPEG stands alone, whatever its maker says. */
 static bool is_key(const struct camera_unit *unit)
@@ -36,7 +38,7 @@ static void queue_unit(struct subscription *subscription, struct camera_unit *un
 {
     struct client *client  = subscription->client;
     bool           joining = clock_monotonic_ns() - subscription->since_ns < JOIN_NS;
-    size_t         limit   = joining ? LIMIT_WS_QUEUE_HARD_BYTES : LIMIT_WS_QUEUE_BYTES;
+    size_t         limit   = joining ? CAMERA_KEEP_BYTES : LIMIT_WS_QUEUE_BYTES;
     bool           full    = client->video_count == HUB_VIDEO_UNITS ||
                 (client->video_count > 0 && client->video_bytes + unit->bytes > limit);
     struct queued_unit *place;

@@ -78,9 +78,9 @@ struct camera_sink {
 };
 
 /* Copies the settings. Does not connect yet. `slot` comes back in each frame. */
-int  camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
-                 const struct settings_camera *settings, unsigned slot,
-                 const struct camera_sink *sink, struct why *why);
+int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                const struct settings_camera *settings, unsigned slot,
+                const struct camera_sink *sink, struct why *why);
 /* `delay_ms` staggers the starts of many cameras. */
 void camera_start(struct camera *camera, unsigned delay_ms);
 /* Stops, sets *camera = NULL; after it returns the sink is never called again. It waits for at
@@ -96,32 +96,32 @@ void camera_set_rate(struct camera *camera, double fps);
 void camera_want_video(struct camera *camera, unsigned kinds);
 /* A new viewer joined: send the held units again to this function only. */
 void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct camera_unit *unit),
-                         void *arg);
+                         void          *arg);
 #define CAMERA_KEEP_BYTES (4 << 20)
 
 struct camera_stats {
     enum camera_state state;
-    char              reason[160]; /* why it is in this state, in plain words; no credentials */
+    char              reason[160];    /* why it is in this state, in plain words; no credentials */
     int64_t           state_since_ns; /* monotonic */
     char              source[LIMIT_URL_BYTES]; /* redacted */
-    char              codec[16]; /* "h264", "" before the first stream */
+    char              codec[16];               /* "h264", "" before the first stream */
     enum camera_video own_video; /* of live view without re-encoding: H264, H265, or JPEG */
-    int               width_px, height_px; /* 0 before the first picture */
-    double            source_fps; /* as the stream says, 0 if it does not */
-    double            duration_s; /* file: whole length, 0 if unknown */
+    int               width_px, height_px;       /* 0 before the first picture */
+    double            source_fps;                /* as the stream says, 0 if it does not */
+    double            duration_s;                /* file: whole length, 0 if unknown */
     double            decoded_fps, analysed_fps; /* over the last seconds */
-    uint64_t          connects;   /* attempts */
+    uint64_t          connects;                  /* attempts */
     uint64_t          reconnects; /* streams lost and begun again; a file's loop is none */
     uint64_t          packets, bytes;
     uint64_t          frames_decoded, frames_analysed;
     uint64_t          frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
     uint64_t          packets_dropped; /* the queue was full, or waiting for a key frame */
     uint64_t          decode_errors;
-    uint64_t          rtp_lost; /* packets, RTSP */
+    uint64_t          rtp_lost;      /* packets, RTSP */
     int64_t           last_frame_ns; /* monotonic; 0: never */
-    double            progress; /* file: 0..1 */
+    double            progress;      /* file: 0..1 */
 };
-void camera_stats(const struct camera *camera, struct camera_stats *stats);
+void        camera_stats(const struct camera *camera, struct camera_stats *stats);
 const char *camera_name(const struct camera *camera);
 
 #endif

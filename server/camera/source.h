@@ -9,8 +9,8 @@
 #include "config/settings.h"
 #include "config/why.h"
 
-#include <libavcodec/packet.h>
 #include <libavcodec/codec_par.h>
+#include <libavcodec/packet.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>

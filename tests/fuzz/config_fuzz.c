@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct settings_problems problems;
-    struct settings *settings;
+    struct settings                *settings;
 
     if (settings_load_text(&settings, (const char *)data, size, "fuzz.yml", &problems) == 0)
         settings_free(&settings);

@@ -61,8 +61,9 @@ for my $file (@code) {
 }
 result('no banned function', @banned);
 
-my @long = map { my $lines = () = $text{$_} =~ /\n/g; $lines > 600 ? "$_: $lines lines" : () } @code;
-result('no file over 600 lines', @long);
+# A test file is a list of cases: it may be longer.
+my @long = map { my $lines = () = $text{$_} =~ /\n/g; $lines > (m{^tests/} ? 800 : 600) ? "$_: $lines lines" : () } @code;
+result('no file over 600 lines, no test over 800', @long);
 
 my %seen;
 for my $file (grep { !m{^(tests|bench)/} } @code) {
@@ -72,7 +73,8 @@ for my $file (grep { !m{^(tests|bench)/} } @code) {
 result('file names are unique', map { join ' and ', @$_ } grep { @$_ > 1 } values %seen);
 
 my @guards;
-for my $file (grep { /\.h$/ && !m{^tests/tap\.h$} } @code) {
+# The kernels are one text that is compiled once for each instruction set: meant to be included again.
+for my $file (grep { /\.h$/ && !m{^gpu/cpu/kernels_(?:body|conv|vector)\.h$} } @code) {
     (my $guard = uc "SIGHTLINE_$file") =~ s/[^A-Z0-9]/_/g;
     push @guards, "$file has no guard $guard" unless $text{$file} =~ /#ifndef \Q$guard\E\n/;
 }

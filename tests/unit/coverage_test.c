@@ -15,7 +15,7 @@ struct sums {
 static struct sums play(struct coverage *coverage, int64_t start_ns, double fps, int seconds,
                         int hole_from_s, int hole_to_s)
 {
-    struct sums          sums    = {0};
+    struct sums          sums = {0};
     struct coverage_span span;
     int64_t              next_ns = start_ns;
 

@@ -150,6 +150,11 @@ static void alone(void)
     is_int(counters[2].crossings[OBJECT_CAR][0], 1, "the event that registered is counted once");
     live_set_occupancy(house.live, "gate", "yard", inside);
     is_int(counters[1].occupancy[OBJECT_PERSON], 5, "the true occupancy replaces it");
+    event = visit(EVENT_ZONE_ENTRY);
+    append_and_apply(&house, &event);
+    counters = live_counters(house.live, &count);
+    ok(counters[1].occupancy[OBJECT_PERSON] == 5 && counters[1].entries[OBJECT_PERSON] == 3,
+       "and the event of that change does not count it once more");
     live_set_occupancy(house.live, "no", "zone", inside);
     is_int(house_close(&house), 0, "the loop is left empty");
 

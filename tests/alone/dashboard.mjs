@@ -1,6 +1,6 @@
-// tests/integration/dashboard.mjs, run by dashboard.t: the dashboard in real Chromium against the real server: the page loads, the picture moves, a crossing makes the
-// count tick within 500 ms (95 of 100) of the decoding of the picture that decided it, the chart shows it. Takes the
-// screenshots that people look at (build/screenshots).
+// tests/alone/dashboard.mjs, run by dashboard.t: the dashboard in real Chromium against the real server. The page
+// loads, the picture moves, a crossing makes the count tick within 500 ms (95 of 100) of the decoding of the picture
+// that decided it, the chart shows it. Takes the screenshots that people look at (build/screenshots).
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -87,7 +87,7 @@ if (!ok(address, 'the server starts')) {
 const decoded = new Map();
 const events = [];
 const socket = await openSocket(`${address.replace('http', 'ws')}/api/v1/ws`);
-socket.send({ type: 'subscribe', topics: ['events', 'tracks/street', 'tracks/campus'] });
+socket.send({ type: 'subscribe', topics: ['events', 'tracks/street', 'tracks/campus'], since: 0 });
 
 async function openSocket(url) {
   // Node 18 has no WebSocket: the page's own one is used, in a page of its own.
@@ -164,7 +164,8 @@ await page.png(join(SHOTS, 'wall-dark.png'));
 await page.go(`${address}/#/camera/street`);
 ok(await page.until(`document.querySelector('.u-over, .uplot')`), 'the camera has a chart');
 ok(await page.until(`document.body.textContent.includes('incoming')`), 'and its lines');
-await pause(1500);
+ok(await page.until(`document.querySelector('.picture canvas')?.width > 100`), 'and its picture');
+await pause(3000);
 await page.look({ width: 1440, height: 900 });
 await page.png(join(SHOTS, 'camera.png'));
 await page.go(`${address}/#/health`);
