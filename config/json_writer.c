@@ -173,7 +173,7 @@ static void put_escaped(struct json_writer *json, const unsigned char *s, size_t
     }
 }
 
-void json_string_bytes(struct json_writer *json, const char *value, size_t bytes)
+void json_put_string_bytes(struct json_writer *json, const char *value, size_t bytes)
 {
     before_value(json);
     put(json, "\"", 1);
@@ -181,22 +181,22 @@ void json_string_bytes(struct json_writer *json, const char *value, size_t bytes
     put(json, "\"", 1);
 }
 
-void json_string(struct json_writer *json, const char *value)
+void json_put_string(struct json_writer *json, const char *value)
 {
     if (value == NULL)
-        json_null(json);
+        json_put_null(json);
     else
-        json_string_bytes(json, value, strlen(value));
+        json_put_string_bytes(json, value, strlen(value));
 }
 
 void json_key(struct json_writer *json, const char *key)
 {
-    json_string(json, key);
+    json_put_string(json, key);
     put(json, ":", 1);
     json->needs_comma = false;
 }
 
-void json_int(struct json_writer *json, int64_t value)
+void json_put_int(struct json_writer *json, int64_t value)
 {
     char text[24];
     int  used = snprintf(text, sizeof text, "%" PRId64, value);
@@ -205,7 +205,7 @@ void json_int(struct json_writer *json, int64_t value)
     put(json, text, (size_t)used);
 }
 
-void json_uint(struct json_writer *json, uint64_t value)
+void json_put_uint(struct json_writer *json, uint64_t value)
 {
     char text[24];
     int  used = snprintf(text, sizeof text, "%" PRIu64, value);
@@ -214,13 +214,13 @@ void json_uint(struct json_writer *json, uint64_t value)
     put(json, text, (size_t)used);
 }
 
-void json_fixed(struct json_writer *json, double value, int decimals)
+void json_put_fixed(struct json_writer *json, double value, int decimals)
 {
     char text[64];
     int  used;
 
     if (!isfinite(value) || fabs(value) > 1e18) {
-        json_null(json);
+        json_put_null(json);
         return;
     }
     used = snprintf(text, sizeof text, "%.*f", decimals, value);
@@ -238,19 +238,19 @@ void json_fixed(struct json_writer *json, double value, int decimals)
     put(json, text, (size_t)used);
 }
 
-void json_bool(struct json_writer *json, bool value)
+void json_put_bool(struct json_writer *json, bool value)
 {
     before_value(json);
     put(json, value ? "true" : "false", value ? 4 : 5);
 }
 
-void json_null(struct json_writer *json)
+void json_put_null(struct json_writer *json)
 {
     before_value(json);
     put(json, "null", 4);
 }
 
-void json_raw(struct json_writer *json, const char *value, size_t bytes)
+void json_put_raw(struct json_writer *json, const char *value, size_t bytes)
 {
     before_value(json);
     put(json, value, bytes);

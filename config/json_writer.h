@@ -3,7 +3,7 @@
  * For what we send often (live updates, metrics, events); what we read goes through jansson. The
  * writer puts the commas and escapes every string; the caller balances begin and end. An overrun of
  * the maximum or of memory sets a flag that json_text() reports; nothing needs to be checked in between.
- * One thread at a time. */
+ * The values are put_: jansson has json_string() and json_null(). One thread at a time. */
 #ifndef SIGHTLINE_CONFIG_JSON_WRITER_H
 #define SIGHTLINE_CONFIG_JSON_WRITER_H
 
@@ -38,15 +38,15 @@ void json_end_array(struct json_writer *json);
 void json_key(struct json_writer *json, const char *key);
 
 /* Bytes that are not valid UTF-8 are written as U+FFFD. NULL writes null. */
-void json_string(struct json_writer *json, const char *value);
-void json_string_bytes(struct json_writer *json, const char *value, size_t bytes);
-void json_int(struct json_writer *json, int64_t value);
-void json_uint(struct json_writer *json, uint64_t value);
+void json_put_string(struct json_writer *json, const char *value);
+void json_put_string_bytes(struct json_writer *json, const char *value, size_t bytes);
+void json_put_int(struct json_writer *json, int64_t value);
+void json_put_uint(struct json_writer *json, uint64_t value);
 /* `decimals` 0..9, trailing zeros cut; not-a-number and infinities write null. */
-void json_fixed(struct json_writer *json, double value, int decimals);
-void json_bool(struct json_writer *json, bool value);
-void json_null(struct json_writer *json);
+void json_put_fixed(struct json_writer *json, double value, int decimals);
+void json_put_bool(struct json_writer *json, bool value);
+void json_put_null(struct json_writer *json);
 /* A finished JSON value from elsewhere. */
-void json_raw(struct json_writer *json, const char *value, size_t bytes);
+void json_put_raw(struct json_writer *json, const char *value, size_t bytes);
 
 #endif

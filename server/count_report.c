@@ -81,9 +81,9 @@ static void json_pair(struct json_writer *json, const char *key_a, uint64_t a, c
                       uint64_t b)
 {
     json_key(json, key_a);
-    json_uint(json, a);
+    json_put_uint(json, a);
     json_key(json, key_b);
-    json_uint(json, b);
+    json_put_uint(json, b);
 }
 
 static void json_line(struct json_writer *json, const char *name,
@@ -91,7 +91,7 @@ static void json_line(struct json_writer *json, const char *name,
 {
     json_begin_object(json);
     json_key(json, "name");
-    json_string(json, name);
+    json_put_string(json, name);
     json_key(json, "total");
     json_begin_object(json);
     json_pair(json, "a_to_b", sum(&line->crossings[0][0], 2), "b_to_a",
@@ -116,7 +116,7 @@ static void json_zone(struct json_writer *json, const char *name,
 {
     json_begin_object(json);
     json_key(json, "name");
-    json_string(json, name);
+    json_put_string(json, name);
     json_key(json, "total");
     json_begin_object(json);
     json_pair(json, "entries", sum(zone->entries, 1), "exits", sum(zone->exits, 1));
@@ -133,9 +133,9 @@ static void json_zone(struct json_writer *json, const char *name,
     }
     json_end_object(json);
     json_key(json, "occupancy_max");
-    json_uint(json, zone->occupancy_max);
+    json_put_uint(json, zone->occupancy_max);
     json_key(json, "dwell_mean_s");
-    json_fixed(json, mean_dwell_s(zone), 3);
+    json_put_fixed(json, mean_dwell_s(zone), 3);
     json_end_object(json);
 }
 
@@ -148,10 +148,10 @@ static int print_json(const struct count_report *report, const char *source)
     json_init(&json, JSON_MAX_BYTES);
     json_begin_object(&json);
     json_key(&json, "source");
-    json_string(&json, source);
+    json_put_string(&json, source);
     json_pair(&json, "frames", report->frames_decoded, "frames_analysed", report->frames_analysed);
     json_key(&json, "duration_s");
-    json_fixed(&json, duration_s(report), 3);
+    json_put_fixed(&json, duration_s(report), 3);
     json_key(&json, "lines");
     json_begin_array(&json);
     for (int i = 0; i < camera->line_count; i++)
@@ -163,7 +163,7 @@ static int print_json(const struct count_report *report, const char *source)
         json_zone(&json, camera->zones[i].name, &report->zones[i]);
     json_end_array(&json);
     json_key(&json, "wall_s");
-    json_fixed(&json, report->wall_s, 3);
+    json_put_fixed(&json, report->wall_s, 3);
     json_end_object(&json);
     text = json_text(&json, NULL);
     if (text != NULL)

@@ -63,6 +63,13 @@ static const char *house_model_text(void *arg)
     return server->model_text;
 }
 
+static const char *house_backend_name(void *arg)
+{
+    const struct server *server = arg;
+
+    return server->detector == NULL ? NULL : detector_backend_name(server->detector);
+}
+
 /* ---- problems ---- */
 
 struct problem_list {
@@ -151,5 +158,6 @@ void house_init(struct api_house *house, struct server *server)
         .problems     = house_problems,
         .metrics      = house_metrics,
         .model_text   = house_model_text,
+        .backend_name = house_backend_name,
     };
 }

@@ -138,6 +138,8 @@ int token_start(struct server *server, struct why *why)
 
 /* ---- ledger ---- */
 
+#define LEDGER_RETRY_MS 1000
+
 static void on_acknowledged(void *arg, const struct event *event)
 {
     struct server *server = arg;
@@ -155,6 +157,12 @@ static void on_ledger(uv_async_t *handle)
         ledger_dispatch(server->ledger, on_acknowledged, server);
 }
 
+/* A read that failed (too many readers, say) is tried again, with or without another commit. */
+static void on_ledger_retry(uv_timer_t *timer)
+{
+    on_ledger(&((struct server *)timer->data)->ledger_wake);
+}
+
 /* On the ledger's writer thread. */
 static void wake_for_ledger(void *arg)
 {
@@ -170,12 +178,16 @@ int ledger_start(struct server *server, struct why *why)
 
     if (uv_async_init(&server->loop, &server->ledger_wake, on_ledger) != 0)
         return why_set(why, ERR_IO, "too few descriptors");
-    server->ledger_wake.data = server;
-    rc                       = ledger_open(&server->ledger, server->settings->data, &settings, why);
+    uv_timer_init(&server->loop, &server->ledger_retry);
+    server->ledger_wake.data  = server;
+    server->ledger_retry.data = server;
+    rc = ledger_open(&server->ledger, server->settings->data, &settings, why);
     if (rc != 0) {
         uv_close((uv_handle_t *)&server->ledger_wake, NULL);
+        uv_close((uv_handle_t *)&server->ledger_retry, NULL);
         return rc;
     }
+    uv_timer_start(&server->ledger_retry, on_ledger_retry, LEDGER_RETRY_MS, LEDGER_RETRY_MS);
     log_info("ledger", "%llu events so far in %s",
              (unsigned long long)ledger_last_seq(server->ledger), server->settings->data);
     return 0;
@@ -185,6 +197,7 @@ void ledger_stop(struct server *server)
 {
     ledger_close(&server->ledger);
     uv_close((uv_handle_t *)&server->ledger_wake, NULL);
+    uv_close((uv_handle_t *)&server->ledger_retry, NULL);
 }
 
 /* ---- live ---- */

@@ -24,6 +24,7 @@ struct server {
     char             token[LIMIT_SECRET_BYTES]; /* empty: none needed */
     struct ledger   *ledger;
     uv_async_t       ledger_wake;
+    uv_timer_t       ledger_retry;
     struct live     *live;
     struct detector *detector; /* NULL: no model, cameras run for live view alone */
     char             model_text[512];

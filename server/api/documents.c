@@ -8,19 +8,19 @@
 static void key_text(struct json_writer *json, const char *key, const char *text)
 {
     json_key(json, key);
-    json_string(json, text);
+    json_put_string(json, text);
 }
 
 static void key_uint(struct json_writer *json, const char *key, uint64_t number)
 {
     json_key(json, key);
-    json_uint(json, number);
+    json_put_uint(json, number);
 }
 
 static void key_number(struct json_writer *json, const char *key, double number, int decimals)
 {
     json_key(json, key);
-    json_fixed(json, number, decimals);
+    json_put_fixed(json, number, decimals);
 }
 
 void document_time(struct json_writer *json, int64_t wall_ns)
@@ -28,7 +28,7 @@ void document_time(struct json_writer *json, int64_t wall_ns)
     char text[32];
 
     clock_format_utc(wall_ns, text);
-    json_string(json, text);
+    json_put_string(json, text);
 }
 
 /* ---- status ---- */
@@ -92,9 +92,9 @@ void document_health(struct json_writer *json, const struct api_house *house)
         json_end_object(json);
         json_key(json, "coverage");
         if (camera.coverage < 0)
-            json_null(json);
+            json_put_null(json);
         else
-            json_fixed(json, camera.coverage, 4);
+            json_put_fixed(json, camera.coverage, 4);
         json_end_object(json);
     }
     json_end_array(json);
@@ -123,8 +123,8 @@ static void write_points(struct json_writer *json, const struct settings_point *
     json_begin_array(json);
     for (int i = 0; i < count; i++) {
         json_begin_array(json);
-        json_fixed(json, (double)points[i].x, 6);
-        json_fixed(json, (double)points[i].y, 6);
+        json_put_fixed(json, (double)points[i].x, 6);
+        json_put_fixed(json, (double)points[i].y, 6);
         json_end_array(json);
     }
     json_end_array(json);
@@ -136,7 +136,7 @@ static void write_class_names(struct json_writer *json, unsigned classes)
     json_begin_array(json);
     for (int i = 0; i < OBJECT_CLASSES; i++) {
         if ((classes & (1U << i)) != 0)
-            json_string(json, object_class_name((enum object_class)i));
+            json_put_string(json, object_class_name((enum object_class)i));
     }
     json_end_array(json);
 }
@@ -183,9 +183,9 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_number(json, "progress", stats->progress, 4);
     json_key(json, "coverage");
     if (camera->coverage < 0)
-        json_null(json);
+        json_put_null(json);
     else
-        json_fixed(json, camera->coverage, 4);
+        json_put_fixed(json, camera->coverage, 4);
     json_key(json, "frames");
     json_begin_object(json);
     key_uint(json, "decoded", stats->frames_decoded);
@@ -370,11 +370,11 @@ void document_tracks(struct json_writer *json, const struct frame *frame,
 
     json_begin_object(json);
     json_key(json, "pts_ms");
-    json_int(json, frame->pts_ns / NS_PER_MS);
+    json_put_int(json, frame->pts_ns / NS_PER_MS);
     json_key(json, "width");
-    json_int(json, frame->width_px);
+    json_put_int(json, frame->width_px);
     json_key(json, "height");
-    json_int(json, frame->height_px);
+    json_put_int(json, frame->height_px);
     json_key(json, "tracks");
     json_begin_array(json);
     for (int i = 0; i < count; i++) {
@@ -385,13 +385,13 @@ void document_tracks(struct json_writer *json, const struct frame *frame,
         key_number(json, "score", (double)box->score, 3);
         json_key(json, "box");
         json_begin_array(json);
-        json_fixed(json, (double)box->x0 / width, 4);
-        json_fixed(json, (double)box->y0 / height, 4);
-        json_fixed(json, (double)box->x1 / width, 4);
-        json_fixed(json, (double)box->y1 / height, 4);
+        json_put_fixed(json, (double)box->x0 / width, 4);
+        json_put_fixed(json, (double)box->y0 / height, 4);
+        json_put_fixed(json, (double)box->x1 / width, 4);
+        json_put_fixed(json, (double)box->y1 / height, 4);
         json_end_array(json);
         json_key(json, "seen");
-        json_bool(json, tracks[i].seen);
+        json_put_bool(json, tracks[i].seen);
         json_end_object(json);
     }
     json_end_array(json);

@@ -24,13 +24,13 @@ void hub_answer_hello(struct client *client)
     json_reset(json);
     json_begin_object(json);
     json_key(json, "type");
-    json_string(json, "hello");
+    json_put_string(json, "hello");
     json_key(json, "protocol");
-    json_int(json, 1);
+    json_put_int(json, 1);
     json_key(json, "version");
-    json_string(json, SIGHTLINE_VERSION);
+    json_put_string(json, SIGHTLINE_VERSION);
     json_key(json, "last_seq");
-    json_uint(json, ledger_last_seq(client->hub->settings.ledger));
+    json_put_uint(json, ledger_last_seq(client->hub->settings.ledger));
     json_key(json, "time");
     document_time(json, clock_wall_ns());
     json_end_object(json);
@@ -44,15 +44,15 @@ static void answer_error(struct client *client, int code, const char *topic, con
     json_reset(json);
     json_begin_object(json);
     json_key(json, "type");
-    json_string(json, "error");
+    json_put_string(json, "error");
     json_key(json, "error");
-    json_string(json, reply_error_name(err_http_status(code)));
+    json_put_string(json, reply_error_name(err_http_status(code)));
     if (topic != NULL) {
         json_key(json, "topic");
-        json_string(json, topic);
+        json_put_string(json, topic);
     }
     json_key(json, "message");
-    json_string(json, why->text);
+    json_put_string(json, why->text);
     json_end_object(json);
     answer(client);
 }
@@ -64,12 +64,12 @@ static void write_subscription(struct json_writer *json, const struct subscripti
     topic_name(&subscription->topic, name);
     json_begin_object(json);
     json_key(json, "topic");
-    json_string(json, name);
+    json_put_string(json, name);
     if (subscription->topic.kind == TOPIC_VIDEO) {
         json_key(json, "channel");
-        json_uint(json, subscription->channel);
+        json_put_uint(json, subscription->channel);
         json_key(json, "codec");
-        json_string(json, subscription->codec[0] == '\0' ? NULL : subscription->codec);
+        json_put_string(json, subscription->codec[0] == '\0' ? NULL : subscription->codec);
     }
     json_end_object(json);
 }
@@ -79,7 +79,7 @@ static void begin_subscribed(struct json_writer *json)
     json_reset(json);
     json_begin_object(json);
     json_key(json, "type");
-    json_string(json, "subscribed");
+    json_put_string(json, "subscribed");
     json_key(json, "topics");
     json_begin_array(json);
 }
@@ -330,9 +330,9 @@ void hub_begin_message(struct json_writer *json, const char *topic, uint64_t seq
     json_reset(json);
     json_begin_object(json);
     json_key(json, "topic");
-    json_string(json, topic);
+    json_put_string(json, topic);
     json_key(json, "seq");
-    json_uint(json, seq);
+    json_put_uint(json, seq);
     json_key(json, "ts");
     document_time(json, clock_wall_ns());
     json_key(json, "data");

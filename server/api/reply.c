@@ -142,9 +142,9 @@ void reply_error(struct reply *reply, int status, const char *format, ...)
     json_init(&json, ERROR_JSON_BYTES);
     json_begin_object(&json);
     json_key(&json, "error");
-    json_string(&json, reply_error_name(status));
+    json_put_string(&json, reply_error_name(status));
     json_key(&json, "message");
-    json_string(&json, message);
+    json_put_string(&json, message);
     json_end_object(&json);
     reply_json(reply, status, &json);
     json_free(&json);

@@ -139,13 +139,13 @@ static void write_history(struct call *call, const struct history *history,
     json_init(&json, HISTORY_JSON_BYTES);
     json_begin_object(&json);
     json_key(&json, "camera");
-    json_string(&json, history->camera);
+    json_put_string(&json, history->camera);
     json_key(&json, "counter");
-    json_string(&json, history->counter);
+    json_put_string(&json, history->counter);
     json_key(&json, "kind");
-    json_string(&json, history->zone ? "zone" : "line");
+    json_put_string(&json, history->zone ? "zone" : "line");
     json_key(&json, "bucket");
-    json_string(&json, bucket_names[history->bucket]);
+    json_put_string(&json, bucket_names[history->bucket]);
     json_key(&json, "from");
     document_time(&json, history->from_s * NS_PER_S);
     json_key(&json, "to");
@@ -217,7 +217,7 @@ void handle_events(struct call *call)
         event_write_json(&events[i], &json);
     json_end_array(&json);
     json_key(&json, "last_seq");
-    json_uint(&json, ledger_last_seq(ledger));
+    json_put_uint(&json, ledger_last_seq(ledger));
     json_end_object(&json);
     reply_json(&call->exchange->reply, 200, &json);
     json_free(&json);

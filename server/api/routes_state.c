@@ -45,11 +45,11 @@ void handle_version(struct call *call)
     json_init(&json, STATUS_JSON_BYTES);
     json_begin_object(&json);
     json_key(&json, "version");
-    json_string(&json, SIGHTLINE_VERSION);
+    json_put_string(&json, SIGHTLINE_VERSION);
     json_key(&json, "model");
-    json_string(&json, house->model_text(house->arg));
+    json_put_string(&json, house->model_text(house->arg));
     json_key(&json, "backend");
-    json_string(&json, house->backend_name == NULL ? NULL : house->backend_name(house->arg));
+    json_put_string(&json, house->backend_name == NULL ? NULL : house->backend_name(house->arg));
     json_end_object(&json);
     answer_json(call, 200, &json);
 }
@@ -72,9 +72,9 @@ static void answer_session(struct call *call, bool signed_in)
     json_init(&json, STATUS_JSON_BYTES);
     json_begin_object(&json);
     json_key(&json, "required");
-    json_bool(&json, token_needed(call->api->door));
+    json_put_bool(&json, token_needed(call->api->door));
     json_key(&json, "signed_in");
-    json_bool(&json, signed_in);
+    json_put_bool(&json, signed_in);
     json_end_object(&json);
     answer_json(call, 200, &json);
 }

@@ -192,6 +192,7 @@ static void *worker_main(void *arg)
 {
     struct decode_pool *pool = arg;
 
+    pthread_setname_np(pthread_self(), "decode");
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         struct decode_actor *actor;

@@ -67,16 +67,16 @@ static void test_json(void)
     json_begin_object(&json);
     json_key(&json, "a");
     json_begin_array(&json);
-    json_int(&json, -5);
-    json_uint(&json, UINT64_MAX);
-    json_fixed(&json, 1.50, 4);
-    json_fixed(&json, -0.00001, 2);
-    json_fixed(&json, NAN, 2);
-    json_bool(&json, true);
-    json_null(&json);
+    json_put_int(&json, -5);
+    json_put_uint(&json, UINT64_MAX);
+    json_put_fixed(&json, 1.50, 4);
+    json_put_fixed(&json, -0.00001, 2);
+    json_put_fixed(&json, NAN, 2);
+    json_put_bool(&json, true);
+    json_put_null(&json);
     json_end_array(&json);
     json_key(&json, "b\"\n");
-    json_string(&json, "x\\\xff\xc3\xa9\x01");
+    json_put_string(&json, "x\\\xff\xc3\xa9\x01");
     json_end_object(&json);
     is_text(json_text(&json, NULL),
             "{\"a\":[-5,18446744073709551615,1.5,0,null,true,null],\"b\\\"\\u000a\":"
@@ -84,10 +84,10 @@ static void test_json(void)
             "every kind of value");
     json_free(&json);
     json_init(&json, 16);
-    json_string(&json, "much longer than the limit");
+    json_put_string(&json, "much longer than the limit");
     ok(json_text(&json, NULL) == NULL, "a limit that is hit gives no half text");
     json_reset(&json);
-    json_string(&json, "short");
+    json_put_string(&json, "short");
     is_text(json_text(&json, NULL), "\"short\"", "and the writer can be used again");
     json_free(&json);
 }
