@@ -68,6 +68,7 @@ struct pipeline {
     int                      count;
     struct pipeline_camera  *cameras[LIMIT_CAMERAS];
     bool                     slot_used[LIMIT_CAMERAS];
+    struct track             wanted[LIMIT_TRACKS]; /* scratch of one picture */
 };
 
 /* ---- from the camera to the inference pool ---- */
@@ -159,6 +160,20 @@ static void tell_occupancy(struct pipeline_camera *camera)
     }
 }
 
+/* Tracks of the classes that the camera counts: what else was seen helped to tell objects apart, but
+ * is nobody's business. Returns how many. */
+static int wanted_tracks(const struct pipeline_camera *camera, const struct track *tracks,
+                         int count, struct track wanted[LIMIT_TRACKS])
+{
+    int kept = 0;
+
+    for (int i = 0; i < count && kept < LIMIT_TRACKS; i++) {
+        if ((camera->settings.classes >> tracks[i].box.object_class & 1U) != 0)
+            wanted[kept++] = tracks[i];
+    }
+    return kept;
+}
+
 static void count_frame(struct pipeline_camera *camera, const struct inference_result *result)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
@@ -180,7 +195,9 @@ static void count_frame(struct pipeline_camera *camera, const struct inference_r
     tell_occupancy(camera);
     coverage_frame(&camera->coverage, frame->wall_ns);
     camera->latency_ns = clock_monotonic_ns() - frame->decoded_ns;
-    output->tracks(output->arg, index_of(camera->pipeline, camera), frame, tracks, count);
+    count              = wanted_tracks(camera, tracks, count, camera->pipeline->wanted);
+    output->tracks(output->arg, index_of(camera->pipeline, camera), frame, camera->pipeline->wanted,
+                   count);
 }
 
 /* The last picture of a file has gone through: visits end, and whoever waits is told. */
