@@ -67,7 +67,7 @@ struct pipeline {
     int                      handles_open;
     int                      count;
     struct pipeline_camera  *cameras[LIMIT_CAMERAS];
-    bool                     slot_used[LIMIT_CAMERAS];
+    struct pipeline_camera  *slots[LIMIT_CAMERAS]; /* by frame.slot; NULL: free */
     struct track             wanted[LIMIT_TRACKS]; /* scratch of one picture */
 };
 
@@ -221,11 +221,7 @@ static void on_results(uv_async_t *handle)
     struct inference_result *result;
 
     while ((result = inference_pool_take(pipeline->inference_pool)) != NULL) {
-        struct pipeline_camera *camera = NULL;
-        for (int i = 0; i < pipeline->count && camera == NULL; i++) {
-            if (pipeline->cameras[i]->slot == result->frame->slot)
-                camera = pipeline->cameras[i];
-        }
+        struct pipeline_camera *camera = pipeline->slots[result->frame->slot];
         /* A picture of a camera that had this slot before belongs to nobody. */
         if (camera != NULL && result->frame->decoded_ns >= camera->opened_ns) {
             camera->handled++;
@@ -290,13 +286,11 @@ static void on_tick(uv_timer_t *timer)
 
 /* ---- cameras come and go ---- */
 
-static int take_slot(struct pipeline *pipeline)
+static int free_slot(const struct pipeline *pipeline)
 {
     for (int slot = 0; slot < LIMIT_CAMERAS; slot++) {
-        if (!pipeline->slot_used[slot]) {
-            pipeline->slot_used[slot] = true;
+        if (pipeline->slots[slot] == NULL)
             return slot;
-        }
     }
     return -1;
 }
@@ -319,7 +313,7 @@ static void remove_camera(struct pipeline *pipeline, struct pipeline_camera *cam
     flush_coverage(camera, clock_wall_ns());
     counter_close(&camera->counter);
     tracker_close(&camera->tracker);
-    pipeline->slot_used[camera->slot] = false;
+    pipeline->slots[camera->slot] = NULL;
     if (index >= 0) {
         pipeline->count--;
         memmove(&pipeline->cameras[index], &pipeline->cameras[index + 1],
@@ -334,21 +328,20 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
     struct pipeline_camera *camera;
     struct tracker_settings tracking = tracker_settings_default();
     struct camera_sink sink = {.frame = on_frame, .changed = on_camera_changed, .unit = on_unit};
-    int                slot = take_slot(pipeline);
+    int                slot = free_slot(pipeline);
     int                rc;
 
     if (slot < 0)
         return why_set(why, ERR_LIMIT, "more than %d cameras", LIMIT_CAMERAS);
     camera = calloc(1, sizeof *camera);
-    if (camera == NULL) {
-        pipeline->slot_used[slot] = false;
+    if (camera == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
-    }
-    camera->pipeline  = pipeline;
-    camera->settings  = *settings;
-    camera->slot      = (unsigned)slot;
-    camera->opened_ns = clock_monotonic_ns();
-    sink.arg          = camera;
+    pipeline->slots[slot] = camera;
+    camera->pipeline      = pipeline;
+    camera->settings      = *settings;
+    camera->slot          = (unsigned)slot;
+    camera->opened_ns     = clock_monotonic_ns();
+    sink.arg              = camera;
     coverage_begin(&camera->coverage, settings->detect_fps, clock_wall_ns());
     rc = tracker_open(&camera->tracker, &tracking);
     if (rc == 0)
