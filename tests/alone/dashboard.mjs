@@ -168,6 +168,12 @@ ok(await page.until(`document.querySelector('.picture canvas')?.width > 100`), '
 await pause(3000);
 await page.look({ width: 1440, height: 900 });
 await page.png(join(SHOTS, 'camera.png'));
+// The picture of the README (web/screenshot.png).
+await page.go(`${address}/#/camera/campus`);
+ok(await page.until(`document.body.textContent.includes('junction') && document.querySelector('.picture canvas')?.width > 100`),
+  'a camera whose video browsers cannot play is shown as JPEG');
+await pause(4000);
+await page.png(join(SHOTS, 'readme.png'));
 await page.go(`${address}/#/health`);
 ok(await page.until(`/no such file/i.test(document.body.textContent)`), 'health says what is wrong with the camera that is not there');
 await page.png(join(SHOTS, 'health.png'));
