@@ -34,7 +34,8 @@ suite() {
 
     say 'building with address and undefined-behaviour sanitizers'
     build asan
-    export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+    # Without detect_stack_use_after_return: gcc 12 lays its frames where 64-byte vectors may not lie.
+    export ASAN_OPTIONS=detect_stack_use_after_return=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
     prove_with asan build/asan/tests/*_test tests/integration/*.t
     say 'building with the thread sanitizer'
     build tsan
