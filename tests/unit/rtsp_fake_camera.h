@@ -318,7 +318,7 @@ static const struct rtsp_timeouts short_times = {
     .connect_ms  = 200,
     .response_ms = 200,
     .picture_ms  = 300,
-    .silence_ms  = 400,
+    .silence_ms  = 1500,
     .tick_ms     = 50,
     .linger_ms   = 200,
 };
