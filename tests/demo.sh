@@ -1,10 +1,17 @@
 # tests/demo.sh: `./run demo`, sourced by ./run. Plays Debian's vtest.avi as a camera with two drawn
 # lines and a zone, and shows what is counted.
 
+# 8080, or any free port when something listens there already (curl's 7: nobody does).
+demo_port() {
+    port=${SIGHTLINE_PORT:-8080}
+    curl -s -o /dev/null --max-time 2 "http://127.0.0.1:$port/" && taken=0 || taken=$?
+    if [ "$taken" = 7 ]; then echo "$port"; else echo 0; fi
+}
+
 demo_config() { # folder video model
     cat >"$1/sightline.yml" <<YAML
 # Written by ./run demo. Change it while the server runs: it is read again at once.
-http: {listen: 127.0.0.1, port: ${SIGHTLINE_PORT:-8080}}
+http: {listen: 127.0.0.1, port: $(demo_port)}
 data: $1/data
 ${3:+model: $3}
 cameras:
