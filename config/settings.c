@@ -159,5 +159,5 @@ int settings_check_name(const char *name, struct why *why)
  * the bytes behind a string's end are zero. */
 bool settings_camera_equal(const struct settings_camera *a, const struct settings_camera *b)
 {
-    return memcmp(a, b, sizeof *a) == 0;
+    return memcmp(a, b, sizeof *a) == 0; // NOLINT: as said above
 }

@@ -239,7 +239,7 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             if (argv[i] != options->source)
                 rc = why_set(why, ERR_INVALID, "more than one SOURCE: \"%s\"", argv[i]);
         } else if (value == NULL) {
-            rc = why_set(why, ERR_INVALID, "%s needs a value", argv[i]);
+            return why_set(why, ERR_INVALID, "%s needs a value", argv[i]);
         } else if (strcmp(argv[i], "--line") == 0) {
             rc = add_line(options, &picture, argv[++i], why);
         } else if (strcmp(argv[i], "--zone") == 0) {

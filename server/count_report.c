@@ -4,6 +4,7 @@
 #include "config/json_writer.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static uint64_t sum(const uint64_t *values, int stride)
     uint64_t total = 0;
 
     for (int c = 0; c < OBJECT_CLASSES; c++)
-        total += values[c * stride];
+        total += values[(ptrdiff_t)c * stride];
     return total;
 }
 

@@ -475,8 +475,8 @@ void pipeline_close(struct pipeline **out)
     if (pipeline == NULL)
         return;
     *out = NULL;
-    while (pipeline->count > 0)
-        remove_camera(pipeline, pipeline->cameras[pipeline->count - 1]);
+    for (int i = pipeline->count - 1; i >= 0; i--)
+        remove_camera(pipeline, pipeline->cameras[i]);
     if (pipeline->inference_pool != NULL)
         inference_pool_close(&pipeline->inference_pool);
     if (pipeline->decode_pool != NULL)
