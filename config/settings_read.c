@@ -274,40 +274,69 @@ static void read_document(struct yaml_reader *reader, struct fy_document *docume
 }
 
 /* What libfyaml 0.7 does not survive and no configuration needs is refused before it sees the text:
- * deep nesting (its recursion is not bounded), bytes that are not UTF-8 text and %-directives (it
- * reads some of them for ever). NULL, or what is wrong. */
+ * deep nesting (its recursion is not bounded), bytes that are not text, and the rarer parts of YAML
+ * (it reads some of them for ever and crashes on others, as the fuzzer found). */
+struct text_check {
+    int  depth;  /* of brackets */
+    int  indent; /* spaces and dashes of this line */
+    char quote;  /* the one that we are inside of, or 0 */
+    bool comment;
+};
+
+static bool begins_token(char before)
+{
+    return strchr(" \n\r[{,:-", before) != NULL; /* also the NUL before the first character */
+}
+
+/* A character outside of comments and quotes; NULL, or what is wrong with it. */
+static const char *refuse_structure(struct text_check *check, char before, char c)
+{
+    if (c == '\t')
+        return "tabs are not allowed: use spaces";
+    if (strchr("?!|>%@`", c) != NULL && begins_token(before))
+        return "a value that begins with one of ? ! | > % @ must stand in quotes";
+    if (c == '[' || c == '{')
+        check->depth++;
+    else if ((c == ']' || c == '}') && check->depth > 0)
+        check->depth--;
+    else if (c == '-' || c == ' ')
+        check->indent++;
+    else if ((c == '"' || c == '\'') && begins_token(before))
+        check->quote = c;
+    else if (c == '#' && begins_token(before))
+        check->comment = true;
+    if (check->depth > YAML_NESTING_MAX || check->indent > YAML_LINE_MAX)
+        return "the file is nested more deeply than any configuration";
+    return NULL;
+}
+
+/* NULL, or what is wrong. */
 static const char *refuse_text(const char *text, size_t bytes)
 {
-    int depth  = 0;
-    int indent = 0;
-    int dashes = 0;
+    struct text_check check   = {.depth = 0};
+    const char       *problem = NULL;
 
     if (bytes > LIMIT_FILE_CONFIG_BYTES)
         return "the file is larger than any configuration (1 MiB)";
     if (!json_utf8_valid(text, bytes))
         return "the file is not UTF-8 text";
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes && problem == NULL; i++) {
         char c = text[i];
         if ((unsigned char)c < 0x20 && c != '\n' && c != '\r' && c != '\t')
             return "the file holds control characters";
-        if (c == '%' && (i == 0 || text[i - 1] == '\n' || text[i - 1] == '\r'))
-            return "%-directives are not supported";
         if (c == '\n') {
-            indent = 0;
-            dashes = 0;
-        } else if (c == '[' || c == '{') {
-            depth++;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
-        } else if (c == '-' || c == '?') {
-            dashes++;
-        } else if (c == ' ') {
-            indent++;
+            check.indent  = 0;
+            check.comment = false;
+            /* A quoted value of several lines is none of ours, and hides structure from this check. */
+            if (check.quote != 0)
+                return "a quote is not closed on its line";
+        } else if (check.quote != 0) {
+            check.quote = c == check.quote ? 0 : check.quote;
+        } else if (!check.comment) {
+            problem = refuse_structure(&check, i == 0 ? '\0' : text[i - 1], c);
         }
-        if (depth > YAML_NESTING_MAX || indent + dashes > YAML_LINE_MAX)
-            return "the file is nested more deeply than any configuration";
     }
-    return NULL;
+    return problem;
 }
 
 int settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
