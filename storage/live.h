@@ -42,7 +42,7 @@ void live_close(struct live **live);
 /* Names a counter, so that its totals are loaded from the ledger and published. Idempotent. */
 int live_register(struct live *live, const char *camera, const char *counter);
 
-/* An acknowledged event: adds to the totals (and to the zone's occupancy). */
+/* An acknowledged event: adds to the totals, and to the zone's occupancy until live_set_occupancy() has told it. */
 void live_apply(struct live *live, const struct event *event);
 /* The true occupancy of a zone, by class: overrides what entries and exits gave (track loss,
  * restart). */

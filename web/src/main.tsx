@@ -6,6 +6,8 @@ import { startStore } from './state/store';
 import './style/base.css';
 import './style/layout.css';
 import './style/parts.css';
+import './style/tiles.css';
+import './style/records.css';
 
 startStore();
 render(<App />, document.getElementById('app')!);
