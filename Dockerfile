@@ -12,7 +12,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         build-essential cmake ninja-build pkg-config ca-certificates nodejs npm \
         libuv1-dev libwebsockets-dev libavformat-dev libavcodec-dev libavutil-dev \
         libswscale-dev libdnnl-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
-        libfyaml-dev libjansson-dev liblmdb-dev libhiredis-dev libssl-dev libsodium-dev \
+        libyaml-dev libjansson-dev liblmdb-dev libhiredis-dev libssl-dev libsodium-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
 WORKDIR /source
@@ -23,7 +23,7 @@ FROM ${BASE}
 # What the program links, and nothing else. libwebsockets loads its libuv part at run time.
 RUN apt-get update && apt-get install -y --no-install-recommends \
         libuv1 libwebsockets17 libwebsockets-evlib-uv libavformat59 libavcodec59 libavutil57 \
-        libswscale6 libdnnl2 libprotobuf-c1 libfyaml0 libjansson4 liblmdb0 libhiredis0.14 \
+        libswscale6 libdnnl2 libprotobuf-c1 libyaml-0-2 libjansson4 liblmdb0 libhiredis0.14 \
         libssl3 libsodium23 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin sightline \

@@ -15,7 +15,7 @@
 
 /* ---- classes ---- */
 
-static void add_class(struct yaml_reader *reader, struct fy_node *node, unsigned *classes)
+static void add_class(struct yaml_reader *reader, yaml_node_t *node, unsigned *classes)
 {
     enum object_class object_class;
     char              name[32];
@@ -29,15 +29,14 @@ static void add_class(struct yaml_reader *reader, struct fy_node *node, unsigned
                      "\"%s\" is no class: person, bicycle, car, motorcycle, bus or truck", name);
 }
 
-void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+void settings_read_classes(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                            void *target)
 {
-    unsigned        classes  = 0;
-    void           *iterator = NULL;
-    struct fy_node *item;
+    unsigned     classes = 0;
+    yaml_node_t *item;
 
-    if (fy_node_is_sequence(value)) {
-        while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL)
+    if (value->type == YAML_SEQUENCE_NODE) {
+        for (int i = 0; (item = yaml_item(reader, value, i)) != NULL; i++)
             add_class(reader, item, &classes);
     } else {
         add_class(reader, value, &classes);
@@ -50,17 +49,16 @@ void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, stru
 /* ---- points ---- */
 
 /* "x,y,x,y", or a list whose items are "x,y" or single numbers, as Frigate has them. */
-static bool points_text(struct yaml_reader *reader, struct fy_node *value, char *text, size_t room)
+static bool points_text(struct yaml_reader *reader, yaml_node_t *value, char *text, size_t room)
 {
-    void           *iterator = NULL;
-    size_t          used     = 0;
-    struct fy_node *item;
-    char            part[64];
+    size_t       used = 0;
+    yaml_node_t *item;
+    char         part[64];
 
-    if (!fy_node_is_sequence(value))
+    if (value->type != YAML_SEQUENCE_NODE)
         return yaml_text(reader, value, text, room);
     text[0] = '\0';
-    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+    for (int i = 0; (item = yaml_item(reader, value, i)) != NULL; i++) {
         if (!yaml_text(reader, item, part, sizeof part))
             return false;
         used += (size_t)snprintf(text + used, room - used, "%s%s", used == 0 ? "" : ",", part);
@@ -72,7 +70,7 @@ static bool points_text(struct yaml_reader *reader, struct fy_node *value, char 
     return true;
 }
 
-static int read_points(struct yaml_reader *reader, struct fy_node *value,
+static int read_points(struct yaml_reader *reader, yaml_node_t *value,
                        struct settings_point *points, int capacity)
 {
     char       text[LIMIT_ZONE_POINTS * 32];
@@ -91,7 +89,7 @@ static int read_points(struct yaml_reader *reader, struct fy_node *value,
 
 /* ---- lines ---- */
 
-static void read_line_points(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_line_points(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                              void *target)
 {
     struct settings_line *line = target;
@@ -107,8 +105,8 @@ static void read_line_points(struct yaml_reader *reader, struct fy_node *key, st
     }
 }
 
-static void read_direction_name(struct yaml_reader *reader, struct fy_node *key,
-                                struct fy_node *value, void *target)
+static void read_direction_name(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                                void *target)
 {
     char       name[LIMIT_NAME_BYTES];
     struct why why;
@@ -128,7 +126,7 @@ static const struct yaml_key DIRECTION_KEYS[] = {
     {0},
 };
 
-static void read_directions(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_directions(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                             void *target)
 {
     (void)key;
@@ -155,7 +153,7 @@ static bool name_is_free(const struct settings_camera *camera, const char *name)
     return true;
 }
 
-static void read_line(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_line(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
     struct settings_camera *camera = target;
@@ -177,7 +175,7 @@ static void read_line(struct yaml_reader *reader, struct fy_node *key, struct fy
 
 /* ---- zones ---- */
 
-static void read_zone_points(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_zone_points(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                              void *target)
 {
     struct settings_zone *zone = target;
@@ -189,7 +187,7 @@ static void read_zone_points(struct yaml_reader *reader, struct fy_node *key, st
         yaml_problem(reader, value, "%s", why.text);
 }
 
-static void read_inertia(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_inertia(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                          void *target)
 {
     long inertia;
@@ -206,7 +204,7 @@ static const struct yaml_key ZONE_KEYS[] = {
     {0},
 };
 
-static void read_zone(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_zone(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
     struct settings_camera *camera = target;
@@ -229,12 +227,12 @@ static void read_zone(struct yaml_reader *reader, struct fy_node *key, struct fy
 /* ---- inputs ---- */
 
 struct input {
-    char            path[LIMIT_URL_BYTES];
-    bool            detect;
-    struct fy_node *place;
+    char         path[LIMIT_URL_BYTES];
+    bool         detect;
+    yaml_node_t *place;
 };
 
-static void read_input_path(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_input_path(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                             void *target)
 {
     struct input *input = target;
@@ -245,20 +243,19 @@ static void read_input_path(struct yaml_reader *reader, struct fy_node *key, str
         yaml_substitute(reader, value, input->path, sizeof input->path);
 }
 
-static void read_roles(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_roles(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                        void *target)
 {
-    struct input   *input    = target;
-    void           *iterator = NULL;
-    struct fy_node *item;
-    char            role[32];
+    struct input *input = target;
+    yaml_node_t  *item;
+    char          role[32];
 
     (void)key;
-    if (!fy_node_is_sequence(value)) {
+    if (value->type != YAML_SEQUENCE_NODE) {
         yaml_problem(reader, value, "roles is a list, such as [detect]");
         return;
     }
-    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+    for (int i = 0; (item = yaml_item(reader, value, i)) != NULL; i++) {
         if (!yaml_text(reader, item, role, sizeof role))
             continue;
         if (strcmp(role, "detect") == 0)
@@ -290,19 +287,18 @@ static void use_input(struct yaml_reader *reader, const struct input *input,
     yaml_path(reader, input->place, camera->url, sizeof camera->url);
 }
 
-static void read_inputs(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_inputs(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)
 {
-    struct input    chosen   = {.detect = false};
-    void           *iterator = NULL;
-    struct fy_node *item;
-    int             count = 0;
+    struct input chosen = {.detect = false};
+    yaml_node_t *item;
+    int          count = 0;
 
-    if (!fy_node_is_sequence(value)) {
+    if (value->type != YAML_SEQUENCE_NODE) {
         yaml_problem(reader, value, "inputs is a list: \"- path: rtsp://...\"");
         return;
     }
-    while ((item = fy_node_sequence_iterate(value, &iterator)) != NULL) {
+    for (int i = 0; (item = yaml_item(reader, value, i)) != NULL; i++) {
         struct input input = {.detect = false};
         if (++count > INPUTS_MAX) {
             yaml_problem(reader, item, "more than %d inputs", INPUTS_MAX);
@@ -322,7 +318,7 @@ static void read_inputs(struct yaml_reader *reader, struct fy_node *key, struct 
 
 static const struct yaml_key FFMPEG_KEYS[] = {{"inputs", read_inputs, 0}, {0}};
 
-static void read_ffmpeg(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_ffmpeg(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)
 {
     (void)key;
@@ -331,21 +327,20 @@ static void read_ffmpeg(struct yaml_reader *reader, struct fy_node *key, struct 
 
 /* ---- the camera ---- */
 
-static void read_flag(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_flag(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
     (void)key;
     yaml_bool(reader, value, target);
 }
 
-static void read_fps(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
-                     void *target)
+static void read_fps(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value, void *target)
 {
     (void)key;
     yaml_number(reader, value, 0, DETECT_FPS_MAX, target);
 }
 
-static void read_user(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_user(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
     (void)key;
@@ -353,7 +348,7 @@ static void read_user(struct yaml_reader *reader, struct fy_node *key, struct fy
         yaml_substitute(reader, value, target, LIMIT_NAME_BYTES);
 }
 
-static void read_password(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_password(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                           void *target)
 {
     struct secret *secret = target;
@@ -363,7 +358,7 @@ static void read_password(struct yaml_reader *reader, struct fy_node *key, struc
         yaml_substitute(reader, value, secret->value, sizeof secret->value);
 }
 
-static void read_pace(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_pace(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
     char text[32];
@@ -384,7 +379,7 @@ static const struct yaml_key DETECT_KEYS[] = {
     {0},
 };
 
-static void read_detect(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_detect(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)
 {
     (void)key;
@@ -396,21 +391,21 @@ static const struct yaml_key OBJECTS_KEYS[] = {
     {0},
 };
 
-static void read_objects(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_objects(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                          void *target)
 {
     (void)key;
     yaml_read_table(reader, value, "objects", OBJECTS_KEYS, target);
 }
 
-static void read_lines(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_lines(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                        void *target)
 {
     (void)key;
     yaml_read_names(reader, value, "lines", LIMIT_LINES, read_line, target);
 }
 
-static void read_zones(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+static void read_zones(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                        void *target)
 {
     (void)key;
@@ -431,7 +426,7 @@ static const struct yaml_key CAMERA_KEYS[] = {
     {0},
 };
 
-void settings_read_camera(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+void settings_read_camera(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                           void *target)
 {
     struct settings_read_target *read     = target;

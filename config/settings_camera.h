@@ -14,14 +14,12 @@ struct settings_read_target {
 };
 
 /* yaml_read_fn for one entry of `cameras`; target: struct settings_read_target. */
-void settings_read_camera(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+void settings_read_camera(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                           void *target);
 /* A list of class names into the bits at *target (unsigned). */
-void settings_read_classes(struct yaml_reader *reader, struct fy_node *key, struct fy_node *value,
+void settings_read_classes(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                            void *target);
 
-#define TOKEN_MIN_BYTES  16 /* 16 random characters cannot be guessed at 5 tries a minute */
-#define YAML_NESTING_MAX 32
-#define YAML_LINE_MAX    4096 /* spaces and dashes of one line; a path list of a zone has some 200 */
+#define TOKEN_MIN_BYTES 16 /* 16 random characters cannot be guessed at 5 tries a minute */
 
 #endif

@@ -28,7 +28,7 @@ static bool has_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-static bool look_up(struct yaml_reader *reader, struct fy_node *node, const char *name, char *value,
+static bool look_up(struct yaml_reader *reader, yaml_node_t *node, const char *name, char *value,
                     size_t room)
 {
     /* Docker and Podman secrets; systemd's LoadCredential. */
@@ -89,7 +89,7 @@ static bool in_user_part(const char *start, const char *placeholder, const char 
     return scheme != NULL && scheme < placeholder && strchr(after, '@') != NULL;
 }
 
-bool yaml_substitute(struct yaml_reader *reader, struct fy_node *node, char *text, size_t room)
+bool yaml_substitute(struct yaml_reader *reader, yaml_node_t *node, char *text, size_t room)
 {
     char        whole[LIMIT_URL_BYTES];
     const char *rest = whole;

@@ -9,23 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Deeper than any valid document of ours; only for finding a place to show. */
-#define DEPTH_MAX 16
-
-static struct fy_token *first_scalar(struct fy_node *node, int depth)
-{
-    void                *iterator = NULL;
-    struct fy_node_pair *pair;
-
-    if (node == NULL || depth > DEPTH_MAX)
-        return NULL;
-    if (fy_node_is_scalar(node))
-        return fy_node_get_scalar_token(node);
-    if (fy_node_is_sequence(node))
-        return first_scalar(fy_node_sequence_iterate(node, &iterator), depth + 1);
-    pair = fy_node_mapping_iterate(node, &iterator);
-    return pair == NULL ? NULL : first_scalar(fy_node_pair_key(pair), depth + 1);
-}
+/* More keys than any mapping of ours has; it bounds the search for the same key twice. */
+#define MAPPING_KEYS_MAX 4096
 
 static void add_problem(struct settings_problems *problems, const char *file, int line, int column,
                         const char *text)
@@ -35,29 +20,70 @@ static void add_problem(struct settings_problems *problems, const char *file, in
     problems->count++;
 }
 
-void yaml_problem(struct yaml_reader *reader, struct fy_node *node, const char *format, ...)
+void yaml_problem(struct yaml_reader *reader, yaml_node_t *node, const char *format, ...)
 {
-    char                  text[400];
-    va_list               arguments;
-    struct fy_token      *token = first_scalar(node, 0);
-    const struct fy_mark *mark  = token == NULL ? NULL : fy_token_start_mark(token);
+    char    text[400];
+    va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    /* libfyaml counts lines and columns from 0. */
-    add_problem(reader->problems, reader->file, mark == NULL ? 1 : mark->line + 1,
-                mark == NULL ? 1 : mark->column + 1, text);
+    /* libyaml counts lines and columns from 0. */
+    add_problem(reader->problems, reader->file, node == NULL ? 1 : (int)node->start_mark.line + 1,
+                node == NULL ? 1 : (int)node->start_mark.column + 1, text);
 }
 
-struct fy_node *yaml_resolve(struct fy_node *node)
+yaml_node_t *yaml_item(struct yaml_reader *reader, yaml_node_t *sequence, int index)
 {
-    for (int depth = 0; node != NULL && fy_node_is_alias(node); depth++) {
-        if (depth > DEPTH_MAX)
-            return NULL;
-        node = fy_node_resolve_alias(node);
+    if (sequence->type != YAML_SEQUENCE_NODE ||
+        sequence->data.sequence.items.start + index >= sequence->data.sequence.items.top)
+        return NULL;
+    return yaml_document_get_node(reader->document, sequence->data.sequence.items.start[index]);
+}
+
+/* The key and value number `index` of a mapping; false past the end. */
+static bool pair_at(struct yaml_reader *reader, yaml_node_t *mapping, int index, yaml_node_t **key,
+                    yaml_node_t **value)
+{
+    yaml_node_pair_t *pair = mapping->data.mapping.pairs.start + index;
+
+    if (pair >= mapping->data.mapping.pairs.top)
+        return false;
+    *key   = yaml_document_get_node(reader->document, pair->key);
+    *value = yaml_document_get_node(reader->document, pair->value);
+    return true;
+}
+
+static bool same_scalar(const yaml_node_t *a, const yaml_node_t *b)
+{
+    return a->type == YAML_SCALAR_NODE && b->type == YAML_SCALAR_NODE &&
+           a->data.scalar.length == b->data.scalar.length &&
+           memcmp(a->data.scalar.value, b->data.scalar.value, a->data.scalar.length) == 0;
+}
+
+yaml_node_t *yaml_child(struct yaml_reader *reader, yaml_node_t *mapping, const char *name)
+{
+    yaml_node_t *key;
+    yaml_node_t *value;
+
+    if (mapping == NULL || mapping->type != YAML_MAPPING_NODE)
+        return NULL;
+    for (int i = 0; pair_at(reader, mapping, i, &key, &value); i++) {
+        if (key->type == YAML_SCALAR_NODE &&
+            strcmp((const char *)key->data.scalar.value, name) == 0)
+            return value;
     }
-    return node;
+    return NULL;
+}
+
+bool yaml_is_empty(const yaml_node_t *node)
+{
+    const char *text;
+
+    if (node->type != YAML_SCALAR_NODE || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    text = (const char *)node->data.scalar.value;
+    return text[0] == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0;
 }
 
 int yaml_edit_distance(const char *a, const char *b)
@@ -84,7 +110,7 @@ int yaml_edit_distance(const char *a, const char *b)
     return row[b_count];
 }
 
-static void unknown_key(struct yaml_reader *reader, struct fy_node *key, const char *name,
+static void unknown_key(struct yaml_reader *reader, yaml_node_t *key, const char *name,
                         const char *what, const struct yaml_key *table)
 {
     const char *nearest  = NULL;
@@ -107,26 +133,42 @@ static void unknown_key(struct yaml_reader *reader, struct fy_node *key, const c
         yaml_problem(reader, key, "unknown key \"%s\" in %s", name, what);
 }
 
-static bool is_mapping(struct yaml_reader *reader, struct fy_node *node, const char *what)
+/* A mapping that is not absurd and gives no key twice; otherwise false and a problem. */
+static bool is_mapping(struct yaml_reader *reader, yaml_node_t *node, const char *what)
 {
-    if (node != NULL && fy_node_is_mapping(node))
-        return true;
-    yaml_problem(reader, node, "%s must be a mapping (\"key: value\" lines)", what);
-    return false;
+    yaml_node_t *key;
+    yaml_node_t *other;
+    yaml_node_t *value;
+
+    if (node == NULL || node->type != YAML_MAPPING_NODE) {
+        yaml_problem(reader, node, "%s must be a mapping (\"key: value\" lines)", what);
+        return false;
+    }
+    for (int i = 0; pair_at(reader, node, i, &key, &value); i++) {
+        if (i == MAPPING_KEYS_MAX) {
+            yaml_problem(reader, key, "more than %d keys in %s", MAPPING_KEYS_MAX, what);
+            return false;
+        }
+        for (int j = 0; j < i && pair_at(reader, node, j, &other, &value); j++) {
+            if (same_scalar(key, other)) {
+                yaml_problem(reader, key, "this key of %s stands in line %zu already", what,
+                             other->start_mark.line + 1);
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
-void yaml_read_table(struct yaml_reader *reader, struct fy_node *mapping, const char *what,
+void yaml_read_table(struct yaml_reader *reader, yaml_node_t *mapping, const char *what,
                      const struct yaml_key *table, void *target)
 {
-    void                *iterator = NULL;
-    struct fy_node_pair *pair;
+    yaml_node_t *key;
+    yaml_node_t *value;
 
-    mapping = yaml_resolve(mapping);
     if (!is_mapping(reader, mapping, what))
         return;
-    while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
-        struct fy_node        *key   = fy_node_pair_key(pair);
-        struct fy_node        *value = yaml_resolve(fy_node_pair_value(pair));
+    for (int i = 0; pair_at(reader, mapping, i, &key, &value); i++) {
         const struct yaml_key *known = table;
         char                   name[LIMIT_NAME_BYTES];
         if (!yaml_text(reader, key, name, sizeof name))
@@ -135,28 +177,23 @@ void yaml_read_table(struct yaml_reader *reader, struct fy_node *mapping, const 
             known++;
         if (known->name == NULL)
             unknown_key(reader, key, name, what, table);
-        else if (value == NULL)
-            yaml_problem(reader, key, "\"%s\" has no value", name);
         else
             known->read(reader, key, value, (char *)target + known->offset);
     }
 }
 
-void yaml_read_names(struct yaml_reader *reader, struct fy_node *mapping, const char *what,
-                     int limit, yaml_read_fn *read, void *target)
+void yaml_read_names(struct yaml_reader *reader, yaml_node_t *mapping, const char *what, int limit,
+                     yaml_read_fn *read, void *target)
 {
-    void                *iterator = NULL;
-    struct fy_node_pair *pair;
-    int                  count = 0;
+    yaml_node_t *key;
+    yaml_node_t *value;
+    int          count = 0;
 
-    mapping = yaml_resolve(mapping);
     if (!is_mapping(reader, mapping, what))
         return;
-    while ((pair = fy_node_mapping_iterate(mapping, &iterator)) != NULL) {
-        struct fy_node *key   = fy_node_pair_key(pair);
-        struct fy_node *value = yaml_resolve(fy_node_pair_value(pair));
-        struct why      why;
-        char            name[LIMIT_NAME_BYTES];
+    for (int i = 0; pair_at(reader, mapping, i, &key, &value); i++) {
+        struct why why;
+        char       name[LIMIT_NAME_BYTES];
         if (!yaml_text(reader, key, name, sizeof name))
             continue;
         if (settings_check_name(name, &why) != 0) {
@@ -164,8 +201,6 @@ void yaml_read_names(struct yaml_reader *reader, struct fy_node *mapping, const 
         } else if (count == limit) {
             yaml_problem(reader, key, "more than %d %s", limit, what);
             return;
-        } else if (value == NULL) {
-            yaml_problem(reader, key, "\"%s\" has no value", name);
         } else {
             count++;
             read(reader, key, value, target);
@@ -173,17 +208,17 @@ void yaml_read_names(struct yaml_reader *reader, struct fy_node *mapping, const 
     }
 }
 
-bool yaml_text(struct yaml_reader *reader, struct fy_node *node, char *text, size_t room)
+bool yaml_text(struct yaml_reader *reader, yaml_node_t *node, char *text, size_t room)
 {
-    size_t      bytes = 0;
+    size_t      bytes;
     const char *value;
 
-    node  = yaml_resolve(node);
-    value = node == NULL || !fy_node_is_scalar(node) ? NULL : fy_node_get_scalar(node, &bytes);
-    if (value == NULL) {
+    if (node == NULL || node->type != YAML_SCALAR_NODE) {
         yaml_problem(reader, node, "expected a single value here");
         return false;
     }
+    value = (const char *)node->data.scalar.value;
+    bytes = node->data.scalar.length;
     if (bytes >= room) {
         yaml_problem(reader, node, "value is longer than %zu bytes", room - 1);
         return false;
@@ -197,7 +232,7 @@ bool yaml_text(struct yaml_reader *reader, struct fy_node *node, char *text, siz
     return true;
 }
 
-bool yaml_number(struct yaml_reader *reader, struct fy_node *node, double low, double high,
+bool yaml_number(struct yaml_reader *reader, yaml_node_t *node, double low, double high,
                  double *value)
 {
     char   text[64];
@@ -215,7 +250,7 @@ bool yaml_number(struct yaml_reader *reader, struct fy_node *node, double low, d
     return true;
 }
 
-bool yaml_int(struct yaml_reader *reader, struct fy_node *node, long low, long high, long *value)
+bool yaml_int(struct yaml_reader *reader, yaml_node_t *node, long low, long high, long *value)
 {
     char  text[64];
     char *end;
@@ -233,7 +268,7 @@ bool yaml_int(struct yaml_reader *reader, struct fy_node *node, long low, long h
     return true;
 }
 
-bool yaml_bool(struct yaml_reader *reader, struct fy_node *node, bool *value)
+bool yaml_bool(struct yaml_reader *reader, yaml_node_t *node, bool *value)
 {
     char text[64];
 
@@ -253,7 +288,7 @@ bool yaml_bool(struct yaml_reader *reader, struct fy_node *node, bool *value)
     return true;
 }
 
-bool yaml_path(struct yaml_reader *reader, struct fy_node *node, char *path, size_t room)
+bool yaml_path(struct yaml_reader *reader, yaml_node_t *node, char *path, size_t room)
 {
     char relative[LIMIT_PATH_BYTES];
 

@@ -5,7 +5,6 @@ set -u
 seconds=${SIGHTLINE_FUZZ_SECONDS:-60}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-export LSAN_OPTIONS="suppressions=$PWD/tests/fuzz/lsan.supp:print_suppressions=0"
 run_one() { # target
     name=$(basename "$1")
     mkdir -p "$folder/$name"
