@@ -13,16 +13,46 @@
 
 struct runner; /* each backend embeds this as the first field of its own struct */
 
+/* What the numbers between layers are. Inputs and outputs of a runner are float32 in each of them.
+ */
+enum precision {
+    PRECISION_AUTO, /* the fastest that keeps its bound of agreement with F32 on this machine */
+    PRECISION_F32,
+    PRECISION_F16,
+    PRECISION_BF16,
+    PRECISION_INT8,
+    PRECISION_COUNT,
+};
+
+/* "auto", "f32", "f16", "bf16", "int8". */
+const char *precision_name(enum precision precision);
+/* False when no precision is called so. */
+bool precision_find(const char *name, enum precision *precision);
+
+/* All zero: the first device, the precision chosen by the backend. */
+struct runner_settings {
+    int            device;
+    enum precision precision;
+};
+
 struct backend_ops {
     const char *name; /* shown in /api/v1/version and the logs */
     /* Required. False, with the reason, when this machine cannot run it (no device, no driver). */
     bool (*available)(struct why *why);
     /* Required. Pictures that one run takes at best: 1 on a CPU, where a batch gains nothing. */
     int (*best_batch)(const struct model *model);
-    /* Required. Primitives, weights and arena; after it, run() allocates nothing. */
-    int (*open)(struct runner **out, const struct model *model, int device, struct why *why);
+    /* NULL: F32 (and AUTO) only. 0 when open() would take this precision for this model on this
+     * machine when it is asked for by name; otherwise ERR_UNSUPPORTED with the reason. */
+    int (*supports)(const struct model *model, const struct runner_settings *settings,
+                    struct why *why);
+    /* Required. Primitives, weights and arena; after it, run() allocates nothing. ERR_UNSUPPORTED
+     * for a precision that is asked for by name and not there. */
+    int (*open)(struct runner **out, const struct model *model,
+                const struct runner_settings *settings, struct why *why);
     /* Required. `input`: batch×3×H×W float32, contiguous, in the scale that the model wants.
-     * Outputs stay valid until the next run. Same bytes in, same bytes out. */
+     * Outputs stay valid until the next run. Same bytes in, same bytes out. ERR_DEVICE_LOST: this
+     * runner will never run again; close it and open another, on this device later or on another
+     * backend now. */
     int (*run)(struct runner *runner, const float *input, int batch, struct why *why);
     /* Required. batch×... float32 in the output's dimensions, contiguous. */
     const float *(*output)(const struct runner *runner, int index);
@@ -33,7 +63,16 @@ struct backend_ops {
 struct runner {
     const struct backend_ops *ops;
     const struct model       *model;
+    enum precision
+        precision; /* what it runs in: AUTO, as a backend that knows one only leaves it, is F32 */
 };
+
+/* 0 when `backend` runs the model in this precision on this machine, else ERR_UNSUPPORTED with the
+ * reason. */
+int backend_supports(const struct backend_ops *backend, const struct model *model,
+                     const struct runner_settings *settings, struct why *why);
+/* The precision that a runner chose. */
+enum precision runner_precision(const struct runner *runner);
 
 /* NULL-terminated, best first. */
 extern const struct backend_ops *const BACKENDS[];

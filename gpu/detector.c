@@ -137,9 +137,10 @@ int detector_best_batch(const struct detector *detector)
 int detector_session_open(struct detector_session **out, const struct detector *detector,
                           struct why *why)
 {
-    const struct backend_ops      *backend = detector->parts.backend;
-    const struct prepare_settings *input   = &detector->head.input;
-    struct detector_session       *session = calloc(1, sizeof *session);
+    const struct backend_ops      *backend  = detector->parts.backend;
+    const struct prepare_settings *input    = &detector->head.input;
+    struct detector_session       *session  = calloc(1, sizeof *session);
+    struct runner_settings         settings = {.precision = PRECISION_AUTO};
     size_t                         bytes;
     int                            rc = ERR_MEMORY;
 
@@ -160,7 +161,7 @@ int detector_session_open(struct detector_session **out, const struct detector *
                 input->width_px, input->height_px);
         goto fail;
     }
-    if ((rc = backend->open(&session->runner, detector->parts.model, 0, why)) != 0)
+    if ((rc = backend->open(&session->runner, detector->parts.model, &settings, why)) != 0)
         goto fail;
     *out = session;
     return 0;

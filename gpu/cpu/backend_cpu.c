@@ -79,17 +79,23 @@ static int allocate_arena(struct cpu_runner *runner, struct why *why)
 }
 
 int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
-                          struct why *why)
+                          enum precision precision, struct why *why)
 {
     struct cpu_runner *runner = calloc(1, sizeof *runner);
     int                rc     = ERR_MEMORY;
 
     *out = NULL;
     why_set(why, 0, "out of memory");
+    if (precision != PRECISION_AUTO && precision != PRECISION_F32) {
+        free(runner);
+        return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
+                       precision_name(precision));
+    }
     if (runner == NULL)
         return rc;
     runner->base.ops         = &BACKEND_CPU;
     runner->base.model       = model;
+    runner->base.precision   = PRECISION_F32;
     runner->kernels          = kernels != NULL ? kernels_find(kernels) : kernels_best();
     runner->memory.max_bytes = (size_t)LIMIT_MODEL_ARENA_BYTES;
     if (runner->kernels == NULL) {
@@ -114,10 +120,20 @@ fail:
     return rc;
 }
 
-static int cpu_open(struct runner **out, const struct model *model, int device, struct why *why)
+static int cpu_open(struct runner **out, const struct model *model,
+                    const struct runner_settings *settings, struct why *why)
 {
-    (void)device;
-    return backend_cpu_open_with(out, model, NULL, why);
+    return backend_cpu_open_with(out, model, NULL, settings->precision, why);
+}
+
+static int cpu_supports(const struct model *model, const struct runner_settings *settings,
+                        struct why *why)
+{
+    (void)model;
+    if (settings->precision == PRECISION_AUTO || settings->precision == PRECISION_F32)
+        return 0;
+    return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
+                   precision_name(settings->precision));
 }
 
 static int cpu_run(struct runner *base, const float *input, int batch, struct why *why)
@@ -174,6 +190,7 @@ const struct backend_ops BACKEND_CPU = {
     .name       = "cpu",
     .available  = cpu_available,
     .best_batch = cpu_best_batch,
+    .supports   = cpu_supports,
     .open       = cpu_open,
     .run        = cpu_run,
     .output     = cpu_output,

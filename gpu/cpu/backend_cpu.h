@@ -24,7 +24,7 @@ int backend_cpu_profile(struct runner *runner, const float *input, struct backen
 /* A runner with the kernels of one instruction set ("plain", "avx2", "avx512"; NULL: the best), so
  * that they can be tested against each other. ERR_UNSUPPORTED when this machine lacks them. */
 int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
-                          struct why *why);
+                          enum precision precision, struct why *why);
 
 /* Bytes of the arena that all tensors of one run share. */
 int64_t backend_cpu_arena_bytes(const struct runner *runner);

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         elements *= model_info(model)->input.dimension[i];
     if (elements <= ELEMENTS_MAX && model_info(model)->multiply_adds <= MULTIPLY_ADDS_MAX &&
         (input = calloc((size_t)elements, sizeof *input)) != NULL) {
-        if (BACKENDS[0]->open(&runner, model, 0, &why) == 0) {
+        if (BACKENDS[0]->open(&runner, model, &(struct runner_settings){0}, &why) == 0) {
             BACKENDS[0]->run(runner, input, 1, &why);
             BACKENDS[0]->close(&runner);
         }

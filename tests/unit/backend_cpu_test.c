@@ -61,7 +61,7 @@ static double run_trial(struct trial *t, const struct model *model, const char *
     struct backend_cpu_step  steps[64];
     int                      count;
 
-    if (backend_cpu_open_with(&runner, model, kernels, &why) != 0) {
+    if (backend_cpu_open_with(&runner, model, kernels, PRECISION_F32, &why) != 0) {
         diag("%s", why.text);
         return -1;
     }
@@ -154,7 +154,7 @@ static void test_yolox(const char *kernels)
 
     snprintf(path, sizeof path, "%s/models/yolox_nano_coco_416.onnx", material());
     if (model_load(&model, path, &why) != 0 || first == NULL ||
-        backend_cpu_open_with(&runner, model, kernels, &why) != 0) {
+        backend_cpu_open_with(&runner, model, kernels, PRECISION_F32, &why) != 0) {
         ok(false, "%s: YOLOX-nano runs: %s", kernels, why.text);
         return;
     }
@@ -190,7 +190,7 @@ static int dump(const char *path, const char *input_path, const char *output_pat
     size_t         count;
 
     if (input == NULL || output == NULL || model_load(&model, path, &why) != 0 ||
-        backend_cpu_open_with(&runner, model, NULL, &why) != 0) {
+        backend_cpu_open_with(&runner, model, NULL, PRECISION_F32, &why) != 0) {
         diag("%s", why.text);
         return 1;
     }

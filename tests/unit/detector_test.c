@@ -34,10 +34,11 @@ static int fake_best_batch(const struct model *model)
     return BATCH;
 }
 
-static int fake_open(struct runner **out, const struct model *model, int device, struct why *why)
+static int fake_open(struct runner **out, const struct model *model,
+                     const struct runner_settings *settings, struct why *why)
 {
     (void)model;
-    (void)device;
+    (void)settings;
     *out = NULL;
     if (fail_open != 0)
         return why_set(why, fail_open, "no such device");
