@@ -44,12 +44,32 @@ struct settings_zone {
 
 enum settings_pace { PACE_REAL_TIME, PACE_FASTEST };
 
+/* How RTP comes: over the RTSP connection, over UDP if the camera refuses that (auto); the one
+ * alone; or UDP first, and over the connection when no packet arrives. */
+enum settings_transport { TRANSPORT_AUTO, TRANSPORT_TCP, TRANSPORT_UDP };
+
+/* Where a camera may live, by its address: bits of `cameras_allowed`. */
+#define SETTINGS_REACH_LOOPBACK   1U /* this machine */
+#define SETTINGS_REACH_PRIVATE    2U /* 10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7 */
+#define SETTINGS_REACH_LINK_LOCAL 4U /* 169.254/16, fe80::/10 */
+#define SETTINGS_REACH_PUBLIC     8U
+#define SETTINGS_REACH_ALL        15U
+#define SETTINGS_REACH_DEFAULT \
+    (SETTINGS_REACH_LOOPBACK | SETTINGS_REACH_PRIVATE | SETTINGS_REACH_PUBLIC)
+
+#define SETTINGS_FINGERPRINT_BYTES 65 /* SHA-256 in hexadecimal with its NUL */
+
 struct settings_camera {
     char name[LIMIT_NAME_BYTES];
     bool enabled;
     char url[LIMIT_URL_BYTES]; /* without credentials: rtsp://host/path, or a file's path */
     char user[LIMIT_NAME_BYTES];
-    struct secret        password;
+    struct secret           password;
+    unsigned                reach;     /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
+    enum settings_transport transport; /* RTSP */
+    bool tls_unverified; /* any certificate is taken; default: it must be valid for the host */
+    /* Of the certificate (SHA-256, lower case): this one alone is taken, whoever signed it. */
+    char                 tls_fingerprint[SETTINGS_FINGERPRINT_BYTES];
     bool                 loop;       /* file: begin again at its end */
     enum settings_pace   pace;       /* file */
     double               detect_fps; /* analysed pictures a second; 0: every picture */

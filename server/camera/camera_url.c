@@ -46,17 +46,39 @@ static size_t last_at(const char *text, size_t bytes)
 
 /* ---- reading ---- */
 
-static int check_scheme(const char *text, size_t *skip, struct why *why)
+static const struct {
+    const char            *name; /* with its "://" */
+    enum camera_url_scheme scheme;
+    uint16_t               port; /* 0: has none by itself */
+} SCHEMES[] = {
+    {"rtsp://", CAMERA_URL_RTSP, CAMERA_URL_PORT_RTSP},
+    {"rtsps://", CAMERA_URL_RTSPS, 322},
+    {"http://", CAMERA_URL_HTTP, 80},
+    {"https://", CAMERA_URL_HTTPS, 443},
+    {"rtmp://", CAMERA_URL_RTMP, 1935},
+    {"srt://", CAMERA_URL_SRT, 0},
+};
+
+/* Takes scheme and its port; returns the bytes of it, or ERR_UNSUPPORTED. */
+static int read_scheme(struct camera_url *url, const char *text, struct why *why)
 {
-    if (strncasecmp(text, "rtsp://", 7) == 0) {
-        *skip = 7;
-        return 0;
+    for (size_t i = 0; i < sizeof SCHEMES / sizeof SCHEMES[0]; i++) {
+        size_t bytes = strlen(SCHEMES[i].name);
+
+        if (strncasecmp(text, SCHEMES[i].name, bytes) == 0) {
+            url->scheme = SCHEMES[i].scheme;
+            url->port   = SCHEMES[i].port;
+            return (int)bytes;
+        }
     }
-    if (strncasecmp(text, "rtsps://", 8) == 0)
-        return why_set(
-            why, ERR_UNSUPPORTED,
-            "rtsps:// (RTSP over TLS) is not supported yet: use rtsp:// for this camera");
-    return why_set(why, ERR_UNSUPPORTED, "a camera's address begins with rtsp://");
+    return why_set(why, ERR_UNSUPPORTED,
+                   "a camera's address begins with rtsp://, rtsps://, http://, https://, rtmp:// "
+                   "or srt://");
+}
+
+static uint16_t scheme_port(enum camera_url_scheme scheme)
+{
+    return SCHEMES[scheme].port;
 }
 
 /* Percent-decoding; a '%' without two hexadecimal digits stands for itself, as people paste raw
@@ -102,7 +124,6 @@ static int read_port(struct camera_url *url, const char *text, size_t bytes, str
 {
     unsigned port = 0;
 
-    url->port = CAMERA_URL_PORT_RTSP;
     if (bytes == 0)
         return 0;
     for (size_t i = 0; i < bytes; i++) {
@@ -245,13 +266,12 @@ static int read_path(struct camera_url *url, const char *text, size_t capacity, 
 
 int camera_url_parse(struct camera_url *url, const char *text, struct why *why)
 {
-    /* "rtsp://", brackets, ':' and five digits of a port, and the NUL stand around host and path. */
-    const size_t around_bytes = 7 + 2 + 6;
-    size_t       skip         = 0, authority, host_from;
+    /* "rtsps://", brackets, ':' and five digits of a port, and the NUL stand around host and path. */
+    const size_t around_bytes = 8 + 2 + 6;
+    size_t       authority, host_from;
     int          rc;
 
     memset(url, 0, sizeof *url);
-    url->port = CAMERA_URL_PORT_RTSP;
     if (strnlen(text, TEXT_BYTES_MAX) == TEXT_BYTES_MAX)
         return why_set(why, ERR_LIMIT, "the address is longer than %d bytes", LIMIT_URL_BYTES - 1);
     for (const char *c = text; *c != '\0'; c++) {
@@ -259,9 +279,9 @@ int camera_url_parse(struct camera_url *url, const char *text, struct why *why)
             return why_set(why, ERR_INVALID,
                            "the address holds a space or control character: write a space as %%20");
     }
-    if ((rc = check_scheme(text, &skip, why)) != 0)
+    if ((rc = read_scheme(url, text, why)) < 0)
         return rc;
-    text += skip;
+    text += rc;
     authority = strcspn(text, "/");
     host_from = last_at(text, authority);
     if (host_from > 0 && (rc = read_credentials(url, text, host_from - 1, why)) != 0)
@@ -270,6 +290,8 @@ int camera_url_parse(struct camera_url *url, const char *text, struct why *why)
     if ((rc = read_host(url, text + host_from, authority - host_from, why)) != 0)
         goto fail;
     rc = read_path(url, text + authority, LIMIT_URL_BYTES - around_bytes - strlen(url->host), why);
+    if (rc == 0 && url->port == 0)
+        rc = why_set(why, ERR_INVALID, "an srt:// address needs a port: srt://host:port");
     if (rc == 0)
         return 0;
 
@@ -278,14 +300,74 @@ fail:
     return rc;
 }
 
-void camera_url_format(const struct camera_url *url, char out[static LIMIT_URL_BYTES])
+void camera_url_format_host(const struct camera_url *url, const char *host, bool ipv6,
+                            char out[static LIMIT_URL_BYTES])
 {
     char port[8] = "";
 
-    if (url->port != CAMERA_URL_PORT_RTSP)
+    if (url->port != scheme_port(url->scheme))
         snprintf(port, sizeof port, ":%u", (unsigned)url->port);
-    snprintf(out, LIMIT_URL_BYTES, url->ipv6 ? "rtsp://[%s]%s%s" : "rtsp://%s%s%s", url->host, port,
-             url->path);
+    snprintf(out, LIMIT_URL_BYTES, ipv6 ? "%s[%s]%s%s" : "%s%s%s%s", SCHEMES[url->scheme].name,
+             host, port, url->path);
+}
+
+void camera_url_format(const struct camera_url *url, char out[static LIMIT_URL_BYTES])
+{
+    camera_url_format_host(url, url->host, url->ipv6, out);
+}
+
+bool camera_url_is_tls(const struct camera_url *url)
+{
+    return url->scheme == CAMERA_URL_RTSPS || url->scheme == CAMERA_URL_HTTPS;
+}
+
+/* ---- redirects ---- */
+
+static bool is_http(enum camera_url_scheme scheme)
+{
+    return scheme == CAMERA_URL_HTTP || scheme == CAMERA_URL_HTTPS;
+}
+
+static bool is_rtsp(enum camera_url_scheme scheme)
+{
+    return scheme == CAMERA_URL_RTSP || scheme == CAMERA_URL_RTSPS;
+}
+
+int camera_url_redirect(struct camera_url *url, const char *location, struct why *why)
+{
+    struct camera_url next;
+
+    if (camera_url_parse(&next, location, NULL) != 0)
+        return why_set(why, ERR_DENIED, "the camera redirects to an address that is none");
+    memset(next.user, 0, sizeof next.user);
+    memset(&next.password, 0, sizeof next.password);
+    if (!(is_rtsp(url->scheme) && is_rtsp(next.scheme)) &&
+        !(is_http(url->scheme) && is_http(next.scheme)))
+        return why_set(why, ERR_DENIED, "the camera redirects to another protocol (%.7s)",
+                       SCHEMES[next.scheme].name);
+    if (camera_url_is_tls(url) && !camera_url_is_tls(&next))
+        return why_set(why, ERR_DENIED,
+                       "the camera redirects from an encrypted address to a "
+                       "plain one");
+    if (strcmp(url->host, next.host) == 0) {
+        memcpy(next.user, url->user, sizeof next.user);
+        next.password = url->password;
+    }
+    *url = next;
+    return 0;
+}
+
+unsigned camera_url_redirect_reach(unsigned reach, unsigned from)
+{
+    switch (from) {
+    case CAMERA_URL_LOOPBACK:
+        return reach;
+    case CAMERA_URL_PRIVATE:
+    case CAMERA_URL_LINK_LOCAL:
+        return reach & ~(unsigned)CAMERA_URL_LOOPBACK;
+    default:
+        return reach & (unsigned)CAMERA_URL_PUBLIC;
+    }
 }
 
 /* ---- hiding ---- */
@@ -447,28 +529,39 @@ static int reach_of_ipv6(const uint8_t a[static 16], struct why *why)
     return (a[0] & 0xfe) == 0xfc ? CAMERA_URL_PRIVATE : CAMERA_URL_PUBLIC;
 }
 
-int camera_url_allow(const struct sockaddr *address, unsigned reach, struct why *why)
+unsigned camera_url_settings_reach(const struct settings_camera *settings)
+{
+    return settings->reach != 0 ? settings->reach : SETTINGS_REACH_DEFAULT;
+}
+
+int camera_url_reach(const struct sockaddr *address, struct why *why)
 {
     struct sockaddr_in  ipv4;
     struct sockaddr_in6 ipv6;
-    int                 found;
 
     if (address->sa_family == AF_INET) {
         memcpy(&ipv4, address, sizeof ipv4);
-        found = reach_of_ipv4(ntohl(ipv4.sin_addr.s_addr), why);
-    } else if (address->sa_family == AF_INET6) {
-        memcpy(&ipv6, address, sizeof ipv6);
-        found = reach_of_ipv6(ipv6.sin6_addr.s6_addr, why);
-    } else {
-        return why_set(why, ERR_DENIED, "the address is neither IPv4 nor IPv6");
+        return reach_of_ipv4(ntohl(ipv4.sin_addr.s_addr), why);
     }
+    if (address->sa_family == AF_INET6) {
+        memcpy(&ipv6, address, sizeof ipv6);
+        return reach_of_ipv6(ipv6.sin6_addr.s6_addr, why);
+    }
+    return why_set(why, ERR_DENIED, "the address is neither IPv4 nor IPv6");
+}
+
+int camera_url_allow(const struct sockaddr *address, unsigned reach, struct why *why)
+{
+    int found = camera_url_reach(address, why);
+
     if (found < 0)
         return found;
     if ((reach & (unsigned)found) == 0)
-        return why_set(why, ERR_DENIED, "addresses of this kind are not allowed for cameras: %s",
-                       found == CAMERA_URL_LOOPBACK     ? "this machine itself"
-                       : found == CAMERA_URL_PRIVATE    ? "a private network"
-                       : found == CAMERA_URL_LINK_LOCAL ? "link-local"
-                                                        : "the public internet");
+        return why_set(why, ERR_DENIED,
+                       "the camera's address is %s, which cameras_allowed does not name",
+                       found == CAMERA_URL_LOOPBACK     ? "this machine itself (loopback)"
+                       : found == CAMERA_URL_PRIVATE    ? "in a private network (private)"
+                       : found == CAMERA_URL_LINK_LOCAL ? "link-local (link_local)"
+                                                        : "on the internet (public)");
     return 0;
 }

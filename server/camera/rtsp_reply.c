@@ -63,7 +63,7 @@ static bool is_plain(const char *text)
 
 static bool is_absolute(const char *text)
 {
-    return strncasecmp(text, "rtsp://", 7) == 0;
+    return strncasecmp(text, "rtsp://", 7) == 0 || strncasecmp(text, "rtsps://", 8) == 0;
 }
 
 /* An absolute address in its normal form, without credentials. */

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void check_address(const char *text)
 {
-    struct camera_url url, again;
+    struct camera_url url, again, redirected;
     struct why        why;
     char              form[LIMIT_URL_BYTES], second[LIMIT_URL_BYTES];
 
@@ -21,9 +21,14 @@ static void check_address(const char *text)
         return;
     camera_url_format(&url, form);
     ASSERT(strlen(form) < LIMIT_URL_BYTES);
-    ASSERT(strstr(form, "rtsp://") == form);
+    ASSERT(strstr(form, "://") != NULL);
     ASSERT(camera_url_parse(&again, form, &why) == 0);
     ASSERT(again.user[0] == '\0' && again.password.value[0] == '\0');
+    ASSERT(url.scheme == again.scheme);
+    camera_url_parse(&redirected, "rtsp://user:canary@house/x", &why);
+    /* Credentials go to their own host alone. */
+    if (camera_url_redirect(&redirected, text, &why) == 0)
+        ASSERT(strcmp(redirected.host, "house") == 0 || redirected.password.value[0] == '\0');
     ASSERT(strcmp(url.host, again.host) == 0 && url.port == again.port && url.ipv6 == again.ipv6);
     camera_url_format(&again, second);
     ASSERT(strcmp(form, second) == 0);

@@ -75,6 +75,15 @@ static const struct {
     {"rtsp://1cam/", "rtsp://1cam/", "", ""},
     {"rtsp://cam1.2x/", "rtsp://cam1.2x/", "", ""},
     {"rtsp://localhost/", "rtsp://localhost/", "", ""},
+    {"rtsps://cam/x", "rtsps://cam/x", "", ""},
+    {"RTSPS://u:p@cam:322/x", "rtsps://cam/x", "u", "p"},
+    {"rtsps://cam:554/x", "rtsps://cam:554/x", "", ""},
+    {"http://cam/mjpg/video.cgi?n=1", "http://cam/mjpg/video.cgi?n=1", "", ""},
+    {"http://cam:80", "http://cam/", "", ""},
+    {"https://u:p@[::1]:443/a.m3u8", "https://[::1]/a.m3u8", "u", "p"},
+    {"rtmp://cam/live/1", "rtmp://cam/live/1", "", ""},
+    {"srt://cam:9000", "srt://cam:9000/", "", ""},
+    {"srt://cam:9000?streamid=a", "srt://cam:9000/?streamid=a", "", ""},
 };
 
 static const struct {
@@ -84,13 +93,16 @@ static const struct {
     {"", ERR_UNSUPPORTED},
     {"cam", ERR_UNSUPPORTED},
     {"/dev/video0", ERR_UNSUPPORTED},
-    {"http://cam/x", ERR_UNSUPPORTED},
+    {"httpx://cam/x", ERR_UNSUPPORTED},
+    {"rtmps://cam/x", ERR_UNSUPPORTED},
+    {"ftp://cam/x", ERR_UNSUPPORTED},
+    {"hls+http://cam/x", ERR_UNSUPPORTED},
+    {"srt://cam/x", ERR_INVALID},
+    {"srt://cam:0", ERR_INVALID},
     {"file:///etc/passwd", ERR_UNSUPPORTED},
     {"exec:rm", ERR_UNSUPPORTED},
     {"rtsp:/cam/x", ERR_UNSUPPORTED},
     {"rtsp:cam", ERR_UNSUPPORTED},
-    {"rtsps://cam/x", ERR_UNSUPPORTED},
-    {"RTSPS://cam/x", ERR_UNSUPPORTED},
     {"rtspx://cam/x", ERR_UNSUPPORTED},
     {" rtsp://cam/x", ERR_INVALID},
     {"rtsp://", ERR_INVALID},
@@ -362,6 +374,56 @@ static void test_parse_property(void)
 }
 
 static const struct {
+    const char *from, *location;
+    int         rc;
+    const char *form, *user;
+} redirects[] = {
+    {"rtsp://u:p@cam/x", "rtsp://cam/y", 0, "rtsp://cam/y", "u"},
+    {"rtsp://u:p@cam/x", "rtsp://cam:8554/y", 0, "rtsp://cam:8554/y", "u"},
+    {"rtsp://u:p@cam/x", "rtsps://cam/y", 0, "rtsps://cam/y", "u"},
+    {"rtsp://u:p@cam/x", "rtsp://v:q@cam/y", 0, "rtsp://cam/y", "u"},
+    {"rtsp://u:p@cam/x", "rtsp://other/y", 0, "rtsp://other/y", ""},
+    {"rtsp://u:p@cam/x", "rtsp://v:q@other/y", 0, "rtsp://other/y", ""},
+    {"http://u:p@cam/x", "https://cam/y", 0, "https://cam/y", "u"},
+    {"rtsps://u:p@cam/x", "rtsp://cam/y", ERR_DENIED, "rtsps://cam/x", "u"},
+    {"https://cam/x", "http://cam/y", ERR_DENIED, "https://cam/x", ""},
+    {"http://cam/x", "rtsp://cam/y", ERR_DENIED, "http://cam/x", ""},
+    {"rtsp://cam/x", "http://cam/y", ERR_DENIED, "rtsp://cam/x", ""},
+    {"rtsp://cam/x", "rtmp://cam/y", ERR_DENIED, "rtsp://cam/x", ""},
+    {"rtsp://cam/x", "/y", ERR_DENIED, "rtsp://cam/x", ""},
+    {"rtsp://cam/x", "file:///etc/passwd", ERR_DENIED, "rtsp://cam/x", ""},
+    {"rtsp://cam/x", "rtsp://2130706433/", ERR_DENIED, "rtsp://cam/x", ""},
+    {"rtsp://cam/x", "", ERR_DENIED, "rtsp://cam/x", ""},
+};
+
+static void test_redirects(void)
+{
+    const unsigned all = CAMERA_URL_ANYWHERE;
+
+    for (size_t i = 0; i < sizeof redirects / sizeof redirects[0]; i++) {
+        struct camera_url url;
+        struct why        why = {""};
+        char              form[LIMIT_URL_BYTES];
+
+        camera_url_parse(&url, redirects[i].from, NULL);
+        is_int(camera_url_redirect(&url, redirects[i].location, &why), redirects[i].rc,
+               "redirect %zu", i);
+        camera_url_format(&url, form);
+        is_text(form, redirects[i].form, "leads there");
+        is_text(url.user, redirects[i].user, "with this user");
+        ok(strstr(why.text, "passwd") == NULL, "the reason shows nothing of it");
+    }
+    is_int(camera_url_redirect_reach(all, CAMERA_URL_LOOPBACK), all, "from here: anywhere");
+    is_int(camera_url_redirect_reach(all, CAMERA_URL_PRIVATE), all & ~1U,
+           "from the house: not here");
+    is_int(camera_url_redirect_reach(all, CAMERA_URL_LINK_LOCAL), all & ~1U, "nor from a link");
+    is_int(camera_url_redirect_reach(all, CAMERA_URL_PUBLIC), CAMERA_URL_PUBLIC,
+           "from the internet: there alone");
+    is_int(camera_url_redirect_reach(CAMERA_URL_PRIVATE, CAMERA_URL_LOOPBACK), CAMERA_URL_PRIVATE,
+           "never further than allowed");
+}
+
+static const struct {
     const char *address;
     int         reach; /* 0: never */
 } places[] = {
@@ -445,6 +507,7 @@ int main(void)
     test_bad();
     test_bounds();
     test_redact();
+    test_redirects();
     test_redact_property();
     test_parse_property();
     test_allow();
