@@ -29,7 +29,7 @@ def main():
     parser.add_argument('--width', type=int, help='channels of the first layer')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--list', action='store_true')
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.list:
         print('\n'.join(sorted(FAMILIES)))
         return 0
