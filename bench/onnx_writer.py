@@ -126,7 +126,7 @@ class Model:
             self.channels[n] = self.channels.get(inputs[0]) if inputs else None
         return names[0] if len(names) == 1 else names
 
-    def conv(self, x, out, kernel=1, stride=1, groups=1, act='silu', pad=None, bias=True, gain=1.55,
+    def conv(self, x, out, kernel=1, stride=1, groups=1, act='silu', pad=None, bias=True, gain=1.5,
              name=None):
         """Convolution with 'same' padding and an activation: silu, relu, relu6, hswish or None."""
         inside = self.channels[x] // groups
