@@ -16,6 +16,7 @@ bench() {
     for source in bench/*_bench.c; do
         name=$(basename "$source" _bench.c)
         [ -z "$wanted" ] || [ "$wanted" = "$name" ] || continue
+        [ ! -f "bench/$name.bench" ] || continue # that one runs it
         found=yes
         build release "${name}_bench"
         say "bench $name"
@@ -26,6 +27,7 @@ bench() {
         name=$(basename "$script" .bench)
         [ -z "$wanted" ] || [ "$wanted" = "$name" ] || continue
         found=yes
+        [ ! -f "bench/${name}_bench.c" ] || build release "${name}_bench"
         say "bench $name"
         SIGHTLINE_BUILD=$PWD/build/release "$script" $json
     done

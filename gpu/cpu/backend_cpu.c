@@ -4,6 +4,7 @@
 #include "config/err.h"
 #include "gpu/cpu/cpu_runner.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,28 @@ static int allocate_arena(struct cpu_runner *runner, struct why *why)
     return 0;
 }
 
+/* Without this oneDNN would go on using what our own kernels are told not to. It counts for the
+ * process, and only before oneDNN has looked at the machine. */
+static void limit_dnnl(void)
+{
+    const char *name = getenv(BACKEND_CPU_ISA_VARIABLE);
+
+    if (name != NULL && strcmp(name, "avx2") == 0)
+        dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+    else if (name != NULL && strcmp(name, "plain") == 0)
+        dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+}
+
+static const struct kernels *choose_kernels(const char *name)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, limit_dnnl);
+    if (name == NULL)
+        name = getenv(BACKEND_CPU_ISA_VARIABLE);
+    return name != NULL && *name != '\0' ? kernels_find(name) : kernels_best();
+}
+
 int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
                           enum precision precision, struct why *why)
 {
@@ -96,10 +119,11 @@ int backend_cpu_open_with(struct runner **out, const struct model *model, const 
     runner->base.ops         = &BACKEND_CPU;
     runner->base.model       = model;
     runner->base.precision   = PRECISION_F32;
-    runner->kernels          = kernels != NULL ? kernels_find(kernels) : kernels_best();
+    runner->kernels          = choose_kernels(kernels);
     runner->memory.max_bytes = (size_t)LIMIT_MODEL_ARENA_BYTES;
     if (runner->kernels == NULL) {
-        rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s", kernels);
+        rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s",
+                     kernels != NULL ? kernels : getenv(BACKEND_CPU_ISA_VARIABLE));
         goto fail;
     }
     stay_on_this_thread();

@@ -6,6 +6,10 @@
 
 #include "gpu/backend.h"
 
+/* The environment may name the instruction set for the whole process, oneDNN included: "avx512",
+ * "avx2" or "plain". Opening a runner fails when the machine lacks it. */
+#define BACKEND_CPU_ISA_VARIABLE "SIGHTLINE_CPU_ISA"
+
 extern const struct backend_ops BACKEND_CPU;
 
 /* One step of a runner, in the order in which they run. */
