@@ -146,6 +146,94 @@ float graph_activate(const struct activation *activation, float x)
     return x;
 }
 
+float graph_unary(enum unary_kind kind, float a, float x)
+{
+    switch (kind) {
+    case UNARY_ABSOLUTE:
+        return fabsf(x);
+    case UNARY_NEGATE:
+        return -x;
+    case UNARY_SQUARE:
+        return x * x;
+    case UNARY_SQUARE_ROOT:
+        return sqrtf(x);
+    case UNARY_RECIPROCAL:
+        return 1.0F / x;
+    case UNARY_EXPONENTIAL:
+        return expf(x);
+    case UNARY_LOGARITHM:
+        return logf(x);
+    case UNARY_ERROR_FUNCTION:
+        return erff(x);
+    case UNARY_HYPERBOLIC_TANGENT:
+        return tanhf(x);
+    case UNARY_SOFTPLUS:
+        return fmaxf(x, 0.0F) + log1pf(expf(-fabsf(x)));
+    case UNARY_MISH:
+        return x * tanhf(fmaxf(x, 0.0F) + log1pf(expf(-fabsf(x))));
+    case UNARY_GELU:
+        return 0.5F * x * (1.0F + erff(x * 0.70710678F));
+    case UNARY_GELU_TANH:
+        return 0.5F * x * (1.0F + tanhf(0.79788456F * (x + 0.044715F * x * x * x)));
+    case UNARY_ELU:
+        return x < 0 ? a * expm1f(x) : x;
+    case UNARY_FLOOR:
+        return floorf(x);
+    case UNARY_CEIL:
+        return ceilf(x);
+    case UNARY_ROUND:
+        return rintf(x);
+    case UNARY_TRUNCATE:
+        return truncf(x);
+    case UNARY_SIGN:
+        return (float)((x > 0) - (x < 0));
+    case UNARY_NOT:
+        return x == 0 ? 1.0F : 0.0F;
+    case UNARY_SINE:
+        return sinf(x);
+    case UNARY_COSINE:
+        return cosf(x);
+    }
+    return x;
+}
+
+float graph_binary(enum binary_kind kind, float x, float y)
+{
+    switch (kind) {
+    case BINARY_ADD:
+        return x + y;
+    case BINARY_SUBTRACT:
+        return x - y;
+    case BINARY_MULTIPLY:
+        return x * y;
+    case BINARY_DIVIDE:
+        return x / y;
+    case BINARY_MINIMUM:
+        return x < y ? x : y;
+    case BINARY_MAXIMUM:
+        return x > y ? x : y;
+    case BINARY_POWER:
+        return powf(x, y);
+    case BINARY_MODULO:
+        return x - y * floorf(x / y);
+    case BINARY_REMAINDER:
+        return fmodf(x, y);
+    case BINARY_EQUAL:
+        return x == y ? 1.0F : 0.0F;
+    case BINARY_LESS:
+        return x < y ? 1.0F : 0.0F;
+    case BINARY_LESS_EQUAL:
+        return x <= y ? 1.0F : 0.0F;
+    case BINARY_AND:
+        return x != 0 && y != 0 ? 1.0F : 0.0F;
+    case BINARY_OR:
+        return x != 0 || y != 0 ? 1.0F : 0.0F;
+    case BINARY_XOR:
+        return (x != 0) != (y != 0) ? 1.0F : 0.0F;
+    }
+    return x;
+}
+
 static int64_t node_multiply_adds(const struct graph *graph, const struct node *node)
 {
     const struct value *out = &graph->values[node->output];

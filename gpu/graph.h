@@ -1,10 +1,17 @@
 /* gpu/graph.h: the inside of a model: a small graph that a backend turns into steps.
  *
  * The importer (onnx_import.c) lowers every ONNX operator to one of the few kinds of node below,
- * with all shapes known and everything constant already computed. What runs is float32; integers
- * exist only as constants while shapes are worked out. Each node has exactly one output value, and
- * the nodes stand in an order in which they can run. After graph_optimize() nothing changes any
- * more: backends read only. */
+ * with all shapes known and everything constant already computed. Each node has exactly one output
+ * value, and the nodes stand in an order in which they can run. After graph_optimize() nothing
+ * changes any more: backends read only.
+ *
+ * What runs is float32, all of it. Integers and truth values (0, 1) that are computed while the
+ * model runs are whole numbers in float32: exact up to LIMIT_GRAPH_WHOLE, which no index that a
+ * node gives can exceed, since larger dimensions are refused where indices into them are made;
+ * arithmetic that leaves that range rounds. An integer constant that a node reads at run time has
+ * `floats` beside its `ints`. Whoever reads indices must bring them into range first: they come
+ * from data. The shape of every value is known when the model is loaded: operators whose output's
+ * size depends on the numbers (NonMaxSuppression, NonZero) are refused by the importer. */
 #ifndef SIGHTLINE_GPU_GRAPH_H
 #define SIGHTLINE_GPU_GRAPH_H
 
@@ -27,12 +34,14 @@
 #define LIMIT_NODE_OUTPUTS          256
 #define LIMIT_WINDOW                4096 /* kernel, stride, dilation and padding of a window */
 
+#define LIMIT_GRAPH_WHOLE (INT64_C(1) << 24) /* whole numbers that float32 holds */
+
 #define STRIDED_MAX_DIMENSIONS 8
 
 enum value_type { VALUE_F32, VALUE_I64 };
 
 /* A tensor: constant when floats or ints is set, otherwise computed by its producer or the input.
- */
+ * `type` is what the file says; a computed VALUE_I64 is whole numbers in float32. */
 struct value {
     const char     *name; /* in the file; what a node inside the graph computes may have none */
     enum value_type type;
@@ -43,6 +52,7 @@ struct value {
     const int64_t  *ints;
     int             producer; /* node, or -1 */
     int             uses;     /* as input of nodes and as output of the model */
+    int             element;  /* a constant's ONNX element type, 0: not known */
     bool            is_input;
 };
 
@@ -74,10 +84,78 @@ enum node_kind {
     NODE_SOFTMAX,      /* x, along `axis` */
     NODE_MEAN,         /* x, over the axes of `axes` */
     NODE_MATMUL,       /* a (…×M×K), b (…×K×N), c or -1 added with broadcasting */
+    NODE_UNARY,        /* x; number by number, see enum unary_kind */
+    NODE_WHERE,        /* condition, a, b, broadcast: condition != 0 ? a : b */
+    NODE_REDUCE,       /* x, over the axes of `axes`: see enum reduce_kind */
+    NODE_LAYER_NORM,   /* x, scale or -1, shift or -1 (one number per element of a row): each row,
+                          that is all dimensions from `axis` on, becomes
+                          (x - mean) / sqrt(variance + epsilon) * scale + shift */
+    NODE_GATHER,       /* x, indices of any rank: along `axis`, the slice of x at each index; the
+                          axis is replaced by the dimensions of indices. An index below 0 counts
+                          from the end; the rest is clamped into range (in all nodes with indices) */
+    NODE_GATHER_ELEMENTS, /* x, indices of x's rank, at most as large as x in the other dimensions:
+                             y[i][j][k] = x[i][indices[i][j][k]][k] for axis 1 */
+    NODE_GATHER_ND, /* x, indices whose last dimension D holds an index for each of D dimensions of
+                       x, after the first `axis` dimensions, which both have (batch) */
+    NODE_SCATTER_ELEMENTS, /* x, indices, updates (same shape): a copy of x in which
+                              y[i][indices[i][j][k]][k] = updates[i][j][k] for axis 1, in order */
+    NODE_SCATTER_ND, /* x, indices (…×D), updates: a copy of x in which the slice at each index
+                              of D numbers is replaced, in order */
+    NODE_TOP_K,      /* x: along `axis`, the indices of the K largest (topk.smallest: smallest), K
+                         being the output's dimension; best first, of equals the lower index first */
+    NODE_CUM_SUM,    /* x: running sums along `axis`; see cumulate */
+    NODE_GRID_SAMPLE, /* x (N×C×H×W), grid (N×Ho×Wo×2: x, y in -1..1): N×C×Ho×Wo; see grid */
     NODE_REMOVED,
 };
 
-enum binary_kind { BINARY_ADD, BINARY_SUBTRACT, BINARY_MULTIPLY, BINARY_DIVIDE };
+/* The comparisons give 1 or 0; the logical ones take anything but 0 as true. */
+enum binary_kind {
+    BINARY_ADD,
+    BINARY_SUBTRACT,
+    BINARY_MULTIPLY,
+    BINARY_DIVIDE,
+    BINARY_MINIMUM,
+    BINARY_MAXIMUM,
+    BINARY_POWER,     /* a to the power of b, as powf() */
+    BINARY_MODULO,    /* a - b * floor(a / b): has the sign of b */
+    BINARY_REMAINDER, /* as fmodf(): has the sign of a */
+    BINARY_EQUAL,
+    BINARY_LESS,
+    BINARY_LESS_EQUAL,
+    BINARY_AND,
+    BINARY_OR,
+    BINARY_XOR,
+};
+
+/* What is rarely right behind a convolution, and so is not fused into one. */
+enum unary_kind {
+    UNARY_ABSOLUTE,
+    UNARY_NEGATE,
+    UNARY_SQUARE,
+    UNARY_SQUARE_ROOT,
+    UNARY_RECIPROCAL,
+    UNARY_EXPONENTIAL,
+    UNARY_LOGARITHM,
+    UNARY_ERROR_FUNCTION,
+    UNARY_HYPERBOLIC_TANGENT,
+    UNARY_SOFTPLUS,  /* log(1 + exp(x)) */
+    UNARY_MISH,      /* x * tanh(softplus(x)) */
+    UNARY_GELU,      /* x / 2 * (1 + erf(x / sqrt(2))) */
+    UNARY_GELU_TANH, /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) */
+    UNARY_ELU,       /* x < 0 ? a * (exp(x) - 1) : x */
+    UNARY_FLOOR,
+    UNARY_CEIL,
+    UNARY_ROUND,    /* halves to even */
+    UNARY_TRUNCATE, /* towards 0 */
+    UNARY_SIGN,
+    UNARY_NOT, /* x == 0 */
+    UNARY_SINE,
+    UNARY_COSINE,
+};
+
+enum reduce_kind { REDUCE_SUM, REDUCE_PRODUCT, REDUCE_MAXIMUM, REDUCE_MINIMUM };
+
+enum grid_padding { GRID_ZEROS, GRID_BORDER, GRID_REFLECTION };
 
 enum residual_kind { RESIDUAL_NONE, RESIDUAL_BEFORE_ACTIVATION, RESIDUAL_AFTER_ACTIVATION };
 
@@ -122,7 +200,7 @@ struct node {
     struct window      window;     /* CONV and pools */
     enum binary_kind   binary;
     int                axis;
-    unsigned           axes; /* bit i: axis i is averaged away */
+    unsigned           axes; /* MEAN and REDUCE; bit i: axis i goes */
     struct strided     strided;
     struct {
         int64_t begin[MODEL_MAX_DIMENSIONS];
@@ -138,6 +216,22 @@ struct node {
         bool  transpose_a, transpose_b;
         float alpha, beta;
     } matmul;
+    enum unary_kind  unary;
+    float            unary_a; /* UNARY_ELU */
+    enum reduce_kind reduce;
+    float            epsilon; /* LAYER_NORM */
+    struct {
+        bool smallest;
+    } topk;
+    struct {
+        bool exclusive; /* without the element itself */
+        bool reverse;   /* from the end */
+    } cumulate;
+    struct {
+        bool              nearest; /* halves to even; else bilinear */
+        bool              align_corners;
+        enum grid_padding padding; /* what lies outside */
+    } grid;
 };
 
 struct graph {
@@ -176,6 +270,9 @@ void graph_describe_node(const struct node *node, char *text, size_t bytes);
 
 /* y = activation(x), exactly as the plain kernels compute it. */
 float graph_activate(const struct activation *activation, float x);
+/* The same for the other kinds of number by number, by the C library. */
+float graph_unary(enum unary_kind kind, float a, float x);
+float graph_binary(enum binary_kind kind, float x, float y);
 
 /* Joins dimensions that lie together and drops those of 1. */
 void graph_strided_simplify(struct strided *strided);

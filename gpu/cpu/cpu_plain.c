@@ -1,9 +1,7 @@
 /* Steps in plain layout: what heads and rare models need. Simple loops that the compiler
  * vectorises. */
 #include "gpu/cpu/cpu_runner.h"
-#include "gpu/onnx_import.h"
 
-#include <math.h>
 #include <string.h>
 
 /* The two innermost loops; where they swap rows and columns, in squares that stay in the cache. */
@@ -62,14 +60,6 @@ void cpu_run_concat(const struct cpu_step *step)
     }
 }
 
-static void strides_of(const struct cpu_tensor *tensor, int rank, int64_t *stride)
-{
-    struct value value = {.rank = tensor->rank};
-
-    memcpy(value.dimension, tensor->dimension, sizeof value.dimension);
-    broadcast_strides(&value, rank, stride);
-}
-
 void cpu_run_binary(const struct cpu_step *step)
 {
     const struct cpu_tensor *y = step->output;
@@ -77,8 +67,8 @@ void cpu_run_binary(const struct cpu_step *step)
     int64_t                  size[MODEL_MAX_DIMENSIONS + 1] = {1}, row;
     int                      rank                           = 0;
 
-    strides_of(step->input[0], y->rank, a);
-    strides_of(step->input[1], y->rank, b);
+    cpu_tensor_strides(step->input[0], y->rank, a);
+    cpu_tensor_strides(step->input[1], y->rank, b);
     /* Dimensions that both sides walk through, or repeat, alike become one. */
     for (int k = 0; k < y->rank; k++) {
         int64_t count = y->dimension[k];
@@ -112,20 +102,6 @@ void cpu_run_activation(const struct cpu_step *step)
                             step->output->floats);
 }
 
-static void softmax_row(const float *x, float *y, int64_t count, int64_t stride)
-{
-    float largest = x[0], sum = 0.0F;
-
-    for (int64_t i = 1; i < count; i++)
-        largest = fmaxf(largest, x[i * stride]);
-    for (int64_t i = 0; i < count; i++) {
-        y[i * stride] = expf(x[i * stride] - largest);
-        sum += y[i * stride];
-    }
-    for (int64_t i = 0; i < count; i++)
-        y[i * stride] /= sum;
-}
-
 void cpu_run_softmax(const struct cpu_step *step)
 {
     const struct cpu_tensor *y     = step->output;
@@ -136,33 +112,8 @@ void cpu_run_softmax(const struct cpu_step *step)
     for (int64_t outer = 0; stride == 1 && outer < y->floats; outer += count)
         step->kernels->softmax(step->input[0]->data + outer, y->data + outer, count);
     for (int64_t outer = 0; stride > 1 && outer < y->floats; outer += count * stride)
-        for (int64_t inner = 0; inner < stride; inner++)
-            softmax_row(step->input[0]->data + outer + inner, y->data + outer + inner, count,
-                        stride);
-}
-
-void cpu_run_mean(const struct cpu_step *step)
-{
-    const struct cpu_tensor *x = step->input[0], *y = step->output;
-    int64_t                  stride[MODEL_MAX_DIMENSIONS] = {0}, size = 1;
-
-    for (int k = x->rank - 1; k >= 0; k--) {
-        if ((step->node->axes >> k & 1U) != 0)
-            continue;
-        stride[k] = size;
-        size *= x->dimension[k];
-    }
-    memset(y->data, 0, (size_t)y->floats * sizeof *y->data);
-    for (int64_t i = 0; i < x->floats; i++) {
-        int64_t rest = i, at = 0;
-        for (int k = x->rank - 1; k >= 0; k--) {
-            at += rest % x->dimension[k] * stride[k];
-            rest /= x->dimension[k];
-        }
-        y->data[at] += x->data[i];
-    }
-    for (int64_t i = 0; i < y->floats; i++)
-        y->data[i] /= (float)(x->floats / y->floats);
+        step->kernels->softmax_columns(step->input[0]->data + outer, y->data + outer, count,
+                                       stride);
 }
 
 void cpu_run_pad(const struct cpu_step *step)

@@ -305,6 +305,53 @@ static int need_picture(struct plan *plan, const struct node *node)
     return why_set(plan->why, ERR_UNSUPPORTED, "%s: works on batches of one picture only", text);
 }
 
+/* A step in plain layout with as many inputs as the node has. */
+static int plan_plain(struct plan *plan, const struct node *node, const char *what,
+                      void (*run)(const struct cpu_step *))
+{
+    struct cpu_tensor *y;
+    struct cpu_step   *step;
+
+    for (int i = 0; i < node->input_count; i++)
+        if (node->input[i] >= 0 && plan_tensor(plan, node->input[i], LAYOUT_PLAIN) == NULL)
+            return ERR_MEMORY;
+    y    = plan_output(plan, node->output, LAYOUT_PLAIN);
+    step = y != NULL ? cpu_add_step(plan->runner, node, what, node->input_count) : NULL;
+    if (step == NULL)
+        return ERR_MEMORY;
+    for (int i = 0; i < node->input_count; i++)
+        step->input[i] = node->input[i] >= 0 ? plan->runner->tensors[node->input[i]].plain : NULL;
+    step->output = y;
+    step->run    = run;
+    return 0;
+}
+
+static int plan_rare(struct plan *plan, const struct node *node)
+{
+    static const struct {
+        enum node_kind kind;
+        const char    *what;
+        void (*run)(const struct cpu_step *);
+    } rare[] = {
+        {NODE_WHERE, "where", cpu_run_where},
+        {NODE_REDUCE, "reduce", cpu_run_reduce},
+        {NODE_LAYER_NORM, "layer norm", cpu_run_layer_norm},
+        {NODE_GATHER, "take", cpu_run_take},
+        {NODE_GATHER_ELEMENTS, "take elements", cpu_run_take_elements},
+        {NODE_GATHER_ND, "take slices", cpu_run_take_slices},
+        {NODE_SCATTER_ELEMENTS, "put elements", cpu_run_put_elements},
+        {NODE_SCATTER_ND, "put slices", cpu_run_put_slices},
+        {NODE_TOP_K, "best", cpu_run_top_k},
+        {NODE_CUM_SUM, "running sum", cpu_run_cum_sum},
+        {NODE_GRID_SAMPLE, "grid sample", cpu_run_grid_sample},
+    };
+
+    for (size_t i = 0; i < sizeof rare / sizeof rare[0]; i++)
+        if (rare[i].kind == node->kind)
+            return plan_plain(plan, node, rare[i].what, rare[i].run);
+    return why_set(plan->why, ERR_UNSUPPORTED, "%s: not known to the CPU", node->op);
+}
+
 static int plan_node(struct plan *plan, const struct node *node)
 {
     int         rc;
@@ -339,10 +386,13 @@ static int plan_node(struct plan *plan, const struct node *node)
         return plan_copy(plan, node);
     case NODE_MATMUL:
         return plan_matmul(plan, node);
+    case NODE_UNARY:
+        return plan_simple(plan, node, "function", layout, cpu_run_unary) ? 0 : ERR_MEMORY;
     case NODE_REMOVED:
-        break;
+        return 0;
+    default:
+        return plan_rare(plan, node);
     }
-    return 0;
 }
 
 static int start_plan(struct plan *plan)

@@ -126,8 +126,24 @@ void cpu_run_concat(const struct cpu_step *step);
 void cpu_run_binary(const struct cpu_step *step);
 void cpu_run_activation(const struct cpu_step *step);
 void cpu_run_softmax(const struct cpu_step *step);
-void cpu_run_mean(const struct cpu_step *step);
 void cpu_run_pad(const struct cpu_step *step);
+
+/* cpu_plain_math.c, cpu_plain_index.c, cpu_plain_grid.c: rarer ones, in plain layout too. */
+void cpu_run_unary(const struct cpu_step *step); /* in any layout */
+void cpu_run_where(const struct cpu_step *step);
+void cpu_run_mean(const struct cpu_step *step);
+void cpu_run_reduce(const struct cpu_step *step);
+void cpu_run_layer_norm(const struct cpu_step *step);
+void cpu_run_cum_sum(const struct cpu_step *step);
+void cpu_run_take(const struct cpu_step *step);          /* GATHER */
+void cpu_run_take_elements(const struct cpu_step *step); /* GATHER_ELEMENTS */
+void cpu_run_take_slices(const struct cpu_step *step);   /* GATHER_ND */
+void cpu_run_put_elements(const struct cpu_step *step);  /* SCATTER_ELEMENTS */
+void cpu_run_put_slices(const struct cpu_step *step);    /* SCATTER_ND */
+void cpu_run_top_k(const struct cpu_step *step);
+void cpu_run_grid_sample(const struct cpu_step *step);
+/* Row-major strides of a tensor that is broadcast to `rank` dimensions. */
+void cpu_tensor_strides(const struct cpu_tensor *tensor, int rank, int64_t *stride);
 
 /* cpu_blocked.c: steps in blocked layout, and between the two. */
 void cpu_run_from_plain(const struct cpu_step *step);

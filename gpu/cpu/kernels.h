@@ -64,6 +64,13 @@ struct kernels {
     void (*activate)(const struct activation *activation, const float *x, float *y, int64_t count);
     /* exp(x) / sum of exp(x), over numbers side by side. */
     void (*softmax)(const float *x, float *y, int64_t count);
+    /* The same over the columns of a matrix of `count` rows that are `stride` numbers wide. */
+    void (*softmax_columns)(const float *x, float *y, int64_t count, int64_t stride);
+    void (*unary)(enum unary_kind kind, float a, const float *x, float *y, int64_t count);
+    float (*sum_row)(const float *x, int64_t count);
+    /* One row of NODE_LAYER_NORM; scale and shift may be NULL. */
+    void (*layer_norm)(const float *x, const float *scale, const float *shift, float epsilon,
+                       float *y, int64_t count);
     /* a op b, then the activation; a step of 0 repeats the first number of that side. */
     void (*binary)(enum binary_kind kind, const struct activation *activation, const float *a,
                    int64_t step_a, const float *b, int64_t step_b, float *y, int64_t count);

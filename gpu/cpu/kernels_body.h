@@ -6,6 +6,7 @@
  * macros where the machine has an instruction for them. Everything here is static: the same names
  * in each file are different code. */
 #include "gpu/cpu/kernels_conv.h"
+#include "gpu/cpu/kernels_number.h"
 
 #include <float.h>
 #include <string.h>
@@ -214,6 +215,8 @@ static void softmax(const float *x, float *y, int64_t count)
 
 INLINE vec v_binary(enum binary_kind kind, vec a, vec b)
 {
+    const vec zero = v_all(0.0F), one = v_all(1.0F);
+
     switch (kind) {
     case BINARY_ADD:
         return a + b;
@@ -223,7 +226,29 @@ INLINE vec v_binary(enum binary_kind kind, vec a, vec b)
         return a * b;
     case BINARY_DIVIDE:
         return a / b;
+    case BINARY_MINIMUM:
+        return V_MIN(a, b);
+    case BINARY_MAXIMUM:
+        return V_MAX(a, b);
+    case BINARY_EQUAL:
+        return v_pick((ivec)(a == b), one, zero);
+    case BINARY_LESS:
+        return v_pick((ivec)(a < b), one, zero);
+    case BINARY_LESS_EQUAL:
+        return v_pick((ivec)(a <= b), one, zero);
+    case BINARY_AND:
+        return v_pick((ivec)(a != zero) & (ivec)(b != zero), one, zero);
+    case BINARY_OR:
+        return v_pick((ivec)(a != zero) | (ivec)(b != zero), one, zero);
+    case BINARY_XOR:
+        return v_pick((ivec)(a != zero) ^ (ivec)(b != zero), one, zero);
+    case BINARY_POWER:
+    case BINARY_MODULO:
+    case BINARY_REMAINDER:
+        break;
     }
+    for (int i = 0; i < B; i++) /* rare: by the C library */
+        a[i] = graph_binary(kind, a[i], b[i]);
     return a;
 }
 
@@ -275,6 +300,10 @@ const struct kernels KERNELS_TABLE = {
     .gather            = gather,
     .activate          = activate,
     .softmax           = softmax,
+    .softmax_columns   = softmax_columns,
+    .unary             = unary,
+    .sum_row           = sum_row,
+    .layer_norm        = layer_norm,
     .binary            = binary,
     .binary_channel    = binary_channel,
     .from_plain        = from_plain,
