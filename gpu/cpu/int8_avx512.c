@@ -1,0 +1,752 @@
+/* 8-bit kernels for machines with AVX-512 VNNI.
+ *
+ * One instruction multiplies four input channels of a pixel (the same four bytes in every lane) by
+ * their weights for 16 output channels and adds the products. A tile of `pixels` × `blocks` sums
+ * stays in registers over all input channels and taps; both are constants at every call of an
+ * inline function, so that the compiler unrolls the loops. */
+#if defined(__x86_64__)
+#include "gpu/cpu/int8_plain.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Four pixels of one block: what the compiler keeps at hand. */
+struct finisher {
+    const struct int8_finish *finish;
+    __m512i                   gain, zero, residual_gain; /* in the order of packed pixels */
+};
+
+/* The 16-bit numbers of 16 channels in the order that two packed pixels have: four channels of one
+ * pixel, the same four of the other, the next four... */
+INLINE __m512i pair_order(const int16_t *numbers)
+{
+    const __m512i order = _mm512_set_epi64(
+        0x000f000e000d000c, 0x000f000e000d000c, 0x000b000a00090008, 0x000b000a00090008,
+        0x0007000600050004, 0x0007000600050004, 0x0003000200010000, 0x0003000200010000);
+
+    return _mm512_permutexvar_epi16(
+        order, _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)numbers)));
+}
+
+/* Transposes 4×4 words of 32 bits; twice is nothing. */
+INLINE __m512i transpose_words(__m512i x)
+{
+    return _mm512_permutexvar_epi32(
+        _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), x);
+}
+
+INLINE __m512i curve_of(const struct int8_curve *curve, __m512i x)
+{
+    __m512i segment = _mm512_srai_epi16(x, 10);
+    __m512i base    = _mm512_permutex2var_epi16(_mm512_loadu_si512(curve->base), segment,
+                                                _mm512_loadu_si512(curve->base + 32));
+    __m512i slope   = _mm512_permutex2var_epi16(_mm512_loadu_si512(curve->slope), segment,
+                                                _mm512_loadu_si512(curve->slope + 32));
+
+    return _mm512_adds_epi16(base, _mm512_mulhrs_epi16(slope, x));
+}
+
+INLINE __m512i round_sums(__m512i sums, __m512 scale, __m512 bias)
+{
+    return _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scale, bias));
+}
+
+INLINE __m512i bend(const struct finisher *f, __m512i v, __m512i gain, __m512i zero)
+{
+    v = curve_of(f->finish->curve, v);
+    return _mm512_adds_epi16(_mm512_mulhrs_epi16(v, gain), zero);
+}
+
+INLINE __m512i add_residual(__m512i v, __m512i codes, __m512i gain)
+{
+    v = _mm512_adds_epi16(v, _mm512_mulhrs_epi16(_mm512_slli_epi16(codes, 7), gain));
+    return _mm512_mulhrs_epi16(v, _mm512_set1_epi16((1 << 15) / INT8_RESIDUAL_FRACTION));
+}
+
+/* The codes of four pixels × 16 channels. */
+INLINE __m512i finish_pixels(const struct finisher *f, const __m512i sums[4], __m512 scale,
+                             __m512 bias, __m512i residual)
+{
+    __m512i a = _mm512_packs_epi32(round_sums(sums[0], scale, bias),
+                                   round_sums(sums[1], scale, bias));
+    __m512i b = _mm512_packs_epi32(round_sums(sums[2], scale, bias),
+                                   round_sums(sums[3], scale, bias));
+
+    if (f->finish->curve != NULL) {
+        a = bend(f, a, f->gain, f->zero);
+        b = bend(f, b, f->gain, f->zero);
+    }
+    if (f->finish->residual_gain != NULL) {
+        const __m512i codes = transpose_words(residual), none = _mm512_setzero_si512();
+        a = add_residual(a, _mm512_unpacklo_epi8(codes, none), f->residual_gain);
+        b = add_residual(b, _mm512_unpackhi_epi8(codes, none), f->residual_gain);
+    }
+    return transpose_words(_mm512_packus_epi16(a, b));
+}
+
+/* A tile's place. */
+struct spot {
+    const struct int8_conv *conv;
+    const uint8_t          *x;
+    const int8_t           *weights;
+    int64_t                 first; /* block */
+    int64_t                 at;    /* pixel of the output */
+};
+
+INLINE void store_codes(const struct spot *spot, const __m512i *sums, int64_t block,
+                        const int pixels)
+{
+    const struct int8_conv *conv   = spot->conv;
+    const int64_t           at     = (block * conv->rows * conv->columns + spot->at) * INT8_BLOCK;
+    const __m512            scale  = _mm512_loadu_ps(conv->finish.scale + block * INT8_BLOCK);
+    const __m512            bias   = _mm512_loadu_ps(conv->finish.bias + block * INT8_BLOCK);
+    struct finisher         finish = {.finish = &conv->finish};
+
+    if (conv->finish.curve != NULL) {
+        finish.gain = pair_order(conv->finish.gain + block * INT8_BLOCK);
+        finish.zero = pair_order(conv->finish.zero + block * INT8_BLOCK);
+    }
+    if (conv->finish.residual_gain != NULL)
+        finish.residual_gain = pair_order(conv->finish.residual_gain + block * INT8_BLOCK);
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; p += 4) {
+        const int       count    = pixels - p < 4 ? pixels - p : 4;
+        const __mmask16 words    = (__mmask16)((1U << (4 * count)) - 1);
+        __m512i         residual = _mm512_setzero_si512(), four[4];
+        for (int i = 0; i < 4; i++)
+            four[i] = sums[p + (i < count ? i : 0)];
+        if (conv->residual != NULL)
+            residual = _mm512_maskz_loadu_epi32(words, conv->residual + at + p * INT8_BLOCK);
+        residual = finish_pixels(&finish, four, scale, bias, residual);
+        if (count == 4)
+            _mm512_storeu_si512(conv->y + at + p * INT8_BLOCK, residual);
+        else
+            _mm512_mask_storeu_epi32(conv->y + at + p * INT8_BLOCK, words, residual);
+    }
+}
+
+INLINE void store_floats(const struct spot *spot, const __m512i *sums, int64_t block,
+                         const int pixels)
+{
+    const struct int8_conv *conv  = spot->conv;
+    const int64_t           at    = (block * conv->rows * conv->columns + spot->at) * INT8_BLOCK;
+    const __m512            scale = _mm512_loadu_ps(conv->finish.scale + block * INT8_BLOCK);
+    const __m512            bias  = _mm512_loadu_ps(conv->finish.bias + block * INT8_BLOCK);
+
+#pragma GCC unroll 16
+    for (int p = 0; p < pixels; p++)
+        _mm512_storeu_ps(conv->floats + at + p * INT8_BLOCK,
+                         _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p]), scale, bias));
+}
+
+INLINE void tile(const struct spot *spot, const int blocks, const int pixels, const int stride)
+{
+    const int32_t *steps   = spot->conv->steps;
+    const int8_t  *weights = spot->weights;
+    __m512i        sums[3][16];
+
+#pragma GCC unroll 3
+    for (int b = 0; b < blocks; b++)
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; p++)
+            sums[b][p] = _mm512_setzero_si512();
+    for (int k = 0; k < spot->conv->step_count; k++) {
+        const uint8_t *x = spot->x + steps[k];
+        __m512i        w[3];
+#pragma GCC unroll 3
+        for (int b = 0; b < blocks; b++)
+            w[b] = _mm512_loadu_si512(weights + b * 64);
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; p++) {
+            int32_t four;
+            memcpy(&four, x + p * stride, sizeof four);
+#pragma GCC unroll 3
+            for (int b = 0; b < blocks; b++)
+                sums[b][p] = _mm512_dpbusd_epi32(sums[b][p], _mm512_set1_epi32(four), w[b]);
+        }
+        weights += blocks * 64;
+    }
+#pragma GCC unroll 3
+    for (int b = 0; b < blocks; b++) {
+        if (spot->conv->floats != NULL)
+            store_floats(spot, sums[b], spot->first + b, pixels);
+        else
+            store_codes(spot, sums[b], spot->first + b, pixels);
+    }
+}
+
+typedef void tile_function(const struct spot *spot);
+
+#define TILE(blocks, pixels, stride)                                         \
+    static void tile_##blocks##_##pixels##_##stride(const struct spot *spot) \
+    {                                                                        \
+        tile(spot, blocks, pixels, stride);                                  \
+    }
+#define TILES_OF_1(X, stride)                                                          \
+    X(1, 1, stride)                                                                    \
+    X(1, 2, stride)                                                                    \
+    X(1, 4, stride) X(1, 8, stride) X(1, 10, stride) X(1, 11, stride) X(1, 12, stride) \
+        X(1, 13, stride) X(1, 14, stride) X(1, 16, stride)
+#define TILES_OF_2(X, stride)                                                       \
+    X(2, 1, stride)                                                                 \
+    X(2, 2, stride)                                                                 \
+    X(2, 4, stride) X(2, 5, stride) X(2, 6, stride) X(2, 7, stride) X(2, 8, stride) \
+        X(2, 9, stride) X(2, 10, stride) X(2, 11, stride) X(2, 12, stride) X(2, 13, stride)
+#define TILES_OF_3(X, stride) \
+    X(3, 1, stride)           \
+    X(3, 2, stride) X(3, 4, stride) X(3, 5, stride) X(3, 7, stride) X(3, 8, stride) X(3, 9, stride)
+
+TILES_OF_1(TILE, 16)
+TILES_OF_2(TILE, 16)
+TILES_OF_3(TILE, 16) TILES_OF_1(TILE, 4) TILES_OF_2(TILE, 4) TILES_OF_3(TILE, 4)
+
+    struct tile_row {
+    int            blocks, pixels, stride;
+    tile_function *run;
+};
+
+#define ROW(blocks, pixels, stride) {blocks, pixels, stride, tile_##blocks##_##pixels##_##stride},
+static const struct tile_row TILES[] = {TILES_OF_1(ROW, 16) TILES_OF_2(ROW, 16) TILES_OF_3(
+    ROW, 16) TILES_OF_1(ROW, 4) TILES_OF_2(ROW, 4) TILES_OF_3(ROW, 4)};
+
+/* The widest tile of those that cover a row with the least work. */
+static const struct tile_row *choose_tile(int blocks, int stride, int64_t columns)
+{
+    const struct tile_row *best      = NULL;
+    int64_t                best_cost = 0;
+
+    for (size_t i = 0; i < sizeof TILES / sizeof TILES[0]; i++) {
+        const struct tile_row *row = &TILES[i];
+        int64_t                cost;
+        if (row->blocks != blocks || row->stride != stride || row->pixels > columns)
+            continue;
+        /* Loads and multiplications of a step, two of each at a time; and what a tile costs. */
+        cost = (columns + row->pixels - 1) / row->pixels *
+               (row->pixels * blocks > row->pixels + blocks ? row->pixels * blocks
+                                                            : row->pixels + blocks + 1);
+        if (best == NULL || cost <= best_cost) {
+            best      = row;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+/* Rows of the output whose input stays in the second-level cache over all groups of blocks. */
+#define BAND_BYTES 262144
+
+static void conv_band(const struct int8_conv *conv, int64_t begin, int64_t end, int64_t left,
+                      int64_t right)
+{
+    int group;
+
+    for (int64_t first = 0; first < conv->out_blocks; first += group) {
+        const struct tile_row *shape;
+        struct spot            spot = {.conv = conv, .first = first};
+        group                       = int8_group(conv->out_blocks, first);
+        shape                       = choose_tile(group, conv->pixel_bytes, right - left);
+        spot.weights                = conv->weights + int8_conv_weights(first, conv->step_count);
+        for (int64_t row = begin; row < end; row++)
+            for (int64_t column = left; column < right; column += shape->pixels) {
+                /* The last tile reaches back over what is there already. */
+                int64_t at = column + shape->pixels > right ? right - shape->pixels : column;
+                spot.x     = conv->x + row * conv->row_bytes + at * conv->pixel_bytes;
+                spot.at    = row * conv->columns + at;
+                shape->run(&spot);
+            }
+    }
+}
+
+static void avx512_conv(const struct int8_conv *conv)
+{
+    int64_t pixel = (int64_t)conv->step_count * INT8_QUAD, band;
+
+    if (conv->rows == 1) { /* one long row: cut it */
+        band = BAND_BYTES / pixel > 16 ? BAND_BYTES / pixel / 16 * 16 : 16;
+        for (int64_t left = 0; left < conv->columns; left += band) {
+            int64_t right = left + 2 * band > conv->columns ? conv->columns : left + band;
+            conv_band(conv, 0, 1, left, right);
+            if (right == conv->columns)
+                break;
+        }
+        return;
+    }
+    band = BAND_BYTES / (conv->row_bytes * (pixel / 16 + 1)) + 1;
+    for (int64_t row = 0; row < conv->rows; row += band)
+        conv_band(conv, row, row + band < conv->rows ? row + band : conv->rows, 0, conv->columns);
+}
+
+/* ---- each channel by itself ----
+ *
+ * Four rows of the input are interleaved, so that one instruction adds up four taps that stand
+ * below each other: `ring` holds the last four such groups, for each four channels a row of
+ * 16-byte pixels (channel × row). */
+
+struct ring {
+    const struct int8_depthwise *conv;
+    const uint8_t               *x; /* the block */
+    __m128i                      zero;
+    int64_t                      columns; /* of the padded row */
+    int64_t                      each;    /* of them in each part of a row dealt out by stride */
+    int64_t                      plane;   /* bytes of four channels' row */
+};
+
+INLINE __m128i ring_pixel(const struct ring *ring, int64_t row, int64_t column)
+{
+    const struct int8_depthwise *conv = ring->conv;
+    int64_t                      y    = row - conv->window.pad_begin[0];
+    int64_t                      x    = column - conv->window.pad_begin[1];
+
+    if (y < 0 || y >= conv->in_height || x < 0 || x >= conv->in_width)
+        return ring->zero;
+    return _mm_loadu_si128(
+        (const __m128i *)(const void *)(ring->x + (y * conv->in_width + x) * INT8_BLOCK));
+}
+
+INLINE __m512i ring_four(const struct ring *ring, int64_t row, int64_t column)
+{
+    const struct int8_depthwise *conv = ring->conv;
+    int64_t                      y    = row - conv->window.pad_begin[0];
+    int64_t                      x    = column - conv->window.pad_begin[1];
+    __m512i                      four;
+
+    if (y < 0 || y >= conv->in_height)
+        return _mm512_broadcast_i32x4(ring->zero);
+    if (x >= 0 && x + 4 <= conv->in_width)
+        return _mm512_loadu_si512(ring->x + (y * conv->in_width + x) * INT8_BLOCK);
+    four = _mm512_castsi128_si512(ring_pixel(ring, row, column));
+    four = _mm512_inserti32x4(four, ring_pixel(ring, row, column + 1), 1);
+    four = _mm512_inserti32x4(four, ring_pixel(ring, row, column + 2), 2);
+    return _mm512_inserti32x4(four, ring_pixel(ring, row, column + 3), 3);
+}
+
+/* Where column `column` of the padded row stands: with a stride, 0, s, 2s... first. */
+INLINE void ring_store(const struct ring *ring, uint8_t *to, int64_t column, __m512i four)
+{
+    int stride = ring->conv->window.stride[1];
+
+    if (stride == 1) {
+        _mm512_storeu_si512(to + column * 16, four);
+        return;
+    }
+    __m128i pixels[4];
+    _mm512_storeu_si512(pixels, four);
+    for (int64_t i = column; i < column + 4; i++)
+        _mm_storeu_si128((__m128i *)(void *)(to + (i % stride * ring->each + i / stride) * 16),
+                         pixels[i - column]);
+}
+
+INLINE void ring_store_halves(const struct ring *ring, uint8_t *to, int64_t column, __m512i a,
+                              __m512i b)
+{
+    _mm512_storeu_si512(to + column / 2 * 16, _mm512_shuffle_i64x2(a, b, 0x88));
+    _mm512_storeu_si512(to + (ring->each + column / 2) * 16, _mm512_shuffle_i64x2(a, b, 0xdd));
+}
+
+INLINE void interleave(const __m512i rows[4], __m512i quads[4])
+{
+    __m512i low01  = _mm512_unpacklo_epi8(rows[0], rows[1]);
+    __m512i low23  = _mm512_unpacklo_epi8(rows[2], rows[3]);
+    __m512i high01 = _mm512_unpackhi_epi8(rows[0], rows[1]);
+    __m512i high23 = _mm512_unpackhi_epi8(rows[2], rows[3]);
+
+    quads[0] = _mm512_unpacklo_epi16(low01, low23);
+    quads[1] = _mm512_unpackhi_epi16(low01, low23);
+    quads[2] = _mm512_unpacklo_epi16(high01, high23);
+    quads[3] = _mm512_unpackhi_epi16(high01, high23);
+}
+
+static void fill_group(const struct ring *ring, int64_t group, uint8_t *to)
+{
+    const bool halves = ring->conv->window.stride[1] == 2;
+    __m512i    rows[4], quads[2][4];
+
+    for (int64_t column = 0; column < ring->columns; column += halves ? 8 : 4) {
+        for (int i = 0; i < 4; i++)
+            rows[i] = ring_four(ring, group * 4 + i, column);
+        interleave(rows, quads[0]);
+        if (halves) {
+            for (int i = 0; i < 4; i++)
+                rows[i] = ring_four(ring, group * 4 + i, column + 4);
+            interleave(rows, quads[1]);
+        }
+        for (int q = 0; q < 4; q++) {
+            if (halves)
+                ring_store_halves(ring, to + q * ring->plane, column, quads[0][q], quads[1][q]);
+            else
+                ring_store(ring, to + q * ring->plane, column, quads[0][q]);
+        }
+    }
+}
+
+/* The sums of one output row: which groups, with which weights. */
+struct taps {
+    int            groups, width;
+    const uint8_t *group[4];
+    const int8_t  *weights;
+    int64_t        plane;
+    int64_t        column[16]; /* bytes of each horizontal tap from the output pixel's place */
+};
+
+/* 4 × `fours` pixels of 16 channels. */
+INLINE void tap_sums(const struct taps *taps, int64_t column, const int fours, __m512i sums[4][4])
+{
+    const int8_t *weights = taps->weights;
+
+#pragma GCC unroll 4
+    for (int f = 0; f < fours; f++)
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; q++)
+            sums[f][q] = _mm512_setzero_si512();
+    for (int g = 0; g < taps->groups; g++)
+        for (int k = 0; k < taps->width; k++, weights += 64) {
+            const uint8_t *x = taps->group[g] + taps->column[k] + column * 16;
+#pragma GCC unroll 4
+            for (int q = 0; q < 4; q++) {
+                __m512i w = _mm512_broadcast_i32x4(
+                    _mm_loadu_si128((const __m128i *)(const void *)(weights + q * 16)));
+#pragma GCC unroll 4
+                for (int f = 0; f < fours; f++)
+                    sums[f][q] = _mm512_dpbusd_epi32(
+                        sums[f][q], _mm512_loadu_si512(x + q * taps->plane + f * 64), w);
+            }
+        }
+}
+
+INLINE __m512i eight(const int16_t *numbers)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)numbers));
+}
+
+/* Lane l of sums[q]: pixel l, channels 4q to 4q + 3. Packed, the channels stand in order. */
+INLINE __m512i finish_quads(const struct int8_finish *finish, int64_t channel,
+                            const __m512i sums[4], __m512i residual)
+{
+    const struct finisher f = {.finish = finish};
+    __m512i               v[4], a, b;
+
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; q++)
+        v[q] = round_sums(sums[q],
+                          _mm512_broadcast_f32x4(_mm_loadu_ps(finish->scale + channel + q * 4)),
+                          _mm512_broadcast_f32x4(_mm_loadu_ps(finish->bias + channel + q * 4)));
+    a = _mm512_packs_epi32(v[0], v[1]);
+    b = _mm512_packs_epi32(v[2], v[3]);
+    if (finish->curve != NULL) {
+        a = bend(&f, a, eight(finish->gain + channel), eight(finish->zero + channel));
+        b = bend(&f, b, eight(finish->gain + channel + 8), eight(finish->zero + channel + 8));
+    }
+    if (finish->residual_gain != NULL) {
+        const __m512i none = _mm512_setzero_si512();
+        a                  = add_residual(a, _mm512_unpacklo_epi8(residual, none),
+                                          eight(finish->residual_gain + channel));
+        b                  = add_residual(b, _mm512_unpackhi_epi8(residual, none),
+                                          eight(finish->residual_gain + channel + 8));
+    }
+    return _mm512_packus_epi16(a, b);
+}
+
+INLINE void depthwise_pixels(const struct int8_depthwise *conv, const struct taps *taps,
+                             int64_t block, int64_t row, int64_t column, const int fours)
+{
+    int64_t at = ((block * conv->out_height + row) * conv->out_width + column) * INT8_BLOCK;
+    __m512i sums[4][4];
+
+    tap_sums(taps, column, fours, sums);
+#pragma GCC unroll 4
+    for (int f = 0; f < fours; f++) {
+        int64_t   left  = conv->out_width - column - f * 4;
+        __mmask16 words = left >= 4 ? 0xffff : left <= 0 ? 0 : (__mmask16)((1U << (4 * left)) - 1);
+        __m512i   codes = _mm512_setzero_si512();
+        if (conv->residual != NULL)
+            codes = _mm512_maskz_loadu_epi32(words, conv->residual + at + f * 64);
+        codes = finish_quads(&conv->finish, block * INT8_BLOCK, sums[f], codes);
+        _mm512_mask_storeu_epi32(conv->y + at + f * 64, words, codes);
+    }
+}
+
+static void depthwise_row(const struct int8_depthwise *conv, const struct taps *taps, int64_t block,
+                          int64_t row)
+{
+    int64_t column = 0;
+
+    for (; column + 12 < conv->out_width; column += 16)
+        depthwise_pixels(conv, taps, block, row, column, 4);
+    for (; column + 4 < conv->out_width; column += 8)
+        depthwise_pixels(conv, taps, block, row, column, 2);
+    for (; column < conv->out_width; column += 4)
+        depthwise_pixels(conv, taps, block, row, column, 1);
+}
+
+static void depthwise_block(const struct int8_depthwise *conv, struct ring *ring, int64_t block)
+{
+    const struct window *window = &conv->window;
+    const int64_t        turns  = int8_depthwise_weights(1, window) / INT8_QUAD;
+    struct taps          taps   = {.width = window->kernel[1], .plane = ring->plane};
+    int64_t              filled = 0;
+
+    ring->x    = conv->x + block * conv->in_height * conv->in_width * INT8_BLOCK;
+    ring->zero = _mm_loadu_si128((const __m128i *)(const void *)(conv->zero + block * INT8_BLOCK));
+    for (int k = 0; k < taps.width; k++)
+        taps.column[k] = (k % window->stride[1] * ring->each + k / window->stride[1]) * 16;
+    for (int64_t row = 0; row < conv->out_height; row++) {
+        int64_t top = row * window->stride[0], turn = top % 4, group = top / 4;
+        taps.groups  = (int)(turn + window->kernel[0] + 3) / 4;
+        taps.weights = conv->weights + int8_depthwise_weights(block, window) + turn * turns;
+        if (filled < group)
+            filled = group;
+        for (; filled < group + taps.groups; filled++)
+            fill_group(ring, filled, conv->scratch + filled % 4 * 4 * ring->plane);
+        for (int g = 0; g < taps.groups; g++)
+            taps.group[g] = conv->scratch + (group + g) % 4 * 4 * ring->plane;
+        depthwise_row(conv, &taps, block, row);
+    }
+}
+
+static void avx512_depthwise(const struct int8_depthwise *conv)
+{
+    int64_t     columns = (conv->out_width - 1) * conv->window.stride[1] + conv->window.kernel[1];
+    struct ring ring    = {.conv = conv, .columns = columns, .each = int8_depthwise_each(conv)};
+
+    ring.plane = conv->window.stride[1] * ring.each * 16;
+    for (int64_t block = 0; block < conv->blocks; block++)
+        depthwise_block(conv, &ring, block);
+}
+
+/* ---- moving codes ---- */
+
+INLINE void fill_pixels(uint8_t *to, __m128i pixel, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        _mm_storeu_si128((__m128i *)(void *)(to + i * INT8_BLOCK), pixel);
+}
+
+INLINE __m128i load_pixel(const uint8_t *x)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)x);
+}
+
+static void pad_row(const struct int8_pad *pad, const uint8_t *x, __m128i zero, uint8_t *y)
+{
+    int64_t each = pad->out_width / pad->stride;
+
+    if (pad->stride == 1) {
+        int64_t right = pad->out_width - pad->left - pad->in_width;
+        int64_t width = right < 0 ? pad->in_width + right : pad->in_width;
+        fill_pixels(y, zero, pad->left);
+        memcpy(y + pad->left * INT8_BLOCK, x, (size_t)(width * INT8_BLOCK));
+        fill_pixels(y + (pad->left + width) * INT8_BLOCK, zero, right);
+        return;
+    }
+    for (int i = 0; i < pad->stride; i++)
+        for (int64_t k = 0; k < each; k++) {
+            int64_t at = k * pad->stride + i - pad->left;
+            _mm_storeu_si128((__m128i *)(void *)(y + (i * each + k) * INT8_BLOCK),
+                             at >= 0 && at < pad->in_width ? load_pixel(x + at * INT8_BLOCK)
+                                                           : zero);
+        }
+}
+
+static void avx512_pad(const struct int8_pad *pad)
+{
+    for (int64_t block = 0; block < pad->blocks; block++) {
+        __m128i zero = load_pixel(pad->zero + block * INT8_BLOCK);
+        for (int64_t row = 0; row < pad->out_height; row++) {
+            int64_t  from = row - pad->top;
+            uint8_t *y    = pad->y + (block * pad->out_height + row) * pad->out_width * INT8_BLOCK;
+            if (from < 0 || from >= pad->in_height)
+                fill_pixels(y, zero, pad->out_width);
+            else
+                pad_row(pad, pad->x + (block * pad->in_height + from) * pad->in_width * INT8_BLOCK,
+                        zero, y);
+        }
+    }
+}
+
+/* 16 pixels of four channels as bytes. */
+INLINE __m512i stem_pixels(const struct int8_stem *stem, const float *x, __mmask16 mask)
+{
+    const __m512  scale = _mm512_set1_ps(stem->scale), zero = _mm512_set1_ps(stem->zero);
+    const int64_t plane = stem->in_height * stem->in_width;
+    __m512i       code, all = _mm512_setzero_si512();
+
+    for (int c = 0; c < INT8_QUAD; c++) {
+        __m512 number = c < stem->channels ? _mm512_maskz_loadu_ps(mask, x + c * plane)
+                                           : _mm512_setzero_ps();
+        code          = _mm512_cvtps_epi32(_mm512_fmadd_ps(number, scale, zero));
+        code          = _mm512_min_epi32(_mm512_max_epi32(code, _mm512_setzero_si512()),
+                                         _mm512_set1_epi32(UINT8_MAX));
+        all           = _mm512_or_si512(all, _mm512_sll_epi32(code, _mm_cvtsi32_si128(8 * c)));
+    }
+    return all;
+}
+
+static void stem_row(const struct int8_stem *stem, const float *x, uint8_t *y, __m512i nothing)
+{
+    int64_t each = stem->out_width / stem->stride;
+
+    for (int64_t column = 0; column < stem->out_width; column += 16) {
+        int64_t   from = column - stem->left;
+        __mmask16 real = 0, there = 0;
+        for (int i = 0; i < 16; i++) {
+            real |= (__mmask16)((from + i >= 0 && from + i < stem->in_width ? 1U : 0U) << i);
+            there |= (__mmask16)((column + i < stem->out_width ? 1U : 0U) << i);
+        }
+        __m512i all = x != NULL ? stem_pixels(stem, x + from, real) : nothing;
+        if (stem->stride == 1) {
+            _mm512_mask_storeu_epi32(y + column * 4, there, all);
+        } else if (stem->stride == 2) {
+            _mm512_mask_compressstoreu_epi32(y + column / 2 * 4, there & 0x5555, all);
+            _mm512_mask_compressstoreu_epi32(y + (each + column / 2) * 4, there & 0xaaaa, all);
+        } else {
+            uint8_t pixels[64];
+            _mm512_storeu_si512(pixels, all);
+            for (int i = 0; i < 16 && column + i < stem->out_width; i++)
+                memcpy(y + ((column + i) % stem->stride * each + (column + i) / stem->stride) * 4,
+                       pixels + i * 4, 4);
+        }
+    }
+}
+
+static void avx512_stem(const struct int8_stem *stem)
+{
+    __m512i nothing = stem_pixels(stem, stem->x, 0);
+
+    for (int64_t row = 0; row < stem->out_height; row++) {
+        int64_t from = row - stem->top;
+        stem_row(stem, from >= 0 && from < stem->in_height ? stem->x + from * stem->in_width : NULL,
+                 stem->y + row * stem->out_width * 4, nothing);
+    }
+}
+
+static void pool_pixel(const struct int8_pool *pool, const uint8_t *x, int64_t row, int64_t column,
+                       uint8_t *y)
+{
+    const struct window *window = &pool->window;
+    int64_t              top    = row * window->stride[0] - window->pad_begin[0];
+    int64_t              left   = column * window->stride[1] - window->pad_begin[1];
+    __m128i              most   = _mm_setzero_si128();
+
+    for (int ky = 0; ky < window->kernel[0]; ky++) {
+        int64_t at_y = top + (int64_t)ky * window->dilation[0];
+        if (at_y < 0 || at_y >= pool->in_height)
+            continue;
+        for (int kx = 0; kx < window->kernel[1]; kx++) {
+            int64_t at_x = left + (int64_t)kx * window->dilation[1];
+            if (at_x >= 0 && at_x < pool->in_width)
+                most = _mm_max_epu8(most,
+                                    load_pixel(x + (at_y * pool->in_width + at_x) * INT8_BLOCK));
+        }
+    }
+    _mm_storeu_si128((__m128i *)(void *)y, most);
+}
+
+/* Four pixels at once where all their taps lie inside and side by side. */
+static void pool_four(const struct int8_pool *pool, const uint8_t *x, int64_t row, int64_t column,
+                      uint8_t *y)
+{
+    const struct window *window = &pool->window;
+    int64_t              top = row - window->pad_begin[0], left = column - window->pad_begin[1];
+    __m512i              most = _mm512_setzero_si512();
+
+    for (int ky = 0; ky < window->kernel[0]; ky++) {
+        int64_t at_y = top + (int64_t)ky * window->dilation[0];
+        if (at_y < 0 || at_y >= pool->in_height)
+            continue;
+        for (int kx = 0; kx < window->kernel[1]; kx++)
+            most = _mm512_max_epu8(most,
+                                   _mm512_loadu_si512(x + (at_y * pool->in_width + left +
+                                                           (int64_t)kx * window->dilation[1]) *
+                                                              INT8_BLOCK));
+    }
+    _mm512_storeu_si512(y, most);
+}
+
+static void avx512_max_pool(const struct int8_pool *pool)
+{
+    const struct window *window = &pool->window;
+    bool                 dense  = window->stride[0] == 1 && window->stride[1] == 1;
+    uint8_t             *y      = pool->y;
+
+    for (int64_t block = 0; block < pool->blocks; block++) {
+        const uint8_t *x = pool->x + block * pool->in_height * pool->in_width * INT8_BLOCK;
+        for (int64_t row = 0; row < pool->out_height; row++)
+            for (int64_t column = 0; column < pool->out_width;) {
+                int64_t left = column - window->pad_begin[1];
+                if (dense && column + 4 <= pool->out_width && left >= 0 &&
+                    left + (int64_t)(window->kernel[1] - 1) * window->dilation[1] + 4 <=
+                        pool->in_width) {
+                    pool_four(pool, x, row, column, y + column * INT8_BLOCK);
+                    column += 4;
+                } else {
+                    pool_pixel(pool, x, row, column, y + column * INT8_BLOCK);
+                    column++;
+                }
+                if (column == pool->out_width)
+                    y += pool->out_width * INT8_BLOCK;
+            }
+    }
+}
+
+static void avx512_gather(const struct int8_gather *gather)
+{
+    uint8_t pick[INT8_BLOCK][INT8_BLOCK];
+
+    for (int s = 0; s < gather->sources; s++)
+        for (int i = 0; i < INT8_BLOCK; i++)
+            pick[s][i] = gather->source[i] == s ? gather->lane[i] : 0x80; /* 0x80 gives 0 */
+    for (int64_t p = 0; p < gather->pixels; p += 4) {
+        int64_t   left  = gather->pixels - p;
+        __mmask16 words = left >= 4 ? 0xffff : (__mmask16)((1U << (4 * left)) - 1);
+        __m512i   all   = _mm512_setzero_si512();
+        for (int s = 0; s < gather->sources; s++) {
+            __m512i lanes = _mm512_broadcast_i32x4(load_pixel(pick[s]));
+            __m512i x     = _mm512_maskz_loadu_epi32(words, gather->x[s] + p * INT8_BLOCK);
+            all           = _mm512_or_si512(all, _mm512_shuffle_epi8(x, lanes));
+        }
+        _mm512_mask_storeu_epi32(gather->y + p * INT8_BLOCK, words, all);
+    }
+}
+
+static void avx512_from_floats(const float *x, const float *scale, const float *zero,
+                               int64_t pixels, uint8_t *y)
+{
+    const __m512 s = _mm512_loadu_ps(scale), z = _mm512_loadu_ps(zero);
+
+    for (int64_t p = 0; p < pixels; p++) {
+        __m512i code = _mm512_cvtps_epi32(
+            _mm512_fmadd_ps(_mm512_loadu_ps(x + p * INT8_BLOCK), s, z));
+        code = _mm512_max_epi32(code, _mm512_setzero_si512());
+        _mm_storeu_si128((__m128i *)(void *)(y + p * INT8_BLOCK), _mm512_cvtusepi32_epi8(code));
+    }
+}
+
+static void avx512_to_floats(const uint8_t *x, const float *scale, const float *zero,
+                             int64_t pixels, float *y)
+{
+    const __m512 s = _mm512_loadu_ps(scale), z = _mm512_loadu_ps(zero);
+
+    for (int64_t p = 0; p < pixels; p++)
+        _mm512_storeu_ps(y + p * INT8_BLOCK,
+                         _mm512_mul_ps(_mm512_sub_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(
+                                                         load_pixel(x + p * INT8_BLOCK))),
+                                                     z),
+                                       s));
+}
+
+const struct int8_kernels INT8_AVX512 = {
+    .name        = "avx512_vnni",
+    .conv        = avx512_conv,
+    .depthwise   = avx512_depthwise,
+    .pad         = avx512_pad,
+    .stem        = avx512_stem,
+    .max_pool    = avx512_max_pool,
+    .gather      = avx512_gather,
+    .from_floats = avx512_from_floats,
+    .to_floats   = avx512_to_floats,
+};
+#else
+typedef int int8_avx512_not_for_this_machine;
+#endif
