@@ -5,6 +5,8 @@ set -u
 seconds=${SIGHTLINE_FUZZ_SECONDS:-60}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+# The memory bound is for what the code holds: not for what the sanitizer keeps of what was freed.
+export ASAN_OPTIONS=quarantine_size_mb=32
 run_one() { # target
     name=$(basename "$1")
     mkdir -p "$folder/$name"
