@@ -13,6 +13,9 @@ static const char USAGE[] =
     "\n"
     "  sightline serve [-c FILE]          run the server\n"
     "  sightline count SOURCE [OPTIONS]   count a video once (see: sightline count --help)\n"
+    "  sightline discover [OPTIONS]       which cameras are on the network (see: sightline "
+    "discover "
+    "--help)\n"
     "  sightline config check [FILE]      say everything that is wrong with a configuration\n"
     "  sightline ledger verify|stats|export [OPTIONS]   the history (see: sightline ledger "
     "--help)\n"
@@ -99,9 +102,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } COMMANDS[] = {
-    {"count", command_count},   {"config", command_config},   {"ledger", command_ledger},
-    {"health", command_health}, {"version", command_version}, {"--version", command_version},
-    {"help", command_help},     {"--help", command_help},     {"-h", command_help},
+    {"count", command_count},       {"config", command_config}, {"ledger", command_ledger},
+    {"discover", command_discover}, {"health", command_health}, {"version", command_version},
+    {"--version", command_version}, {"help", command_help},     {"--help", command_help},
+    {"-h", command_help},
 };
 
 int commands_run(int argc, char **argv)

@@ -17,9 +17,10 @@ int commands_run(int argc, char **argv);
 const char *commands_default_settings_file(void);
 
 /* argv[0] is the command's own name. */
-int command_health(int argc, char **argv); /* health_command.c */
-int command_count(int argc, char **argv);  /* count_command.c */
-int command_config(int argc, char **argv); /* commands.c */
-int command_ledger(int argc, char **argv); /* ledger_command.c */
+int command_health(int argc, char **argv);   /* health_command.c */
+int command_discover(int argc, char **argv); /* discover_command.c */
+int command_count(int argc, char **argv);    /* count_command.c */
+int command_config(int argc, char **argv);   /* commands.c */
+int command_ledger(int argc, char **argv);   /* ledger_command.c */
 
 #endif
