@@ -108,6 +108,19 @@ static void case_conv_dense(struct trial *t)
     write_conv(t, &c, pick(t, 1, 40), pick(t, 1, 40), "y");
 }
 
+/* As most convolutions of a detector are. */
+static void case_conv_square(struct trial *t)
+{
+    struct conv c = {.groups = 1, .kernel = {3, 3}, .dilation = {1, 1}};
+
+    c.stride[0] = c.stride[1] = pick(t, 0, 3) == 0 ? 2 : 1;
+    for (int i = 0; i < 2; i++) {
+        c.begin[i] = pick(t, 0, 1);
+        c.end[i]   = pick(t, 0, 1);
+    }
+    write_conv(t, &c, pick(t, 3, 70), pick(t, 1, 90), "y");
+}
+
 static void case_conv_stem(struct trial *t)
 {
     struct conv c = {.groups = 1};

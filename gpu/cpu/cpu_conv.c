@@ -113,6 +113,8 @@ int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu
     bool pointwise = is_pointwise(&node->window), depthwise = is_depthwise(runner, node);
     struct cpu_step *step;
 
+    if (cpu_winograd_fits(runner, node))
+        return cpu_plan_winograd(runner, node, x, residual, y);
     if (!pointwise && !depthwise && !is_stem(runner, node))
         return cpu_dnnl_conv(runner, node, x, residual, y, why);
     step = cpu_add_step(runner, node,

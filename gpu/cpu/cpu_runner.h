@@ -113,6 +113,11 @@ enum layout cpu_conv_layout(const struct cpu_runner *runner, const struct node *
 int         cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                           struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);
 
+/* cpu_winograd.c: 3×3 convolutions with fewer multiplications, where that is faster. */
+bool cpu_winograd_fits(const struct cpu_runner *runner, const struct node *node);
+int  cpu_plan_winograd(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
+                       struct cpu_tensor *residual, struct cpu_tensor *y);
+
 /* cpu_dnnl.c: what oneDNN computes. */
 int  cpu_dnnl_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                    struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);

@@ -56,6 +56,14 @@ struct kernels {
                                                           blocks × kh × kw × B */
     void (*stem)(const struct kernel_conv *conv);      /* x plain, groups 1, dilation 1; weights
                                                      blocks × C × kh × kw × B */
+    /* 3×3, stride 1, dilation 1, groups 1, x and y blocked. Floats of the scratch memory that one
+     * such convolution needs, and of its packed weights; to pack them takes room for
+     * in_channels × out_channels more. */
+    int64_t (*winograd_scratch)(const struct kernel_conv *conv);
+    int64_t (*winograd_weights)(int64_t in_channels, int64_t out_channels);
+    void (*winograd_pack)(const float *weights, int64_t in_channels, int64_t out_channels,
+                          float *room, float *packed);
+    void (*winograd)(const struct kernel_conv *conv, float *scratch);
     void (*max_pool)(const struct kernel_pool *pool);
     void (*average_pool)(const struct kernel_pool *pool);
     /* Mean of each channel over all pixels: blocks × B. */

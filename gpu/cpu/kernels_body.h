@@ -5,7 +5,7 @@
  * pointwise kernel), STEM_BLOCKS and STEM_PIXELS (the tile of the stem), V_FMA, and the other V_
  * macros where the machine has an instruction for them. Everything here is static: the same names
  * in each file are different code. */
-#include "gpu/cpu/kernels_conv.h"
+#include "gpu/cpu/kernels_dense.h"
 #include "gpu/cpu/kernels_number.h"
 
 #include <float.h>
@@ -294,6 +294,10 @@ const struct kernels KERNELS_TABLE = {
     .pointwise         = pointwise,
     .depthwise         = depthwise,
     .stem              = stem,
+    .winograd_scratch  = winograd_scratch,
+    .winograd_weights  = winograd_weights,
+    .winograd_pack     = winograd_pack,
+    .winograd          = winograd,
     .max_pool          = max_pool,
     .average_pool      = average_pool,
     .mean              = mean,

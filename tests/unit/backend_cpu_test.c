@@ -23,6 +23,7 @@ static const struct {
     double tolerance; /* of each number, beside 1 + its size */
 } CASES[] = {
     {"Conv with any window", case_conv_dense, 1e-4},
+    {"Conv 3x3", case_conv_square, 2e-4},
     {"Conv of few channels", case_conv_stem, 3e-5},
     {"Conv 1x1", case_conv_pointwise, 3e-5},
     {"Conv by channel", case_conv_depthwise, 1e-5},

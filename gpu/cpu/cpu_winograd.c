@@ -1,0 +1,92 @@
+/* 3×3 convolutions by the kernels' Winograd transform: which ones, and their weights and memory. */
+#include "gpu/cpu/cpu_runner.h"
+
+#include "config/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* With fewer channels the transforms cost more than the multiplications that they save. */
+#define CHANNELS_MIN 16
+/* The model's weights grow fourfold. */
+#define WEIGHTS_MAX (INT64_C(1) << 21)
+
+bool cpu_winograd_fits(const struct cpu_runner *runner, const struct node *node)
+{
+    const struct graph  *graph  = model_graph(runner->base.model);
+    const struct window *window = &node->window;
+    const struct value  *w      = &graph->values[node->input[1]];
+    const struct value  *y      = &graph->values[node->output];
+
+    for (int i = 0; i < 2; i++)
+        if (window->kernel[i] != 3 || window->stride[i] != 1 || window->dilation[i] != 1 ||
+            y->dimension[2 + i] < 4)
+            return false;
+    return window->groups == 1 && w->dimension[0] >= CHANNELS_MIN &&
+           w->dimension[1] >= CHANNELS_MIN && w->elements <= WEIGHTS_MAX;
+}
+
+static void run_winograd(const struct cpu_step *step)
+{
+    struct kernel_conv conv = step->conv;
+
+    conv.x        = step->input[0]->data;
+    conv.residual = step->input[1] != NULL ? step->input[1]->data : NULL;
+    conv.y        = step->output->data;
+    step->kernels->winograd(&conv, step->input[2]->data);
+}
+
+static int pack(struct cpu_runner *runner, const struct node *node, struct kernel_conv *conv)
+{
+    const struct graph *graph = model_graph(runner->base.model);
+    const struct value *w     = &graph->values[node->input[1]];
+    int64_t             block = runner->kernels->block, out = w->dimension[0], in = w->dimension[1];
+    size_t              count   = (size_t)runner->kernels->winograd_weights(in, out);
+    float              *room    = malloc((size_t)(in * out) * sizeof *room);
+    float              *weights = graph_memory_alloc(&runner->memory, count, sizeof *weights);
+    float *bias = graph_memory_alloc(&runner->memory, (size_t)((out + block - 1) / block * block),
+                                     sizeof *bias);
+
+    if (room != NULL && weights != NULL && bias != NULL) {
+        runner->kernels->winograd_pack(w->floats, in, out, room, weights);
+        if (node->input[2] >= 0)
+            memcpy(bias, graph->values[node->input[2]].floats, (size_t)out * sizeof *bias);
+        conv->weights = weights;
+        conv->bias    = bias;
+    }
+    free(room);
+    return conv->weights != NULL ? 0 : ERR_MEMORY;
+}
+
+int cpu_plan_winograd(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
+                      struct cpu_tensor *residual, struct cpu_tensor *y)
+{
+    struct cpu_step   *step = cpu_add_step(runner, node, "winograd", 3);
+    struct value       size = {.rank = 1};
+    struct cpu_tensor *scratch;
+
+    if (step == NULL)
+        return ERR_MEMORY;
+    step->run      = run_winograd;
+    step->input[0] = x;
+    step->input[1] = residual;
+    step->output   = y;
+    step->conv     = (struct kernel_conv){
+            .in_channels   = x->dimension[1],
+            .in_height     = x->dimension[2],
+            .in_width      = x->dimension[3],
+            .out_channels  = y->dimension[1],
+            .out_height    = y->dimension[2],
+            .out_width     = y->dimension[3],
+            .window        = node->window,
+            .activation    = node->activation,
+            .residual_kind = node->residual,
+    };
+    size.elements     = runner->kernels->winograd_scratch(&step->conv);
+    size.dimension[0] = size.elements;
+    scratch           = cpu_add_tensor(runner, LAYOUT_PLAIN, &size);
+    if (scratch == NULL)
+        return ERR_MEMORY;
+    step->input[2] = scratch; /* alive for this step only */
+    return pack(runner, node, &step->conv);
+}
