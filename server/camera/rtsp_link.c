@@ -7,22 +7,24 @@
 #include <string.h>
 
 #include "config/err.h"
+#include "server/camera/camera_lookup.h"
 #include "server/camera/camera_url.h"
+
+#define CIPHER_BYTES (18 << 10) /* one record of TLS */
 
 struct rtsp_link {
     uv_loop_t              *loop;
     uv_tcp_t                tcp;
     uv_timer_t              timer;
     uv_connect_t            connect;
-    uv_getaddrinfo_t        resolve;
+    struct camera_lookup   *lookup;
     struct rtsp_link_events events;
-    unsigned                reach, resolve_ms, connect_ms;
-    char                    host[CAMERA_URL_HOST_BYTES];
-    uint16_t                port;
-    struct sockaddr_storage addresses[RTSP_LINK_ADDRESSES];
+    unsigned                connect_ms;
+    struct camera_tls      *tls;    /* NULL: plain */
+    uint8_t                *cipher; /* CIPHER_BYTES, with tls */
+    struct sockaddr_storage addresses[CAMERA_LOOKUP_ADDRESSES];
     int                     address_count, address_index;
-    bool                    resolving; /* the request is with libuv */
-    bool                    tcp_open;  /* the handle needs closing */
+    bool                    tcp_open; /* the handle needs closing */
     bool                    timer_open;
     bool                    connected;
     bool                    timed_out;
@@ -35,8 +37,11 @@ struct rtsp_link {
 
 static void free_if_done(struct rtsp_link *link)
 {
-    if (link->closed && !link->resolving && !link->tcp_open && !link->timer_open)
-        free(link);
+    if (!link->closed || link->tcp_open || link->timer_open)
+        return;
+    camera_tls_close(&link->tls);
+    free(link->cipher);
+    free(link);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -96,9 +101,15 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
         *buffer = uv_buf_init(link->discard, sizeof link->discard);
         return;
     }
+    if (link->tls != NULL) {
+        *buffer = uv_buf_init((char *)link->cipher, CIPHER_BYTES);
+        return;
+    }
     buffer->base = (char *)link->events.room(link->events.arg, &bytes);
     buffer->len  = bytes;
 }
+
+static void on_cipher(struct rtsp_link *link, size_t bytes);
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 {
@@ -109,6 +120,8 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
     if (link->closed) {
         if (count < 0)
             close_handles(link);
+    } else if (count > 0 && link->tls != NULL) {
+        on_cipher(link, (size_t)count);
     } else if (count > 0) {
         link->events.received(link->events.arg, (size_t)count);
     } else if (count == UV_EOF || count == UV_ECONNRESET) {
@@ -132,15 +145,13 @@ static void on_sent(uv_write_t *request, int status)
     free(request->data);
 }
 
-int rtsp_link_send(struct rtsp_link *link, const void *data, size_t bytes)
+static int send_raw(struct rtsp_link *link, const void *data, size_t bytes)
 {
     uv_stream_t    *stream = (uv_stream_t *)&link->tcp;
     uv_buf_t        buffer = uv_buf_init((char *)(uintptr_t)data, (unsigned)bytes);
     struct sending *sending;
     int             sent;
 
-    if (!link->connected || link->failed)
-        return ERR_IO;
     sent = uv_try_write(stream, &buffer, 1);
     if (sent == (int)bytes)
         return 0;
@@ -163,6 +174,80 @@ int rtsp_link_send(struct rtsp_link *link, const void *data, size_t bytes)
     return 0;
 }
 
+/* ---- TLS ---- */
+
+/* Sends what the encryption has ready. */
+static int flush_tls(struct rtsp_link *link)
+{
+    uint8_t out[4096];
+    size_t  bytes;
+    int     rc = 0;
+
+    while (rc == 0 && (bytes = camera_tls_take(link->tls, out, sizeof out)) > 0)
+        rc = send_raw(link, out, bytes);
+    return rc;
+}
+
+int rtsp_link_send(struct rtsp_link *link, const void *data, size_t bytes)
+{
+    int rc;
+
+    if (!link->connected || link->failed)
+        return ERR_IO;
+    if (link->tls == NULL)
+        return send_raw(link, data, bytes);
+    rc = camera_tls_write(link->tls, data, bytes);
+    return rc != 0 ? rc : flush_tls(link);
+}
+
+static void shake_hands(struct rtsp_link *link)
+{
+    struct why why = {""};
+    int        rc  = camera_tls_handshake(link->tls, &why);
+
+    if (rc < 0) {
+        fail(link, rc, why.text);
+    } else if (flush_tls(link) != 0) {
+        fail(link, ERR_IO, "the connection to the camera broke while TLS began");
+    } else if (rc == 1) {
+        uv_timer_stop(&link->timer);
+        link->connected = true;
+        link->events.connected(link->events.arg);
+    }
+}
+
+static void read_plain(struct rtsp_link *link)
+{
+    while (!link->closed && !link->failed) {
+        size_t   room = 0;
+        uint8_t *out  = link->events.room(link->events.arg, &room);
+        int      rc   = room == 0 ? ERR_LIMIT : camera_tls_read(link->tls, out, room);
+
+        if (rc == 0)
+            return;
+        if (rc > 0)
+            link->events.received(link->events.arg, (size_t)rc);
+        else if (rc == ERR_CLOSED)
+            fail(link, ERR_CLOSED, "the camera closed the connection");
+        else
+            fail(link, ERR_IO, "the encrypted connection to the camera is damaged");
+    }
+}
+
+static void on_cipher(struct rtsp_link *link, size_t bytes)
+{
+    if (camera_tls_feed(link->tls, link->cipher, bytes) != 0) {
+        fail(link, ERR_IO, "out of memory");
+        return;
+    }
+    if (!link->connected)
+        shake_hands(link);
+    if (link->connected)
+        read_plain(link);
+    if (!link->closed && !link->failed)
+        flush_tls(link);
+}
+
 /* ---- connecting ---- */
 
 static void on_timeout(uv_timer_t *timer)
@@ -172,8 +257,8 @@ static void on_timeout(uv_timer_t *timer)
     link->timed_out = true;
     if (link->closed)
         close_handles(link);
-    else if (link->resolving)
-        fail(link, ERR_TIMEOUT, "the camera's name could not be looked up in time");
+    else if (link->tls != NULL && uv_is_readable((uv_stream_t *)&link->tcp))
+        fail(link, ERR_TIMEOUT, "the camera does not answer in TLS");
     else
         close_tcp(link);
 }
@@ -185,14 +270,17 @@ static void on_connected(uv_connect_t *request, int status)
 
     if (link->closed || link->failed || (status == UV_ECANCELED && !link->timed_out))
         return;
-    uv_timer_stop(&link->timer);
+    if (link->tls == NULL || status != 0)
+        uv_timer_stop(&link->timer);
     if (status == 0 && !link->timed_out) {
-        link->connected = true;
+        link->connected = link->tls == NULL;
         uv_tcp_nodelay(&link->tcp, 1);
         /* A camera that lost power says nothing: the kernel notices within a minute in any case. */
         uv_tcp_keepalive(&link->tcp, 1, 30);
         if (uv_read_start((uv_stream_t *)&link->tcp, on_room, on_read) != 0)
             fail(link, ERR_IO, "the connection to the camera cannot be read");
+        else if (link->tls != NULL)
+            shake_hands(link);
         else
             link->events.connected(link->events.arg);
         return;
@@ -237,91 +325,41 @@ static void try_next(struct rtsp_link *link)
     fail(link, ERR_IO, reason);
 }
 
-static void begin_connecting(struct rtsp_link *link, const struct addrinfo *found)
+static void on_looked_up(void *arg, int code, const char *reason,
+                         const struct sockaddr_storage *addresses, int count)
 {
-    struct why why  = {"the camera's name has no address"};
-    int        code = ERR_NOT_FOUND;
+    struct rtsp_link *link = arg;
 
-    for (; found != NULL && link->address_count < RTSP_LINK_ADDRESSES; found = found->ai_next) {
-        int rc;
-
-        if (found->ai_addrlen > sizeof link->addresses[0])
-            continue;
-        if ((rc = camera_url_allow(found->ai_addr, link->reach, &why)) != 0) {
-            code = rc;
-            continue;
-        }
-        memcpy(&link->addresses[link->address_count++], found->ai_addr, found->ai_addrlen);
-    }
-    if (link->address_count == 0) {
-        fail(link, code, why.text);
+    if (code != 0) {
+        fail(link, code, reason);
         return;
     }
+    memcpy(link->addresses, addresses, (size_t)count * sizeof *addresses);
+    link->address_count = count;
     link->events.progress(link->events.arg, "connecting");
     if (!link->closed)
         try_next(link);
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+/* The timer is free for the time limit of a connection: nothing else waits on the link. */
+static int begin(struct rtsp_link *link, const struct rtsp_link_settings *settings, struct why *why)
 {
-    struct rtsp_link *link = request->data;
-    char              reason[160];
+    const struct camera_lookup_request request = {
+        .host       = settings->host,
+        .port       = settings->port,
+        .reach      = settings->reach,
+        .timeout_ms = settings->resolve_ms,
+        .arg        = link,
+        .done       = on_looked_up,
+    };
+    struct camera_tls_trust trust = settings->trust;
 
-    link->resolving = false;
-    uv_timer_stop(&link->timer);
-    if (!link->closed && !link->failed) {
-        if (status == 0) {
-            begin_connecting(link, found);
-        } else {
-            snprintf(reason, sizeof reason, "the camera's name cannot be looked up: %s",
-                     uv_strerror(status));
-            fail(link, ERR_NOT_FOUND, reason);
-        }
-    }
-    uv_freeaddrinfo(found);
-    if (link->closed)
-        close_handles(link);
-}
-
-/* A numeric address needs no look-up, whose threads are few and may hang on a dead name server. */
-static bool take_literal(struct rtsp_link *link)
-{
-    struct sockaddr_in  ipv4;
-    struct sockaddr_in6 ipv6;
-    struct addrinfo     found = {.ai_next = NULL};
-
-    if (uv_ip4_addr(link->host, link->port, &ipv4) == 0) {
-        found.ai_addr    = (struct sockaddr *)&ipv4;
-        found.ai_addrlen = sizeof ipv4;
-    } else if (uv_ip6_addr(link->host, link->port, &ipv6) == 0) {
-        found.ai_addr    = (struct sockaddr *)&ipv6;
-        found.ai_addrlen = sizeof ipv6;
-    } else {
-        return false;
-    }
-    begin_connecting(link, &found);
-    return true;
-}
-
-static void on_begin(uv_timer_t *timer)
-{
-    struct rtsp_link *link  = timer->data;
-    struct addrinfo   hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    char              port[8];
-
-    if (take_literal(link))
-        return;
-    link->events.progress(link->events.arg, "looking up the name");
-    if (link->closed)
-        return;
-    snprintf(port, sizeof port, "%u", (unsigned)link->port);
-    link->resolve.data = link;
-    if (uv_getaddrinfo(link->loop, &link->resolve, on_resolved, link->host, port, &hints) != 0) {
-        fail(link, ERR_NOT_FOUND, "the camera's name cannot be looked up");
-        return;
-    }
-    link->resolving = true;
-    uv_timer_start(&link->timer, on_timeout, link->resolve_ms, 0);
+    trust.host = settings->host;
+    if (settings->tls && camera_tls_open(&link->tls, &trust, why) != 0)
+        return ERR_MEMORY;
+    if (settings->tls && (link->cipher = malloc(CIPHER_BYTES)) == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    return camera_lookup_start(&link->lookup, link->loop, &request, why);
 }
 
 int rtsp_link_open(struct rtsp_link **out, uv_loop_t *loop,
@@ -329,23 +367,38 @@ int rtsp_link_open(struct rtsp_link **out, uv_loop_t *loop,
                    struct why *why)
 {
     struct rtsp_link *link = calloc(1, sizeof *link);
+    int               rc;
 
     *out = NULL;
     if (link == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
     link->loop       = loop;
     link->events     = *events;
-    link->reach      = settings->reach;
-    link->port       = settings->port;
-    link->resolve_ms = settings->resolve_ms;
     link->connect_ms = settings->connect_ms;
-    snprintf(link->host, sizeof link->host, "%s", settings->host);
+    if ((rc = begin(link, settings, why)) != 0) {
+        link->closed = true;
+        free_if_done(link);
+        return rc;
+    }
     uv_timer_init(loop, &link->timer);
     link->timer.data = link;
     link->timer_open = true;
-    uv_timer_start(&link->timer, on_begin, 0, 0);
-    *out = link;
+    *out             = link;
     return 0;
+}
+
+int rtsp_link_ends(const struct rtsp_link *link, struct sockaddr_storage *own,
+                   struct sockaddr_storage *peer)
+{
+    int own_bytes = sizeof *own, peer_bytes = sizeof *peer;
+
+    memset(own, 0, sizeof *own);
+    memset(peer, 0, sizeof *peer);
+    return link->connected &&
+                   uv_tcp_getsockname(&link->tcp, (struct sockaddr *)own, &own_bytes) == 0 &&
+                   uv_tcp_getpeername(&link->tcp, (struct sockaddr *)peer, &peer_bytes) == 0
+               ? 0
+               : ERR_IO;
 }
 
 void rtsp_link_close(struct rtsp_link **out, unsigned linger_ms)
@@ -355,8 +408,7 @@ void rtsp_link_close(struct rtsp_link **out, unsigned linger_ms)
     if (link == NULL)
         return;
     *out = NULL;
-    if (link->resolving)
-        uv_cancel((uv_req_t *)&link->resolve);
+    camera_lookup_cancel(&link->lookup);
     if (linger_ms > 0 && link->connected && !link->failed) {
         link->closed = link->failed = true;
         uv_timer_start(&link->timer, on_timeout, linger_ms, 0);

@@ -1,17 +1,19 @@
-/* server/camera/rtsp_link.h: one TCP connection to a camera on the loop: name, address, bytes in and out.
+/* server/camera/rtsp_link.h: one TCP connection to a camera on the loop: name, address, bytes in and
+ * out, plain or encrypted.
  *
- * Looks the name up once, checks each address against the policy (camera_url_allow), and connects to
- * one that was checked. Loop thread only. The process ignores SIGPIPE: a camera may be gone when it is written to. */
+ * Looks the name up once (camera_lookup.h) and connects to an address that was allowed; with TLS
+ * (camera_tls.h) `connected` comes after the certificate was judged. Loop thread only. The process ignores SIGPIPE: a camera may be gone when it is written to. */
 #ifndef SIGHTLINE_SERVER_CAMERA_RTSP_LINK_H
 #define SIGHTLINE_SERVER_CAMERA_RTSP_LINK_H
 
 #include "config/why.h"
+#include "server/camera/camera_tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <uv.h>
 
-#define RTSP_LINK_ADDRESSES 4 /* of one name that are tried */
 #define RTSP_LINK_QUEUE_BYTES \
     (64 << 10) /* that the camera has not taken yet; past it the link fails */
 
@@ -34,13 +36,20 @@ struct rtsp_link_settings {
     uint16_t    port;
     unsigned    reach; /* enum camera_url_reach */
     unsigned    resolve_ms;
-    unsigned    connect_ms; /* of one address */
+    unsigned    connect_ms; /* of one address, with the handshake of TLS */
+    bool        tls;
+    /* With tls: who is trusted; its host is not looked at. */
+    struct camera_tls_trust trust;
 };
 
 /* Events come from the loop later, never from within. */
 int rtsp_link_open(struct rtsp_link **out, uv_loop_t *loop,
                    const struct rtsp_link_settings *settings, const struct rtsp_link_events *events,
                    struct why *why);
+
+/* Both ends of a connected link: where UDP goes beside it. 0 or ERR_IO. */
+int rtsp_link_ends(const struct rtsp_link *link, struct sockaddr_storage *own,
+                   struct sockaddr_storage *peer);
 
 /* Sends a copy. 0, or ERR_FULL / ERR_IO / ERR_MEMORY; the caller then gives the link up. */
 int rtsp_link_send(struct rtsp_link *link, const void *data, size_t bytes);

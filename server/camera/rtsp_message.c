@@ -22,6 +22,11 @@ void rtsp_parser_fini(struct rtsp_parser *parser)
     memset(parser, 0, sizeof *parser);
 }
 
+void rtsp_parser_reset(struct rtsp_parser *parser)
+{
+    *parser = (struct rtsp_parser){.buffer = parser->buffer};
+}
+
 /* Forgets the message that was handed out last. */
 static void drop_taken(struct rtsp_parser *parser)
 {

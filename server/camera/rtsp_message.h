@@ -56,6 +56,7 @@ struct rtsp_parser {
 
 int  rtsp_parser_init(struct rtsp_parser *parser); /* 0 or ERR_MEMORY */
 void rtsp_parser_fini(struct rtsp_parser *parser);
+void rtsp_parser_reset(struct rtsp_parser *parser); /* for another connection */
 
 /* Where the next bytes go; never 0 bytes while rtsp_parser_next() returned 0 last. */
 uint8_t *rtsp_parser_room(struct rtsp_parser *parser, size_t *bytes);

@@ -37,7 +37,7 @@ const char *rtsp_reply_meaning(int status, bool *lasting)
         {406, false, "the camera cannot describe its stream (as SDP)"},
         {453, false, "the camera has not enough bandwidth: too many viewers?"},
         {454, false, "the camera does not know our session any more"},
-        {461, true, "the camera does not send RTP over TCP, which is needed"},
+        {461, true, "the camera does not send RTP the way that transport asks for"},
         {503, false, "the camera is busy: too many viewers?"},
     };
 
@@ -184,7 +184,35 @@ static bool read_channels(struct rtsp_text value, struct rtsp_setup *setup)
     return true;
 }
 
-int rtsp_reply_setup(const struct rtsp_message *reply, struct rtsp_setup *setup, struct why *why)
+/* "6970-6971", or "6970" */
+static bool read_ports(struct rtsp_text value, struct rtsp_setup *setup)
+{
+    struct rtsp_text first;
+    int64_t          rtp = -1, rtcp;
+
+    if (rtsp_text_split(&value, '-', &first))
+        rtp = rtsp_text_number(first, 65535);
+    rtcp = value.bytes > 0 ? rtsp_text_number(value, 65535) : rtp + 1;
+    /* A camera that says port 0 or one of the system's (DNS, NTP) is not answered there: what we send
+     * must not be of use against others. */
+    if (rtp < 0 || rtcp < 0 || rtcp > 65535)
+        return false;
+    setup->rtp_port  = rtp >= 1024 ? (uint16_t)rtp : 0;
+    setup->rtcp_port = rtcp >= 1024 ? (uint16_t)rtcp : 0;
+    return true;
+}
+
+static bool is_transport(struct rtsp_text part, bool udp)
+{
+    bool is_tcp = rtsp_text_is(part, "RTP/AVP/TCP") || rtsp_text_is(part, "RTP/AVPF/TCP");
+    bool is_udp = rtsp_text_is(part, "RTP/AVP") || rtsp_text_is(part, "RTP/AVPF") ||
+                  rtsp_text_is(part, "RTP/AVP/UDP") || rtsp_text_is(part, "RTP/AVPF/UDP");
+
+    return udp ? is_udp : is_tcp;
+}
+
+int rtsp_reply_setup(const struct rtsp_message *reply, bool udp, struct rtsp_setup *setup,
+                     struct why *why)
 {
     const struct rtsp_text *header = rtsp_header(reply, "Transport", 0);
     struct rtsp_text        rest, part, value;
@@ -192,16 +220,20 @@ int rtsp_reply_setup(const struct rtsp_message *reply, struct rtsp_setup *setup,
 
     setup->rtp_channel  = 0;
     setup->rtcp_channel = 1;
+    setup->rtp_port = setup->rtcp_port = 0;
     if (rc != 0 || header == NULL)
         return rc;
     rest = *header;
-    if (rtsp_text_split(&rest, ';', &part) && !rtsp_text_is(part, "RTP/AVP/TCP") &&
-        !rtsp_text_is(part, "RTP/AVPF/TCP"))
+    if (rtsp_text_split(&rest, ';', &part) && !is_transport(part, udp))
         return why_set(why, ERR_UNSUPPORTED,
-                       "the camera does not send over the RTSP connection (RTP over TCP)");
+                       udp ? "the camera does not send over UDP, as it was asked to"
+                           : "the camera does not send over the RTSP connection (RTP over TCP)");
     while (rtsp_text_split(&rest, ';', &part)) {
-        if (rtsp_text_parameter(part, "interleaved", &value) && !read_channels(value, setup))
+        if (!udp && rtsp_text_parameter(part, "interleaved", &value) &&
+            !read_channels(value, setup))
             return why_set(why, ERR_CORRUPT, "the camera's channel numbers are damaged");
+        if (udp && rtsp_text_parameter(part, "server_port", &value) && !read_ports(value, setup))
+            return why_set(why, ERR_CORRUPT, "the camera's port numbers are damaged");
     }
     return 0;
 }

@@ -1,7 +1,7 @@
 /* server/camera/rtsp_reply.h: what a camera's replies to OPTIONS, DESCRIBE and SETUP say. Pure.
  *
  * Addresses from the camera go into our next request line: they are checked for form and lose
- * credentials; nobody connects to them. */
+ * credentials; nobody connects to them but by a redirect (camera_url.h). */
 #ifndef SIGHTLINE_SERVER_CAMERA_RTSP_REPLY_H
 #define SIGHTLINE_SERVER_CAMERA_RTSP_REPLY_H
 
@@ -33,9 +33,11 @@ int rtsp_reply_addresses(const struct rtsp_message *reply, const struct sdp_vide
 struct rtsp_setup {
     char     session[RTSP_SESSION_BYTES]; /* "": the camera gave none */
     unsigned timeout_s;                   /* of the session; 60 if it does not say */
-    uint8_t  rtp_channel, rtcp_channel;
+    uint8_t  rtp_channel, rtcp_channel;   /* over the connection */
+    uint16_t rtp_port, rtcp_port;         /* of the camera, over UDP; 0: not said */
 };
-/* ERR_CORRUPT, or ERR_UNSUPPORTED (not over this connection) with the reason. */
-int rtsp_reply_setup(const struct rtsp_message *reply, struct rtsp_setup *setup, struct why *why);
+/* ERR_CORRUPT, or ERR_UNSUPPORTED (not over what was asked for) with the reason. */
+int rtsp_reply_setup(const struct rtsp_message *reply, bool udp, struct rtsp_setup *setup,
+                     struct why *why);
 
 #endif

@@ -8,6 +8,7 @@ struct rtsp_timeouts {
     unsigned resolve_ms;  /* the name */
     unsigned connect_ms;  /* each of the name's addresses */
     unsigned response_ms; /* each request */
+    unsigned udp_ms;      /* from PLAY to the first UDP packet; then the connection carries them */
     unsigned picture_ms;  /* from PLAY to the first whole picture */
     unsigned silence_ms;  /* nothing at all came on the video's channels */
     unsigned tick_ms;     /* between receiver reports; sessions that end sooner shorten it */

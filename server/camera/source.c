@@ -11,6 +11,7 @@ static const struct {
     const struct source_ops *ops;
 } KINDS[] = {
     {"rtsp://", &source_rtsp},
+    {"rtsps://", &source_rtsp},
 };
 
 /* Length of "scheme://" at the beginning, 0 if there is none. */
@@ -38,6 +39,6 @@ int source_choose(const struct source_ops **ops, const char *url, struct why *wh
         }
     }
     return why_set(why, ERR_UNSUPPORTED,
-                   "\"%.*s\" is not served: give an rtsp:// address or a file's path",
+                   "\"%.*s\" is not served: give an rtsp:// or rtsps:// address or a file's path",
                    bytes > 40 ? 40 : (int)bytes, url);
 }

@@ -18,10 +18,13 @@
 struct source;
 
 enum source_end {
-    SOURCE_END_OF_FILE, /* the whole file was played */
-    SOURCE_END_CLOSED,  /* the other side ended the stream */
-    SOURCE_END_ERROR,   /* anything else; the text says what */
-    SOURCE_END_REFUSED, /* credentials or address refused: trying again soon is of no use */
+    SOURCE_END_OF_FILE,     /* the whole file was played */
+    SOURCE_END_CLOSED,      /* the other side ended the stream */
+    SOURCE_END_ERROR,       /* anything else; the text says what */
+    SOURCE_END_REFUSED,     /* credentials or address refused: trying again soon is of no use */
+    SOURCE_END_UNREACHABLE, /* no such name, no route, nobody listens */
+    SOURCE_END_TIMEOUT,     /* something that was awaited did not come */
+    SOURCE_ENDS,
 };
 
 struct source_events {
@@ -40,9 +43,11 @@ struct source_events {
 };
 
 struct source_counters {
-    uint64_t bytes, packets;
-    uint64_t rtp_lost;
-    double   jitter_ms;
+    uint64_t    bytes, packets;
+    uint64_t    rtp_received, rtp_lost;
+    uint64_t    rtp_reordered, rtp_duplicates, rtp_late; /* over UDP */
+    double      jitter_ms;
+    const char *transport; /* "tcp", "udp", "http", ...; NULL: not known yet; static */
 };
 
 struct source_ops {

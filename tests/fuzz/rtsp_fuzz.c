@@ -65,7 +65,8 @@ static void on_reply(struct camera *camera, const struct rtsp_message *reply)
     struct why              why;
 
     rtsp_reply_allows(reply, "GET_PARAMETER");
-    rtsp_reply_setup(reply, &setup, &why);
+    rtsp_reply_setup(reply, true, &setup, &why);
+    rtsp_reply_setup(reply, false, &setup, &why);
     if (rtsp_auth_read(&auth, reply, &why) == 0) {
         int length = rtsp_auth_write(&auth, "user", "password", "PLAY", "rtsp://camera/x", header,
                                      sizeof header);

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -23,7 +24,7 @@ def ok(passed, what, note=""):
 
 
 class Camera:
-    """A server process; ends when its standard input closes."""
+    """A server process. It ends when its standard input closes."""
 
     def __init__(self, script, *arguments):
         self.process = subprocess.Popen([sys.executable, os.path.join(HERE, script), *arguments],
@@ -56,12 +57,14 @@ class Camera:
         self.process.wait()
 
 
-def start(*arguments):
-    return subprocess.Popen([CLIENT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(*arguments, **settings):
+    environment = dict(os.environ, **{"RTSP_" + name.upper(): value for name, value in settings.items()})
+    return subprocess.Popen([CLIENT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            env=environment)
 
 
-def play(url, user="", password="", pictures=25, seconds=20):
-    return start("play", url, user, password, str(pictures), str(seconds)).communicate()[0]
+def play(url, user="", password="", pictures=25, seconds=20, **settings):
+    return start("play", url, user, password, str(pictures), str(seconds), **settings).communicate()[0]
 
 
 def figure(text, name):
@@ -138,10 +141,86 @@ def check_restart():
     ok("ended closed: the camera closed the connection" in text, "a killed server: the stream ends", text)
     ok(0 <= figure(text, "span_ms") < 5000, "at once", text)
     gone = play(first.url())
-    ok("ended error: cannot connect to the camera" in gone, "while it is away: an error", gone)
+    ok("ended unreachable: cannot connect to the camera" in gone, "while it is away: an error", gone)
     with Camera("rtsp_server.py", "--port", str(first.port)) as second:
         ok(second.port == first.port, "it comes back at the same port")
         check_pictures("after the restart", play(second.url()))
+
+
+def check_udp():
+    for what, server, wish, used in [("a camera that has UDP alone", "udp", "auto", "udp"),
+                                     ("UDP where it is wished", "both", "udp", "udp"),
+                                     ("UDP wished of a camera without", "tcp", "udp", "tcp")]:
+        with Camera("rtsp_server.py", "--transport", server) as camera:
+            text = play(camera.url(), transport=wish)
+            check_pictures(what, text)
+            ok("transport %s " % used in text, "%s: over %s" % (what, used), text)
+    with Camera("rtsp_server.py", "--transport", "udp") as camera:
+        text = play(camera.url(), transport="tcp")
+        ok("ended refused: the camera does not send RTP the way that transport asks for" in text,
+           "TCP alone, of a camera without: refused", text)
+
+
+def check_tls(folder):
+    files = [os.path.join(folder, name) for name in ("key", "certificate", "both")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", "/CN=camera",
+                    "-keyout", files[0], "-out", files[1]], check=True, stderr=subprocess.DEVNULL)
+    with open(files[2], "w") as both:
+        both.write(open(files[1]).read() + open(files[0]).read())
+    with Camera("rtsp_server.py", "--tls", files[2], "--auth", "digest", "--password", PASSWORD) as camera:
+        url = camera.url().replace("rtsp:", "rtsps:")
+        text = play(url, "camera", PASSWORD)
+        found = re.search("tls_fingerprint: ([0-9a-f]{64})", text)
+        ok("ended refused: the camera's certificate is not trusted" in text and found,
+           "RTSPS: an unknown certificate is refused, with its fingerprint", text)
+        pin = found.group(1) if found else ""
+        check_pictures("RTSPS with its fingerprint", play(url, "camera", PASSWORD, fingerprint=pin))
+        check_pictures("RTSPS without a look at it", play(url, "camera", PASSWORD, pictures=25, unverified="1"))
+        text = play(url, "camera", PASSWORD, fingerprint="0" * 64)
+        ok("ended refused: the camera's certificate has another fingerprint" in text, "another one is refused", text)
+        text = play(camera.url(), "camera", PASSWORD)
+        ok("ended" in text and "packets 0 " in text, "RTSP to a port of RTSPS: an error", text)
+    with Camera("rtsp_server.py") as camera:
+        text = play(camera.url().replace("rtsp:", "rtsps:"))
+        ok("ended error: the camera does not speak TLS" in text or "ended closed" in text or "ended timeout" in text,
+           "RTSPS to a port of RTSP: an error", text)
+
+
+def fake(*arguments, pictures=100, user="", password="", **settings):
+    with Camera("rtsp_fake.py", *arguments) as camera:
+        text = play(camera.url(), user, password, pictures=pictures, seconds=8, no_decode="1", **settings)
+        return text, camera.stop()
+
+
+def check_fake():
+    text, log = fake("--auth", "sha256", "--password", PASSWORD, user="camera", password=PASSWORD)
+    ok(figure(text, "packets") == 100 and "DESCRIBE signed" in log, "SHA-256 is taken where MD5 is offered, too", text)
+    text, log = fake("--auth", "sha256", "--password", PASSWORD, user="camera", password="wrong")
+    ok("ended refused: the camera refuses the user name" in text and "canary" not in text, "a wrong one is refused", text)
+
+    text, log = fake("--refuse", "tcp", "--lose", "20", "--double", "10", "--swap", "20", "--pictures", "1000",
+                     pictures=780)
+    ok(figure(text, "packets") == 780 and figure(text, "backwards") == 0,
+       "UDP with 20 % lost, 10 % doubled, 20 % swapped: every packet that came is used", text)
+    lost = figure(text, "lost") / 1000
+    ok(0.1 < lost < 0.3 and figure(text, "duplicates") > 20 and figure(text, "reordered") > 50 and
+       figure(text, "late") < 10, "the counters say so (%.0f %% lost)" % (lost * 100), text)
+
+    text, log = fake("--silent-udp", transport="udp")
+    ok(figure(text, "packets") == 100 and "transport tcp" in text and 2500 < figure(text, "first_ms") < 4500,
+       "no UDP packet comes: over TCP after %d ms" % figure(text, "first_ms"), text)
+    text, log = fake("--silent-udp", "--refuse", "tcp")
+    ok("ended timeout: the camera sends over UDP alone, and no packet arrives" in text, "neither way: said so", text)
+
+    with Camera("rtsp_fake.py") as target:
+        text, log = fake("--redirect", "rtsp://u:v@127.0.0.1:%d/live" % target.port, user="camera", password=PASSWORD)
+        ok(figure(text, "packets") == 100 and "DESCRIBE" in target.stop(), "a redirect is followed", text)
+    text, log = fake("--redirect", "rtsp://127.0.0.1:PORT/again")
+    ok("ended refused: the camera redirects more than 3 times" in text and log.count("DESCRIBE") == 4,
+       "four are too many", text + log)
+    for target in ("rtsp://169.254.169.254/latest", "http://127.0.0.1/", "file:///etc/passwd", "rtsp://2130706433/"):
+        text, log = fake("--redirect", target)
+        ok("ended refused" in text and "169.254" not in text, "a redirect to %s is refused" % target, text)
 
 
 def check_hostile():
@@ -162,10 +241,14 @@ def main():
     if not os.path.exists(CLIENT):
         tap.skip_all("no %s" % CLIENT)
     check_hostile()
+    check_fake()
     if subprocess.run([sys.executable, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"],
                       stderr=subprocess.DEVNULL).returncode == 0:
         check_codecs()
         check_sign_in()
+        check_udp()
+        with tempfile.TemporaryDirectory() as folder:
+            check_tls(folder)
         check_session()
         check_restart()
     else:

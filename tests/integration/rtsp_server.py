@@ -12,7 +12,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 
 def launch_line(options):
@@ -46,8 +46,14 @@ def launch_line(options):
     return "( %s )" % video
 
 
+def set_up_tls(auth, options):
+    if options.tls:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.tls))
+
+
 def set_up_sign_in(server, factory, options):
     auth = GstRtspServer.RTSPAuth()
+    set_up_tls(auth, options)
     token = GstRtspServer.RTSPToken()
     token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
     if options.auth == "digest":
@@ -87,6 +93,9 @@ def main():
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--kbps", type=int, default=500)
     parser.add_argument("--audio", action="store_true")
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--transport", choices=["tcp", "udp", "both"], default="tcp")
+    parser.add_argument("--tls", help="a file with certificate and key: RTSPS")
     parser.add_argument("--shared", action="store_true", help="one encoder for all clients")
     parser.add_argument("--auth", choices=["none", "basic", "digest"], default="none")
     parser.add_argument("--user", default="camera")
@@ -99,14 +108,27 @@ def main():
 
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
+    server.set_address(options.address)
     server.set_service(options.port)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(launch_line(options))
     factory.set_shared(options.shared)
-    factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP)
+    kinds = {"tcp": GstRtsp.RTSPLowerTrans.TCP, "udp": GstRtsp.RTSPLowerTrans.UDP,
+             "both": GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP}
+    factory.set_protocols(kinds[options.transport])
     if options.auth != "none":
         set_up_sign_in(server, factory, options)
+    elif options.tls:
+        auth = GstRtspServer.RTSPAuth()
+        set_up_tls(auth, options)
+        token = GstRtspServer.RTSPToken()
+        token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
+        auth.set_default_token(token)
+        server.set_auth(auth)
+        permissions = GstRtspServer.RTSPPermissions()
+        permissions.add_permission_for_role("viewer", "media.factory.access", True)
+        permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+        factory.set_permissions(permissions)
     server.get_mount_points().add_factory(options.path, factory)
     server.connect("client-connected", watch_client, options.session_timeout)
     if server.attach(None) == 0:

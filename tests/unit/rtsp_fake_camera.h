@@ -317,6 +317,7 @@ static const struct rtsp_timeouts short_times = {
     .resolve_ms  = 300,
     .connect_ms  = 200,
     .response_ms = 200,
+    .udp_ms      = 200,
     .picture_ms  = 300,
     .silence_ms  = 1500,
     .tick_ms     = 50,

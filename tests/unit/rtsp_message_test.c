@@ -384,7 +384,7 @@ static int set_up(struct rtsp_setup *setup, const char *headers)
 
     snprintf(text, sizeof text, "RTSP/1.0 200 OK\r\n%s\r\n", headers);
     first(text);
-    return rtsp_reply_setup(&message, setup, &why);
+    return rtsp_reply_setup(&message, false, setup, &why);
 }
 
 static void test_setup(void)

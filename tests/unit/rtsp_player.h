@@ -14,19 +14,20 @@
 #include "server/camera/source.h"
 
 struct player {
-    struct source  *source;
-    uv_timer_t      limit;
-    AVCodecContext *decoder;
-    AVFrame        *frame;
-    int             wanted; /* pictures; 0: until the time is over */
-    int             packets, keys, frames, errors, corrupt;
-    int64_t         started_ns, first_ns, stopped_ns, first_pts, last_pts, max_lag_ns;
-    int             width, height, backwards;
+    const struct source_ops *ops;
+    struct source           *source;
+    uv_timer_t               limit;
+    AVCodecContext          *decoder;
+    AVFrame                 *frame;
+    int                      wanted; /* pictures; 0: until the time is over */
+    int                      packets, keys, frames, errors, corrupt;
+    int64_t                  started_ns, first_ns, stopped_ns, first_pts, last_pts, max_lag_ns;
+    int                      width, height, backwards; /* time stamps that did not grow */
 };
 
 static void player_stop(struct player *player)
 {
-    source_rtsp.close(&player->source);
+    player->ops->close(&player->source);
     if (!uv_is_closing((uv_handle_t *)&player->limit))
         uv_close((uv_handle_t *)&player->limit, NULL);
 }
@@ -59,6 +60,8 @@ static void player_packet(void *arg, AVPacket *packet, int64_t wall_ns)
         if ((packet->flags & AV_PKT_FLAG_KEY) == 0)
             printf("begins without a key\n");
     }
+    if (player->packets > 1 && packet->pts <= player->last_pts)
+        player->backwards++;
     player->last_pts   = packet->pts;
     player->stopped_ns = clock_monotonic_ns();
     player->keys += (packet->flags & AV_PKT_FLAG_KEY) != 0;
@@ -87,7 +90,8 @@ static void player_progress(void *arg, const char *step)
 
 static void player_ended(void *arg, enum source_end end, const char *reason)
 {
-    static const char *const names[] = {"file", "closed", "error", "refused"};
+    static const char *const names[] = {"file",    "closed",      "error",
+                                        "refused", "unreachable", "timeout"};
 
     printf("ended %s: %s\n", names[end], reason);
     player_stop(arg);
@@ -97,6 +101,22 @@ static void player_limit(uv_timer_t *timer)
 {
     printf("time is over\n");
     player_stop(timer->data);
+}
+
+/* What the settings file would say, from the environment. */
+static void player_options(struct settings_camera *settings)
+{
+    const char *transport   = getenv("RTSP_TRANSPORT");
+    const char *fingerprint = getenv("RTSP_FINGERPRINT");
+
+    if (transport != NULL)
+        settings->transport = strcmp(transport, "udp") == 0   ? TRANSPORT_UDP
+                              : strcmp(transport, "tcp") == 0 ? TRANSPORT_TCP
+                                                              : TRANSPORT_AUTO;
+    if (fingerprint != NULL)
+        snprintf(settings->tls_fingerprint, sizeof settings->tls_fingerprint, "%s", fingerprint);
+    settings->tls_unverified = getenv("RTSP_UNVERIFIED") != NULL;
+    settings->detect_fps     = 5;
 }
 
 /* play URL USER PASSWORD PICTURES SECONDS */
@@ -120,24 +140,30 @@ static int play(char **arguments)
     snprintf(settings.url, sizeof settings.url, "%s", arguments[0]);
     snprintf(settings.user, sizeof settings.user, "%s", arguments[1]);
     snprintf(settings.password.value, sizeof settings.password.value, "%s", arguments[2]);
+    player_options(&settings);
     player.started_ns = clock_monotonic_ns();
-    if (source_rtsp.open(&player.source, &loop, &settings, &events, &why) != 0) {
+    if (source_choose(&player.ops, settings.url, &why) != 0 || player.ops == NULL ||
+        player.ops->open(&player.source, &loop, &settings, &events, &why) != 0) {
         printf("not opened: %s\n", why.text);
         return 1;
     }
     while (uv_run(&loop, UV_RUN_ONCE) != 0) {
         if (player.source != NULL)
-            source_rtsp.counters(player.source, &counters);
+            player.ops->counters(player.source, &counters);
     }
     getrusage(RUSAGE_SELF, &usage);
     printf("packets %d keys %d corrupt %d frames %d errors %d size %dx%d first_ms %lld "
-           "span_ms %lld pts %lld lag_ms %lld lost %llu bytes %llu jitter_ms %.1f cpu_ms %ld\n",
+           "span_ms %lld pts %lld lag_ms %lld lost %llu bytes %llu jitter_ms %.1f "
+           "backwards %d transport %s reordered %llu duplicates %llu late %llu cpu_ms %ld\n",
            player.packets, player.keys, player.corrupt, player.frames, player.errors, player.width,
            player.height, (long long)((player.first_ns - player.started_ns) / NS_PER_MS),
            (long long)((player.stopped_ns - player.first_ns) / NS_PER_MS),
            (long long)(player.last_pts - player.first_pts),
            (long long)(player.max_lag_ns / NS_PER_MS), (unsigned long long)counters.rtp_lost,
-           (unsigned long long)counters.bytes, counters.jitter_ms,
+           (unsigned long long)counters.bytes, counters.jitter_ms, player.backwards,
+           counters.transport != NULL ? counters.transport : "none",
+           (unsigned long long)counters.rtp_reordered, (unsigned long long)counters.rtp_duplicates,
+           (unsigned long long)counters.rtp_late,
            usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000 +
                usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000);
     av_frame_free(&player.frame);
@@ -154,7 +180,7 @@ struct crowd {
     uv_loop_t   loop;
     const char *url;
     int         left, open, late;
-    int         ends[4];
+    int         ends[SOURCE_ENDS];
     uint64_t    pictures;
     int64_t     longest_ns;
     struct member {
@@ -274,7 +300,9 @@ static int play_crowd(char **arguments)
     getrusage(RUSAGE_SELF, &usage);
     printf("closed %d error %d refused %d pictures %llu late %d longest_ms %lld rss_kb %ld open %d "
            "loop %d\n",
-           crowd.ends[SOURCE_END_CLOSED], crowd.ends[SOURCE_END_ERROR],
+           crowd.ends[SOURCE_END_CLOSED],
+           crowd.ends[SOURCE_END_ERROR] + crowd.ends[SOURCE_END_TIMEOUT] +
+               crowd.ends[SOURCE_END_UNREACHABLE],
            crowd.ends[SOURCE_END_REFUSED], (unsigned long long)crowd.pictures, crowd.late,
            (long long)(crowd.longest_ns / NS_PER_MS), usage.ru_maxrss, crowd.open,
            uv_loop_close(&crowd.loop));

@@ -111,8 +111,9 @@ static void play_goodbye(struct fake *fake)
 
 static void play_redirect(struct fake *fake)
 {
-    fake_say(fake,
-             "REDIRECT rtsp://x/ RTSP/1.0\r\nCSeq: 1\r\nLocation: rtsp://u:secret@other/x\r\n\r\n");
+    fake_say(
+        fake,
+        "REDIRECT rtsp://x/ RTSP/1.0\r\nCSeq: 1\r\nLocation: rtsp://u:secret@oth er/x\r\n\r\n");
 }
 
 static void play_garbage(struct fake *fake)
@@ -163,29 +164,29 @@ static const struct script scripts[] = {
      .password = "p",
      .serve    = serve_changing},
     {.name    = "lost packets",
-     .end     = SOURCE_END_ERROR,
+     .end     = SOURCE_END_TIMEOUT,
      .reason  = "sent nothing for",
      .playing = play_gap},
 
     {.name   = "silence at OPTIONS",
      .method = "OPTIONS",
      .reply  = SILENCE,
-     .end    = SOURCE_END_ERROR,
+     .end    = SOURCE_END_TIMEOUT,
      .reason = "did not answer OPTIONS"},
     {.name   = "silence at DESCRIBE",
      .method = "DESCRIBE",
      .reply  = SILENCE,
-     .end    = SOURCE_END_ERROR,
+     .end    = SOURCE_END_TIMEOUT,
      .reason = "did not answer DESCRIBE"},
     {.name   = "silence at SETUP",
      .method = "SETUP",
      .reply  = SILENCE,
-     .end    = SOURCE_END_ERROR,
+     .end    = SOURCE_END_TIMEOUT,
      .reason = "did not answer SETUP"},
     {.name   = "silence at PLAY",
      .method = "PLAY",
      .reply  = SILENCE,
-     .end    = SOURCE_END_ERROR,
+     .end    = SOURCE_END_TIMEOUT,
      .reason = "did not answer PLAY"},
     {.name   = "closed at OPTIONS",
      .method = "OPTIONS",
@@ -225,7 +226,7 @@ static const struct script scripts[] = {
     {.name   = "half a reply, then silence",
      .method = "DESCRIBE",
      .reply  = "RTSP/1.0 200 OK\r\nCSeq: %u\r\nContent-Length: 500\r\n\r\nv=0",
-     .end    = SOURCE_END_ERROR,
+     .end    = SOURCE_END_TIMEOUT,
      .reason = "did not answer DESCRIBE"},
     {.name        = "half a reply, then closed",
      .method      = "DESCRIBE",
@@ -272,7 +273,7 @@ static const struct script scripts[] = {
      .method = "SETUP",
      .reply  = STATUS("461"),
      .end    = SOURCE_END_REFUSED,
-     .reason = "RTP over TCP"},
+     .reason = "the way that transport asks for"},
     {.name   = "another error",
      .method = "PLAY",
      .reply  = "RTSP/1.0 551 Option \x01 rtsp://a:b@c\r\nCSeq: %u\r\n\r\n",
@@ -280,17 +281,22 @@ static const struct script scripts[] = {
      .reason = "refuses PLAY: 551 Option ? rtsp://***@c"},
     {.name   = "redirected",
      .method = "DESCRIBE",
-     .reply  = "RTSP/1.0 302 Moved\r\nCSeq: %u\r\nLocation: rtsp://u:secret@other:1/x\r\n\r\n",
+     .reply  = "RTSP/1.0 302 Moved\r\nCSeq: %u\r\nLocation: http://u:secret@other:1/x\r\n\r\n",
      .end    = SOURCE_END_REFUSED,
-     .reason = "rtsp://***@other:1/x"},
+     .reason = "another protocol (http://)"},
+    {.name   = "redirected to the metadata address",
+     .method = "DESCRIBE",
+     .reply  = "RTSP/1.0 302 Moved\r\nCSeq: %u\r\nLocation: rtsp://169.254.169.254/x\r\n\r\n",
+     .end    = SOURCE_END_REFUSED,
+     .reason = "metadata"},
     {.name   = "redirected at OPTIONS",
      .method = "OPTIONS",
      .reply  = STATUS("301"),
      .end    = SOURCE_END_REFUSED,
-     .reason = "redirects (301)"},
+     .reason = "redirects to an address that is none"},
     {.name    = "redirected later",
      .end     = SOURCE_END_REFUSED,
-     .reason  = "rtsp://***@other/x",
+     .reason  = "redirects to an address that is none",
      .playing = play_redirect},
     {.name   = "keep-alives for a lost session",
      .method = "GET_PARAMETER",
@@ -329,7 +335,7 @@ static const struct script scripts[] = {
      .serve    = serve_gossip},
 
     {.name    = "no picture",
-     .end     = SOURCE_END_ERROR,
+     .end     = SOURCE_END_TIMEOUT,
      .reason  = "sent no picture",
      .playing = play_nothing},
     {.name    = "goodbye",
@@ -345,7 +351,7 @@ static const struct script scripts[] = {
      .reason  = "the camera closed the connection",
      .playing = play_and_close},
     {.name    = "silence while playing",
-     .end     = SOURCE_END_ERROR,
+     .end     = SOURCE_END_TIMEOUT,
      .reason  = "sent nothing for",
      .playing = play_one},
     {.name    = "answers to no question",
@@ -407,14 +413,14 @@ static void run_refusals(void)
     run(&fake, &denied, "rtsp://169.254.169.254/latest", 0);
     is_int(fake.end, SOURCE_END_REFUSED, "is refused");
     run(&fake, &nameless, "rtsp://no-such-camera.invalid/", 0);
-    is_int(fake.end, SOURCE_END_ERROR, "is an error: %s", fake.reason);
+    is_int(fake.end, SOURCE_END_UNREACHABLE, "is not reached: %s", fake.reason);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     bind(listener, (struct sockaddr *)&address, sizeof address);
     getsockname(listener, (struct sockaddr *)&address, &bytes);
     snprintf(url, sizeof url, "rtsp://127.0.0.1:%u/", (unsigned)ntohs(address.sin_port));
     run(&fake, &absent, url, 0);
-    is_int(fake.end, SOURCE_END_ERROR, "is an error");
+    is_int(fake.end, SOURCE_END_UNREACHABLE, "is not reached");
     ok(strstr(fake.reason, "refused") != NULL, "says so: %s", fake.reason);
 
     /* With its backlog full the kernel answers nothing, as a camera without power does. */
@@ -425,7 +431,7 @@ static void run_refusals(void)
             diag("connected at once");
     }
     run(&fake, &mute, url, 0);
-    is_int(fake.end, SOURCE_END_ERROR, "is an error");
+    is_int(fake.end, SOURCE_END_TIMEOUT, "is an error");
     ok(strstr(fake.reason, "does not answer") != NULL, "says so: %s", fake.reason);
     for (int i = 0; i < 4; i++)
         close(fill[i]);
@@ -467,7 +473,7 @@ static void run_long(void)
 
 static void run_bad_settings(void)
 {
-    static const char *const urls[] = {"", "rtsps://cam/", "rtsp://", "/file.mp4", "rtsp://cam:x/"};
+    static const char *const urls[] = {"", "http://cam/", "rtsp://", "/file.mp4", "rtsp://cam:x/"};
     struct settings_camera   settings = {.enabled = true};
     struct source_events     events   = {NULL, NULL, NULL, NULL, NULL};
     struct source           *source;
