@@ -13,22 +13,23 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         libuv1-dev libwebsockets-dev libavformat-dev libavcodec-dev libavutil-dev \
         libswscale-dev libdnnl-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
         libyaml-dev libjansson-dev liblmdb-dev libhiredis-dev libssl-dev libsodium-dev libexpat1-dev \
+        libseccomp-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
 WORKDIR /source
 RUN cmake --preset release && cmake --build --preset release --target sightline \
-    && strip build/release/bin/sightline
+    && strip build/release/bin/sightline build/release/bin/sightline-decode
 
 FROM ${BASE}
 # What the program links, and nothing else. libwebsockets loads its libuv part at run time.
 RUN apt-get update && apt-get install -y --no-install-recommends \
         libuv1 libwebsockets17 libwebsockets-evlib-uv libavformat59 libavcodec59 libavutil57 \
         libswscale6 libdnnl2 libprotobuf-c1 libyaml-0-2 libjansson4 liblmdb0 libhiredis0.14 \
-        libssl3 libsodium23 libexpat1 \
+        libssl3 libsodium23 libexpat1 libseccomp2 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin sightline \
     && mkdir /data && chown sightline:sightline /data && chmod 0700 /data
-COPY --from=build /source/build/release/bin/sightline /usr/bin/sightline
+COPY --from=build /source/build/release/bin/sightline /source/build/release/bin/sightline-decode /usr/bin/
 COPY --from=build /source/config/container/sightline.yml /usr/share/sightline/first.yml
 COPY --from=build /source/config/container/start /usr/share/sightline/start
 USER sightline

@@ -2,9 +2,16 @@
  *
  * As many workers as processors. A camera is an actor: it is runnable when its queue holds
  * packets (or its file has a picture due), and at most one worker holds it. Runnable cameras
- * wait in one FIFO and give their worker back after DECODE_QUANTUM_PACKETS packets, so that
- * nobody starves. The interface is messages (packets in, frames and units out), so that workers
- * can become sandboxed processes later without a change above.
+ * wait in a FIFO and give their worker back after DECODE_QUANTUM_PACKETS packets, so that
+ * nobody starves.
+ *
+ * With DECODE_ISOLATION_PROCESS the bitstreams, which may be hostile, are decoded in sandboxed
+ * processes: each worker thread has one of its own and a FIFO of its own, and a camera stays with
+ * its worker. A process that crashes, or that works on one packet for 2 s, is started again; its
+ * cameras go on from the pictures since their last key frame, which are decoded once more, and no
+ * other camera loses anything. A camera at whose packets processes died DECODE_STRIKES times
+ * within DECODE_STRIKES_S is moved to a worker for such cameras alone, its stream ends with the
+ * reason, and each further crash ends it again: its source's backoff sets the pace.
  *
  * When a worker cannot keep up with a live stream, its queue fills to DECODE_QUEUE_PACKETS or
  * DECODE_QUEUE_BYTES; then what comes is dropped up to the next key frame, and that key frame
@@ -27,10 +34,31 @@
 
 struct decode_pool;
 
-/* workers 0: one for each processor. */
+enum decode_isolation { DECODE_ISOLATION_THREAD, DECODE_ISOLATION_PROCESS };
+
+/* workers 0: one for each processor. Threads that decode by themselves. */
 int decode_pool_open(struct decode_pool **out, int workers, struct why *why);
+/* ERR_NOT_FOUND, ERR_UNSUPPORTED, ERR_IO: processes cannot be started, and `why` says what to do
+ * about it. It never falls back to threads by itself. */
+int decode_pool_open_isolated(struct decode_pool **out, int workers,
+                              enum decode_isolation isolation, struct why *why);
 /* All cameras are closed before. Joins the workers. */
 void decode_pool_close(struct decode_pool **pool);
+
+#define DECODE_STRIKES    3
+#define DECODE_STRIKES_S  60
+#define DECODE_QUARANTINE 4 /* workers for cameras whose streams kill processes */
+
+struct decode_pool_stats {
+    enum decode_isolation isolation;
+    int                   workers;     /* threads, those of the quarantine among them */
+    int                   quarantined; /* cameras */
+    uint64_t              restarts;    /* of processes */
+};
+/* Any thread. */
+void decode_pool_stats(struct decode_pool *pool, struct decode_pool_stats *stats);
+/* The processes that run now, at most `room`; returns how many. Any thread. */
+int decode_pool_pids(struct decode_pool *pool, int *pids, int room);
 
 #define DECODE_QUEUE_PACKETS   128        /* 5 s at 25 pictures a second */
 #define DECODE_QUEUE_BYTES     (4 << 20)  /* 8 s of 4 Mbit/s; overshot by one packet at most */

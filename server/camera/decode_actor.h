@@ -11,6 +11,11 @@
 #include <stdint.h>
 
 struct decode_pool;
+struct decode_process;
+
+/* The workers that share one run queue: all of them, when they decode by themselves; one, with its
+ * process, otherwise. */
+struct decode_group;
 
 /* What a step returns: when to step again, on the monotonic clock, or one of these. */
 #define DECODE_STEP_NOW  INT64_C(0)
@@ -25,10 +30,13 @@ struct decode_actor {
         DECODE_ACTOR_QUEUED,
         DECODE_ACTOR_RUNNING,
     } state;
-    bool    woken; /* while running */
-    bool    leaving;
-    int64_t due_ns;
-    size_t  heap_index;
+    struct decode_group *group;
+    bool                 quarantine; /* wanted by the actor itself, in its step */
+    bool                 quarantined;
+    bool                 woken; /* while running */
+    bool                 leaving;
+    int64_t              due_ns;
+    size_t               heap_index;
 };
 
 /* The pool keeps room for its time. ERR_MEMORY. */
@@ -38,5 +46,10 @@ int decode_actor_join(struct decode_pool *pool, struct decode_actor *actor,
 void decode_actor_leave(struct decode_pool *pool, struct decode_actor *actor);
 /* Something is there to do. Any thread. */
 void decode_actor_wake(struct decode_pool *pool, struct decode_actor *actor);
+
+/* In the actor's own step: where its worker decodes; NULL: in this process. */
+struct decode_process *decode_actor_process(const struct decode_actor *actor);
+/* In the actor's own step: it goes to the workers of the quarantine after it, or back. */
+void decode_actor_quarantine(struct decode_actor *actor, bool wanted);
 
 #endif

@@ -115,3 +115,16 @@ void decode_codec_flush(struct decode_codec *codec)
 {
     avcodec_flush_buffers(codec->context);
 }
+
+void decode_codec_buffers(struct decode_codec *codec,
+                          int (*get)(AVCodecContext *context, AVFrame *frame, int flags),
+                          void *opaque)
+{
+    codec->context->get_buffer2 = get;
+    codec->context->opaque      = opaque;
+}
+
+void decode_codec_skip(struct decode_codec *codec, enum AVDiscard what)
+{
+    codec->context->skip_frame = what;
+}

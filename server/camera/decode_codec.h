@@ -5,8 +5,7 @@
 
 #include "config/why.h"
 
-#include <libavcodec/codec_par.h>
-#include <libavcodec/packet.h>
+#include <libavcodec/avcodec.h>
 #include <libavutil/frame.h>
 #include <stdbool.h>
 
@@ -26,5 +25,11 @@ int decode_codec_send(struct decode_codec *codec, const AVPacket *packet);
 int decode_codec_receive(struct decode_codec *codec, AVFrame *picture);
 /* Forget everything but the parameter sets: what comes next does not follow what came. */
 void decode_codec_flush(struct decode_codec *codec);
+/* From now on pictures lie where `get` puts them; `opaque` is the context's. */
+void decode_codec_buffers(struct decode_codec *codec,
+                          int (*get)(AVCodecContext *context, AVFrame *frame, int flags),
+                          void *opaque);
+/* What is not decoded at all: AVDISCARD_DEFAULT, AVDISCARD_NONREF or AVDISCARD_NONKEY. */
+void decode_codec_skip(struct decode_codec *codec, enum AVDiscard what);
 
 #endif

@@ -9,13 +9,11 @@
 #include <string.h>
 
 #define MAX_WITHOUT_KEY 250 /* packets: a stream that marks no key frames is decoded regardless */
-#define MAX_AFTER_ERROR 50  /* packets: after 2 s without a key frame concealment is better */
 #define MAX_RECEIVE     64  /* pictures out of one packet; a decoder that gives more is mad */
 #define LIVE_MAX_GAP_NS (10 * NS_PER_S)
 #define FILE_MAX_GAP_NS (3600 * NS_PER_S)
 
-/* The file came to its end, or the stream cannot be decoded; the loop decides what follows. */
-static void end_stream(struct decode_stream *stream, enum source_end end, const char *reason)
+void decode_stream_end(struct decode_stream *stream, enum source_end end, const char *reason)
 {
     bool current;
 
@@ -34,7 +32,7 @@ static void end_stream(struct decode_stream *stream, enum source_end end, const 
         decode_stream_wake_loop(stream);
 }
 
-static void wait_for_key(struct decode_stream *stream, unsigned max_packets)
+void decode_stream_wait_for_key(struct decode_stream *stream, unsigned max_packets)
 {
     stream->needs_key       = true;
     stream->without_key     = 0;
@@ -44,9 +42,9 @@ static void wait_for_key(struct decode_stream *stream, unsigned max_packets)
 static void receive_pictures(struct decode_stream *stream)
 {
     for (int i = 0; i < MAX_RECEIVE && !decode_stream_is_closing(stream); i++) {
-        int rc = decode_codec_receive(stream->codec, stream->picture);
+        int rc = decode_engine_receive(stream->engine, &stream->picture);
 
-        if (rc == ERR_AGAIN || rc == ERR_NOT_FOUND)
+        if (rc == ERR_AGAIN)
             return;
         if (rc == 0)
             decode_stream_picture(stream);
@@ -72,6 +70,25 @@ static void publish_unit(struct decode_stream *stream, const AVPacket *packet, i
         decode_stream_wake_loop(stream);
 }
 
+/* Other than 0: there is no engine to receive from. */
+static int send_packet(struct decode_stream *stream, const AVPacket *packet)
+{
+    int rc = stream->lost ? ERR_DEVICE_LOST
+                          : decode_engine_send(stream->engine, packet, DECODE_WIRE_SKIP_NONE);
+
+    for (int i = 0; i < DECODE_STRIKES && rc == ERR_DEVICE_LOST; i++)
+        rc = decode_stream_recover(stream, packet);
+    if (rc == ERR_CLOSED || rc == ERR_DEVICE_LOST) {
+        decode_stream_count(stream, &stream->status.packets_dropped);
+        return rc;
+    }
+    if (rc != 0) {
+        decode_stream_count(stream, &stream->status.decode_errors);
+        decode_stream_wait_for_key(stream, DECODE_MAX_AFTER_ERROR);
+    }
+    return 0;
+}
+
 static void decode_packet(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns,
                           int64_t arrival_ns)
 {
@@ -90,11 +107,8 @@ static void decode_packet(struct decode_stream *stream, const AVPacket *packet, 
     stream->stamps[stream->next_stamp++ % DECODE_STAMPS] = (struct decode_stamp){
         .timestamp = timestamp, .wall_ns = wall_ns};
     stream->arrival_ns = arrival_ns;
-    if (decode_codec_send(stream->codec, packet) != 0) {
-        decode_stream_count(stream, &stream->status.decode_errors);
-        wait_for_key(stream, MAX_AFTER_ERROR);
-    }
-    receive_pictures(stream);
+    if (send_packet(stream, packet) == 0)
+        receive_pictures(stream);
 }
 
 static void publish_stream(struct decode_stream *stream, AVRational frame_rate, double duration_s)
@@ -119,14 +133,18 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
     int64_t pause_ns = 0;
     int     rc;
 
-    decode_codec_close(&stream->codec);
+    decode_engine_close(&stream->engine);
     decode_view_close(&stream->view);
     avcodec_parameters_free(&stream->parameters);
     stream->parameters = avcodec_parameters_alloc();
     if (stream->parameters == NULL || avcodec_parameters_copy(stream->parameters, parameters) < 0)
         return why_set(why, ERR_MEMORY, "no memory for a decoder");
-    rc = decode_codec_open(&stream->codec, parameters, time_base, why);
-    if (rc != 0)
+    stream->time_base = time_base;
+    rc = decode_engine_open(&stream->engine, decode_actor_process(&stream->actor), parameters,
+                            time_base, why);
+    /* Its process is about to be started again: the first packet tries again. */
+    stream->lost = rc == ERR_AGAIN || rc == ERR_DEVICE_LOST;
+    if (rc != 0 && !stream->lost)
         return rc;
     /* Pictures at the speed of the machine are no video to watch. */
     if (!stream->fastest)
@@ -137,7 +155,7 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
                          stream->playing ? FILE_MAX_GAP_NS : LIVE_MAX_GAP_NS, pause_ns);
     stream->needs_key = false;
     if (!stream->playing)
-        wait_for_key(stream, MAX_WITHOUT_KEY);
+        decode_stream_wait_for_key(stream, MAX_WITHOUT_KEY);
     decode_stream_next_generation(stream);
     return 0;
 }
@@ -161,7 +179,7 @@ static int64_t open_file(struct decode_stream *stream)
     if (rc == ERR_CLOSED)
         return DECODE_STEP_NOW;
     if (rc != 0) {
-        end_stream(stream, SOURCE_END_ERROR, why.text);
+        decode_stream_end(stream, SOURCE_END_ERROR, why.text);
         return DECODE_STEP_IDLE;
     }
     publish_stream(stream, source_file_frame_rate(stream->file),
@@ -172,7 +190,7 @@ static int64_t open_file(struct decode_stream *stream)
 static void drain_decoder(struct decode_stream *stream)
 {
     stream->arrival_ns = clock_monotonic_ns();
-    if (decode_codec_send(stream->codec, NULL) == 0)
+    if (!stream->lost && decode_engine_send(stream->engine, NULL, DECODE_WIRE_SKIP_NONE) == 0)
         receive_pictures(stream);
     decode_stream_deliver_pending(stream);
 }
@@ -186,20 +204,21 @@ static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why
     if (stream->pass_pictures == 0) {
         if (read_rc == ERR_NOT_FOUND)
             why_set(why, ERR_CORRUPT, "not one picture of the file can be decoded");
-        end_stream(stream, SOURCE_END_ERROR, why->text);
+        decode_stream_end(stream, SOURCE_END_ERROR, why->text);
         return DECODE_STEP_IDLE;
     }
     if (!stream->looping) {
-        end_stream(stream, SOURCE_END_OF_FILE,
-                   read_rc == ERR_NOT_FOUND ? "the file was played to its end" : why->text);
+        decode_stream_end(stream, SOURCE_END_OF_FILE,
+                          read_rc == ERR_NOT_FOUND ? "the file was played to its end" : why->text);
         return DECODE_STEP_IDLE;
     }
     stream->pass_pictures = 0;
     if (source_file_rewind(stream->file, why) != 0) {
-        end_stream(stream, SOURCE_END_ERROR, why->text);
+        decode_stream_end(stream, SOURCE_END_ERROR, why->text);
         return DECODE_STEP_IDLE;
     }
-    decode_codec_flush(stream->codec);
+    if (!stream->lost && decode_engine_flush(stream->engine) != 0)
+        stream->lost = true;
     decode_clock_restart(&stream->clock, source_file_time_base(stream->file),
                          source_file_frame_rate(stream->file), FILE_MAX_GAP_NS, 0);
     stream->needs_key = false;
@@ -281,7 +300,7 @@ static int64_t take_parameters(struct decode_stream *stream, struct decode_entry
     avcodec_parameters_free(&entry->parameters);
     if (rc == 0)
         return DECODE_STEP_NOW;
-    end_stream(stream, SOURCE_END_ERROR, why.text);
+    decode_stream_end(stream, SOURCE_END_ERROR, why.text);
     return DECODE_STEP_IDLE;
 }
 
@@ -299,11 +318,11 @@ int64_t decode_stream_queue_turn(struct decode_stream *stream)
     }
     if (entry.parameters != NULL)
         return take_parameters(stream, &entry);
-    if (stream->codec == NULL) {
+    if (stream->parameters == NULL) {
         decode_stream_count(stream, &stream->status.packets_dropped);
     } else {
-        if (entry.gap)
-            decode_codec_flush(stream->codec);
+        if (entry.gap && !stream->lost && decode_engine_flush(stream->engine) != 0)
+            stream->lost = true;
         decode_packet(stream, stream->packet, entry.wall_ns, entry.arrival_ns);
     }
     av_packet_unref(stream->packet);

@@ -102,10 +102,8 @@ static void choose_and_deliver(struct decode_stream *stream, struct frame *frame
         stream->pending = frame;
 }
 
-static int64_t find_wall_ns(const struct decode_stream *stream, const AVFrame *picture)
+static int64_t find_wall_ns(const struct decode_stream *stream, int64_t timestamp)
 {
-    int64_t timestamp = picture->pts != AV_NOPTS_VALUE ? picture->pts : picture->pkt_dts;
-
     for (unsigned i = 1; i <= DECODE_STAMPS && timestamp != AV_NOPTS_VALUE; i++) {
         const struct decode_stamp *stamp =
             &stream->stamps[(stream->next_stamp - i) % DECODE_STAMPS];
@@ -125,31 +123,30 @@ void decode_stream_next_generation(struct decode_stream *stream)
 
 void decode_stream_picture(struct decode_stream *stream)
 {
-    AVFrame      *picture = stream->picture;
-    int64_t       wall_ns = find_wall_ns(stream, picture);
-    int64_t       now_ns  = clock_monotonic_ns();
-    int64_t       pts_ns  = decode_clock_picture(&stream->clock, picture->best_effort_timestamp);
+    const struct decode_picture *picture = &stream->picture;
+    int64_t                      wall_ns = find_wall_ns(stream, picture->timestamp);
+    int64_t                      now_ns  = clock_monotonic_ns();
+    int64_t       pts_ns = decode_clock_picture(&stream->clock, picture->best_effort);
     uint64_t      number;
     struct frame *frame;
 
-    if (stream->width_px != picture->width || stream->height_px != picture->height) {
+    if (stream->width_px != picture->width_px || stream->height_px != picture->height_px) {
         if (stream->width_px != 0)
             decode_stream_next_generation(stream);
-        stream->width_px  = picture->width;
-        stream->height_px = picture->height;
+        stream->width_px  = picture->width_px;
+        stream->height_px = picture->height_px;
     }
     number = stream->number++;
     stream->pass_pictures++;
     stream->last_picture_ns = now_ns;
-    if ((picture->flags & AV_FRAME_FLAG_CORRUPT) != 0 || picture->decode_error_flags != 0)
+    if (picture->damaged)
         decode_stream_count(stream, &stream->status.decode_errors);
     note_picture(stream, now_ns);
     if (!decode_rate_chooses(&stream->rate, pts_ns)) {
-        av_frame_unref(picture);
         decode_stream_count(stream, &stream->status.frames_skipped);
         return;
     }
-    if (frame_av_wrap(&frame, picture, &stream->converter) != 0) {
+    if (decode_engine_frame(stream->engine, &frame) != 0) {
         decode_stream_count(stream, &stream->status.decode_errors);
         return;
     }

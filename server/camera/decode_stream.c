@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define QUARANTINE_NS (600 * NS_PER_S) /* since the last process that a camera has killed */
+
 static int64_t stream_step(struct decode_actor *actor);
 
 /* ---- open and close ---- */
@@ -26,12 +28,9 @@ int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
     stream->settings = *settings;
     stream->fps      = settings->fps;
     stream->packet   = av_packet_alloc();
-    stream->picture  = av_frame_alloc();
     decode_rate_set(&stream->rate, settings->fps);
-    if (stream->packet == NULL || stream->picture == NULL ||
-        decode_actor_join(pool, &stream->actor, stream_step) != 0) {
+    if (stream->packet == NULL || decode_actor_join(pool, &stream->actor, stream_step) != 0) {
         av_packet_free(&stream->packet);
-        av_frame_free(&stream->picture);
         pthread_mutex_destroy(&stream->lock);
         free(stream);
         return why_set(why, ERR_MEMORY, "no memory for a camera");
@@ -43,13 +42,13 @@ int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
 void decode_stream_forget(struct decode_stream *stream)
 {
     source_file_close(&stream->file);
-    decode_codec_close(&stream->codec);
+    decode_engine_close(&stream->engine);
     decode_view_close(&stream->view);
     avcodec_parameters_free(&stream->parameters);
     frame_unref(&stream->pending);
     av_packet_unref(stream->packet);
-    av_frame_unref(stream->picture);
     stream->packet_held = false;
+    stream->lost        = false;
     stream->over        = false;
     stream->width_px = stream->height_px = 0;
     stream->pass_pictures                = 0;
@@ -65,10 +64,8 @@ void decode_stream_close(struct decode_stream **out)
     atomic_store(&stream->stop, true);
     decode_actor_leave(stream->pool, &stream->actor);
     decode_stream_forget(stream);
-    frame_av_converter_close(&stream->converter);
     picture_jpeg_close(&stream->jpeg);
     av_packet_free(&stream->packet);
-    av_frame_free(&stream->picture);
     decode_queue_free(&stream->queue);
     decode_units_free(&stream->units);
     pthread_mutex_destroy(&stream->lock);
@@ -243,6 +240,9 @@ static void take_orders(struct decode_stream *stream)
     pthread_mutex_unlock(&stream->lock);
     if (begins)
         decode_stream_forget(stream);
+    if (begins && stream->actor.quarantine &&
+        clock_monotonic_ns() - stream->last_strike_ns > QUARANTINE_NS)
+        decode_actor_quarantine(&stream->actor, false);
     decode_rate_set(&stream->rate, fps);
 }
 

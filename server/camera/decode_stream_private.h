@@ -2,6 +2,7 @@
  *
  *   decode_stream.c    what the loop calls, and the step of the actor
  *   decode_packets.c   packets in: from the queue or from the file, into the decoder
+ *   decode_recover.c   another decoder when the process that it ran in is gone
  *   decode_pictures.c  pictures out: times, the wanted rate, JPEG, the sink
  *
  * Two halves: what the loop and a worker share is under `lock` (a leaf lock, held for a copy at
@@ -15,14 +16,12 @@
 #include "server/camera/decode.h"
 #include "server/camera/decode_actor.h"
 #include "server/camera/decode_clock.h"
-#include "server/camera/decode_codec.h"
+#include "server/camera/decode_engine.h"
 #include "server/camera/decode_queue.h"
 #include "server/camera/decode_view.h"
-#include "server/camera/frame_av.h"
 #include "server/camera/picture_jpeg.h"
 #include "server/camera/source_file.h"
 
-#include <libavutil/frame.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -55,34 +54,37 @@ struct decode_stream {
     struct decode_meter  decoded_meter, analysed_meter;
 
     /* The worker's own, of this epoch. */
-    uint64_t                   worker_epoch;
-    bool                       playing, looping, fastest;
-    bool                       over; /* the file ended */
-    struct source_file        *file;
-    AVPacket                  *packet;
-    bool                       packet_held; /* `packet` waits for its time */
-    int64_t                    packet_due_ns;
-    struct decode_codec       *codec;
-    AVCodecParameters         *parameters; /* that the codec was opened with */
-    AVFrame                   *picture;
-    struct frame_av_converter *converter;
-    struct decode_view        *view;
-    struct picture_jpeg       *jpeg;
-    int64_t                    next_jpeg_ns;
-    struct decode_clock        clock;
-    struct decode_rate         rate;
-    struct decode_stamp        stamps[DECODE_STAMPS];
-    unsigned                   next_stamp;
-    int64_t       arrival_ns; /* of the packet in hand, monotonic; or when it was due */
-    bool          needs_key;
-    unsigned      without_key, max_without_key;
-    unsigned      generation;
-    uint64_t      number;
-    uint64_t      pass_pictures; /* of this pass through the file */
-    int           width_px, height_px;
-    struct frame *pending; /* chosen while late: a newer one replaces it */
-    int64_t       last_delivery_ns;
-    int64_t       last_picture_ns;
+    uint64_t              worker_epoch;
+    bool                  playing, looping, fastest;
+    bool                  over; /* the file ended */
+    struct source_file   *file;
+    AVPacket             *packet;
+    bool                  packet_held; /* `packet` waits for its time */
+    int64_t               packet_due_ns;
+    struct decode_engine *engine;
+    AVCodecParameters    *parameters; /* that the engine was opened with */
+    AVRational            time_base;
+    struct decode_picture picture; /* received last */
+    bool                  lost;    /* the engine's process is gone */
+    unsigned              strikes; /* processes that died of our packets, lately */
+    int64_t               last_strike_ns;
+    struct decode_view   *view;
+    struct picture_jpeg  *jpeg;
+    int64_t               next_jpeg_ns;
+    struct decode_clock   clock;
+    struct decode_rate    rate;
+    struct decode_stamp   stamps[DECODE_STAMPS];
+    unsigned              next_stamp;
+    int64_t               arrival_ns; /* of the packet in hand, monotonic; or when it was due */
+    bool                  needs_key;
+    unsigned              without_key, max_without_key;
+    unsigned              generation;
+    uint64_t              number;
+    uint64_t              pass_pictures; /* of this pass through the file */
+    int                   width_px, height_px;
+    struct frame         *pending; /* chosen while late: a newer one replaces it */
+    int64_t               last_delivery_ns;
+    int64_t               last_picture_ns;
 };
 
 /* ---- decode_packets.c; on the worker that holds the stream ---- */
@@ -90,6 +92,20 @@ struct decode_stream {
 /* One packet, or whatever else there is to do; says when to step again. */
 int64_t decode_stream_file_turn(struct decode_stream *stream);
 int64_t decode_stream_queue_turn(struct decode_stream *stream);
+
+/* The stream cannot go on; the loop decides what follows. */
+void decode_stream_end(struct decode_stream *stream, enum source_end end, const char *reason);
+/* Packets that follow nothing are dropped, until a key frame or so many of them. */
+void decode_stream_wait_for_key(struct decode_stream *stream, unsigned max_packets);
+#define DECODE_MAX_AFTER_ERROR 50 /* packets: after 2 s without a key frame concealment is better */
+
+/* ---- decode_recover.c; likewise ---- */
+
+/* The packet was sent, and the process died, or was found dead. A new engine, which has seen what
+ * came before this packet where that is kept, and the packet sent to it. 0, or what
+ * decode_engine_send says: ERR_DEVICE_LOST as well, then call again; ERR_CLOSED: this packet is
+ * not decoded. */
+int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet);
 
 /* ---- decode_pictures.c; likewise ---- */
 

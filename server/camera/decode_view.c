@@ -277,3 +277,13 @@ struct camera_unit *decode_units_replay(struct decode_units *units, size_t index
         return NULL;
     return *unit_at(units, units->key + index);
 }
+
+size_t decode_units_since_key(const struct decode_units *units)
+{
+    return units->key < units->count ? units->count - units->key : 0;
+}
+
+struct camera_unit *decode_units_from_key(struct decode_units *units, size_t index)
+{
+    return index < decode_units_since_key(units) ? *unit_at(units, units->key + index) : NULL;
+}

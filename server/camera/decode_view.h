@@ -53,5 +53,9 @@ struct camera_unit *decode_units_take(struct decode_units *units);
 /* The i-th of those since the last key frame that were taken already; NULL: no more. Not a
  * reference. */
 struct camera_unit *decode_units_replay(struct decode_units *units, size_t index);
+/* How many are held from the last key frame on, taken or not; and the i-th of them, not a
+ * reference. */
+size_t              decode_units_since_key(const struct decode_units *units);
+struct camera_unit *decode_units_from_key(struct decode_units *units, size_t index);
 
 #endif

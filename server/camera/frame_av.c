@@ -145,59 +145,86 @@ static int converted_alloc(struct frame_av_converter *converter, AVFrame *pictur
     return 0;
 }
 
-/* Replaces the picture by the same in I420. */
-static int convert(struct frame_av_converter **kept, AVFrame *picture)
+static bool converter_ready(struct frame_av_converter **converter)
 {
-    struct frame_av_converter *converter = *kept;
-    AVFrame                   *converted = av_frame_alloc();
-    bool                       rgb;
-    int                        rc = ERR_MEMORY;
+    if (*converter == NULL)
+        *converter = calloc(1, sizeof **converter);
+    return *converter != NULL;
+}
 
-    if (converter == NULL)
-        converter = *kept = calloc(1, sizeof *converter);
-    if (converter == NULL || converted == NULL)
-        goto done;
-    converted->format = AV_PIX_FMT_YUV420P;
-    converted->width  = picture->width;
-    converted->height = picture->height;
-    rc                = converted_alloc(converter, converted);
-    if (rc != 0)
-        goto done;
-    rc                = ERR_UNSUPPORTED;
+int frame_av_scale(struct frame_av_converter **kept, const AVFrame *picture, AVFrame *converted)
+{
+    struct frame_av_converter *converter;
+    bool                       rgb;
+
+    if (!converter_ready(kept))
+        return ERR_MEMORY;
+    converter         = *kept;
     converter->scaler = sws_getCachedContext(
         converter->scaler, picture->width, picture->height, (enum AVPixelFormat)picture->format,
         picture->width, picture->height, AV_PIX_FMT_YUV420P, SWS_BILINEAR, NULL, NULL, NULL);
     if (converter->scaler == NULL ||
         sws_scale(converter->scaler, (const uint8_t *const *)picture->data, picture->linesize, 0,
                   picture->height, converted->data, converted->linesize) != picture->height)
-        goto done;
+        return ERR_UNSUPPORTED;
     /* swscale makes studio range BT.601 of RGB, and leaves what is YUV in its own range and
      * matrix. */
     rgb                    = (av_pix_fmt_desc_get((enum AVPixelFormat)picture->format)->flags &
            (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0;
     converted->colorspace  = rgb ? AVCOL_SPC_SMPTE170M : picture->colorspace;
     converted->color_range = rgb ? AVCOL_RANGE_MPEG : picture->color_range;
+    return 0;
+}
+
+/* Replaces the picture by the same in I420. */
+static int convert(struct frame_av_converter **kept, AVFrame *picture)
+{
+    AVFrame *converted = av_frame_alloc();
+    int      rc        = ERR_MEMORY;
+
+    if (converted == NULL || !converter_ready(kept))
+        goto done;
+    converted->format = AV_PIX_FMT_YUV420P;
+    converted->width  = picture->width;
+    converted->height = picture->height;
+    rc                = converted_alloc(*kept, converted);
+    if (rc == 0)
+        rc = frame_av_scale(kept, picture, converted);
+    if (rc != 0)
+        goto done;
     av_frame_unref(picture);
     av_frame_move_ref(picture, converted);
-    rc = 0;
 
 done:
     av_frame_free(&converted);
     return rc;
 }
 
+bool frame_av_is_direct(int av_format)
+{
+    return format_index(av_format) >= 0;
+}
+
+void frame_av_describe(const AVFrame *picture, enum frame_format *format, enum frame_matrix *matrix,
+                       bool *full_range)
+{
+    int index = format_index(picture->format);
+
+    *format     = FORMATS[index].format;
+    *matrix     = matrix_of(picture);
+    *full_range = FORMATS[index].full_range || picture->color_range == AVCOL_RANGE_JPEG;
+}
+
 int frame_av_wrap(struct frame **out, AVFrame *picture, struct frame_av_converter **converter)
 {
-    struct frame_av *held  = NULL;
-    int              index = format_index(picture->format);
-    int              rc    = ERR_MEMORY;
+    struct frame_av *held = NULL;
+    int              rc   = ERR_MEMORY;
 
     *out = NULL;
-    if (index < 0) {
+    if (!frame_av_is_direct(picture->format)) {
         rc = convert(converter, picture);
         if (rc != 0)
             goto fail;
-        index = format_index(picture->format);
     }
     held = take_free();
     if (held == NULL) {
@@ -207,14 +234,13 @@ int frame_av_wrap(struct frame **out, AVFrame *picture, struct frame_av_converte
     av_frame_move_ref(held->picture, picture);
     held->frame = (struct frame){
         .references = 1,
-        .format     = FORMATS[index].format,
-        .matrix     = matrix_of(held->picture),
-        .full_range = FORMATS[index].full_range || held->picture->color_range == AVCOL_RANGE_JPEG,
         .width_px   = held->picture->width,
         .height_px  = held->picture->height,
         .release    = give_back,
         .owner      = held,
     };
+    frame_av_describe(held->picture, &held->frame.format, &held->frame.matrix,
+                      &held->frame.full_range);
     for (int i = 0; i < 3; i++) {
         held->frame.plane[i]        = held->picture->data[i];
         held->frame.stride_bytes[i] = held->picture->linesize[i];

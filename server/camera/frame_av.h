@@ -26,4 +26,15 @@ void frame_av_converter_close(struct frame_av_converter **converter);
  * (a format that not even swscale reads). */
 int frame_av_wrap(struct frame **out, AVFrame *picture, struct frame_av_converter **converter);
 
+/* ---- the parts of it, for who keeps the pictures elsewhere ---- */
+
+/* Whether pictures of this AVPixelFormat pass as they are. */
+bool frame_av_is_direct(int av_format);
+/* What a picture of such a format is to a struct frame. */
+void frame_av_describe(const AVFrame *picture, enum frame_format *format, enum frame_matrix *matrix,
+                       bool *full_range);
+/* A picture of any other format into `converted`: 8-bit 4:2:0 of the same size, with memory. */
+int frame_av_scale(struct frame_av_converter **converter, const AVFrame *picture,
+                   AVFrame *converted);
+
 #endif

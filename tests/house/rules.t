@@ -30,12 +30,13 @@ my %allowed = (
     'storage'       => ['config'],
     'server/count'  => ['config', 'gpu', 'storage'],
     'server/camera' => ['config', 'gpu'],
+    'server/decoder' => ['config', 'gpu', 'server/camera'],
     'server/api'    => ['config', 'gpu', 'storage', 'server/count', 'server/camera'],
 );
 
 sub room {
     my ($path) = @_;
-    return $1 if $path =~ m{^(server/(?:count|camera|api))/};
+    return $1 if $path =~ m{^(server/(?:count|camera|decoder|api))/};
     return $1 if $path =~ m{^(config|gpu|storage|server)/};
     return '';
 }

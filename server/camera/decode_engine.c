@@ -1,0 +1,310 @@
+#include "server/camera/decode_engine.h"
+
+#include "config/err.h"
+#include "server/camera/decode.h"
+#include "server/camera/decode_arena.h"
+#include "server/camera/decode_codec.h"
+#include "server/camera/decode_process.h"
+#include "server/camera/frame_av.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct decode_engine {
+    /* Here ... */
+    struct decode_codec       *codec;
+    struct frame_av_converter *converter;
+    AVFrame                   *picture;
+    /* ... or there. */
+    struct decode_process     *process;
+    uint64_t                   life;
+    int                        decoder;
+    struct decode_arena       *arena;
+    bool                       in_hand;
+    uint32_t                   next; /* picture of the answer */
+    struct decode_wire_answer *answer;
+};
+
+/* ---- here ---- */
+
+static int open_here(struct decode_engine *engine, const AVCodecParameters *parameters,
+                     AVRational time_base, struct why *why)
+{
+    engine->picture = av_frame_alloc();
+    if (engine->picture == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a decoder");
+    return decode_codec_open(&engine->codec, parameters, time_base, why);
+}
+
+static int send_here(struct decode_engine *engine, const AVPacket *packet,
+                     enum decode_wire_skip skip)
+{
+    decode_codec_skip(engine->codec, skip == DECODE_WIRE_SKIP_NONKEY   ? AVDISCARD_NONKEY
+                                     : skip == DECODE_WIRE_SKIP_NONREF ? AVDISCARD_NONREF
+                                                                       : AVDISCARD_DEFAULT);
+    return decode_codec_send(engine->codec, packet);
+}
+
+static int receive_here(struct decode_engine *engine, struct decode_picture *out)
+{
+    AVFrame *picture = engine->picture;
+    int      rc      = decode_codec_receive(engine->codec, picture);
+
+    if (rc != 0)
+        return rc == ERR_NOT_FOUND ? ERR_AGAIN : rc;
+    *out = (struct decode_picture){
+        .width_px    = picture->width,
+        .height_px   = picture->height,
+        .timestamp   = picture->pts != AV_NOPTS_VALUE ? picture->pts : picture->pkt_dts,
+        .best_effort = picture->best_effort_timestamp,
+        .damaged     = (picture->flags & AV_FRAME_FLAG_CORRUPT) != 0 ||
+                   picture->decode_error_flags != 0,
+    };
+    return 0;
+}
+
+/* ---- there ---- */
+
+static int want_arena(void *arg, struct decode_process_call *call, size_t bytes, int *fd)
+{
+    struct decode_engine *engine = arg;
+
+    decode_arena_close(&engine->arena);
+    if (decode_arena_open(&engine->arena, bytes, fd, NULL) != 0) {
+        call->slot_bytes = 0;
+        call->slots      = 0;
+        return ERR_MEMORY;
+    }
+    call->slot_bytes = decode_arena_slot_bytes(engine->arena);
+    call->slots      = decode_arena_slots(engine->arena);
+    return 0;
+}
+
+static int ask(struct decode_engine *engine, struct decode_process_call *call)
+{
+    int rc;
+
+    engine->next               = 0;
+    engine->in_hand            = false;
+    engine->answer->head.count = engine->answer->head.bytes = 0;
+    if (decode_process_life(engine->process) != engine->life)
+        return ERR_DEVICE_LOST;
+    call->request.decoder = (uint32_t)engine->decoder;
+    call->answer          = engine->answer;
+    call->want            = want_arena;
+    call->arg             = engine;
+    if (engine->arena != NULL) {
+        call->slot_bytes = decode_arena_slot_bytes(engine->arena);
+        call->slots      = decode_arena_slots(engine->arena);
+    }
+    rc = decode_process_ask(engine->process, call);
+    if (rc != 0)
+        engine->answer->head.count = engine->answer->head.bytes = 0;
+    engine->in_hand = call->in_hand;
+    return rc;
+}
+
+static int describe_coding(struct decode_engine *engine, const AVCodecParameters *from,
+                           AVRational time_base, struct decode_process_call *call)
+{
+    uint8_t                  *area   = decode_process_area(engine->process);
+    struct decode_wire_coding coding = {
+        .codec_id              = from->codec_id,
+        .format                = from->format,
+        .profile               = from->profile,
+        .level                 = from->level,
+        .width                 = from->width,
+        .height                = from->height,
+        .field_order           = from->field_order,
+        .video_delay           = from->video_delay,
+        .color_range           = from->color_range,
+        .color_primaries       = from->color_primaries,
+        .color_trc             = from->color_trc,
+        .color_space           = from->color_space,
+        .chroma_location       = from->chroma_location,
+        .bits_per_coded_sample = from->bits_per_coded_sample,
+        .bits_per_raw_sample   = from->bits_per_raw_sample,
+        .time_base_num         = time_base.num,
+        .time_base_den         = time_base.den,
+        .codec_tag             = from->codec_tag,
+        .extradata_bytes       = from->extradata_size > 0 ? (uint32_t)from->extradata_size : 0,
+        .bit_rate              = from->bit_rate,
+    };
+
+    if (coding.extradata_bytes > DECODE_PACKET_BYTES)
+        return ERR_LIMIT;
+    memcpy(area, &coding, sizeof coding);
+    if (coding.extradata_bytes > 0)
+        memcpy(area + sizeof coding, from->extradata, coding.extradata_bytes);
+    call->request.kind  = DECODE_WIRE_OPEN;
+    call->request.bytes = coding.extradata_bytes;
+    return 0;
+}
+
+static int open_there(struct decode_engine *engine, const AVCodecParameters *parameters,
+                      AVRational time_base, struct why *why)
+{
+    struct decode_process_call call = {.slots = 0};
+    int                        rc   = decode_process_ready(engine->process, why);
+
+    if (rc != 0)
+        return rc;
+    if (parameters->codec_type != AVMEDIA_TYPE_VIDEO ||
+        describe_coding(engine, parameters, time_base, &call) != 0)
+        return why_set(why, ERR_CORRUPT, "the stream's parameters are damaged");
+    engine->answer = malloc(sizeof *engine->answer);
+    if (engine->answer == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a decoder");
+    engine->decoder = decode_process_take_decoder(engine->process);
+    if (engine->decoder < 0)
+        return why_set(why, ERR_FULL, "a decoder process has no room for another camera");
+    engine->life = decode_process_life(engine->process);
+    rc           = ask(engine, &call);
+    if (rc != 0)
+        return why_set(why, rc, "the decoder %s", decode_process_end(engine->process));
+    rc = engine->answer->head.rc;
+    return rc == 0 ? 0 : why_set(why, rc, "%s", engine->answer->head.text);
+}
+
+/* A packet and what goes with it into the process's area; what does not fit is left out. */
+static void write_packet(uint8_t *area, const AVPacket *packet, struct decode_wire_request *request)
+{
+    size_t at = (size_t)packet->size;
+
+    memcpy(area, packet->data, at);
+    request->bytes    = (uint32_t)packet->size;
+    request->flags    = (uint32_t)packet->flags;
+    request->pts      = packet->pts;
+    request->dts      = packet->dts;
+    request->duration = packet->duration;
+    for (int i = 0; i < packet->side_data_elems && request->side_count < DECODE_WIRE_SIDE; i++) {
+        const AVPacketSideData *side = &packet->side_data[i];
+
+        if (side->size > DECODE_WIRE_AREA_BYTES - at)
+            continue;
+        memcpy(area + at, side->data, side->size);
+        at += side->size;
+        request->side[request->side_count].type    = side->type;
+        request->side[request->side_count++].bytes = (uint32_t)side->size;
+    }
+}
+
+static int send_there(struct decode_engine *engine, const AVPacket *packet,
+                      enum decode_wire_skip skip)
+{
+    struct decode_process_call call = {.request = {.kind = DECODE_WIRE_DRAIN, .skip = skip}};
+    int                        rc;
+
+    if (packet != NULL) {
+        if (packet->size < 0 || packet->size > DECODE_PACKET_BYTES)
+            return ERR_CORRUPT;
+        call.request.kind = DECODE_WIRE_DECODE;
+        write_packet(decode_process_area(engine->process), packet, &call.request);
+    }
+    rc = ask(engine, &call);
+    return rc != 0 ? rc : engine->answer->head.rc;
+}
+
+static int receive_there(struct decode_engine *engine, struct decode_picture *out)
+{
+    struct decode_wire_answer        *answer = engine->answer;
+    const struct decode_wire_picture *picture;
+
+    if (engine->next == answer->head.count) {
+        /* Pictures that were lost come last: which one they were nobody knows. */
+        if (answer->head.bytes == 0)
+            return ERR_AGAIN;
+        answer->head.bytes--;
+        return ERR_CORRUPT;
+    }
+    picture = &answer->picture[engine->next++];
+    *out    = (struct decode_picture){
+           .width_px    = (int)picture->width_px,
+           .height_px   = (int)picture->height_px,
+           .timestamp   = picture->timestamp,
+           .best_effort = picture->best_effort,
+           .damaged     = (picture->flags & DECODE_WIRE_DAMAGED) != 0,
+    };
+    return 0;
+}
+
+static int frame_there(struct decode_engine *engine, struct frame **frame)
+{
+    const struct decode_wire_picture *picture = &engine->answer->picture[engine->next - 1];
+
+    *frame = NULL;
+    if (engine->arena == NULL || (picture->flags & DECODE_WIRE_LOST) != 0)
+        return ERR_MEMORY;
+    return decode_arena_frame(engine->arena, picture, frame);
+}
+
+/* ---- wherever ---- */
+
+int decode_engine_open(struct decode_engine **out, struct decode_process *process,
+                       const AVCodecParameters *parameters, AVRational time_base, struct why *why)
+{
+    struct decode_engine *engine = calloc(1, sizeof *engine);
+    int                   rc;
+
+    *out = NULL;
+    if (engine == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a decoder");
+    engine->process = process;
+    engine->decoder = -1;
+    rc              = process == NULL ? open_here(engine, parameters, time_base, why)
+                                      : open_there(engine, parameters, time_base, why);
+    if (rc != 0)
+        decode_engine_close(&engine);
+    *out = engine;
+    return rc;
+}
+
+void decode_engine_close(struct decode_engine **out)
+{
+    struct decode_engine *engine = *out;
+
+    if (engine == NULL)
+        return;
+    decode_codec_close(&engine->codec);
+    frame_av_converter_close(&engine->converter);
+    av_frame_free(&engine->picture);
+    if (engine->decoder >= 0)
+        decode_process_close_decoder(engine->process, engine->decoder, engine->life);
+    decode_arena_close(&engine->arena);
+    free(engine->answer);
+    free(engine);
+    *out = NULL;
+}
+
+int decode_engine_send(struct decode_engine *engine, const AVPacket *packet,
+                       enum decode_wire_skip skip)
+{
+    return engine->process == NULL ? send_here(engine, packet, skip)
+                                   : send_there(engine, packet, skip);
+}
+
+int decode_engine_receive(struct decode_engine *engine, struct decode_picture *picture)
+{
+    return engine->process == NULL ? receive_here(engine, picture) : receive_there(engine, picture);
+}
+
+int decode_engine_frame(struct decode_engine *engine, struct frame **frame)
+{
+    return engine->process == NULL ? frame_av_wrap(frame, engine->picture, &engine->converter)
+                                   : frame_there(engine, frame);
+}
+
+int decode_engine_flush(struct decode_engine *engine)
+{
+    struct decode_process_call call = {.request = {.kind = DECODE_WIRE_FLUSH}};
+
+    if (engine->process != NULL)
+        return ask(engine, &call);
+    decode_codec_flush(engine->codec);
+    return 0;
+}
+
+bool decode_engine_was_in_hand(const struct decode_engine *engine)
+{
+    return engine->in_hand;
+}
