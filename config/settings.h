@@ -62,6 +62,8 @@ enum settings_transport { TRANSPORT_AUTO, TRANSPORT_TCP, TRANSPORT_UDP };
 struct settings_camera {
     char name[LIMIT_NAME_BYTES];
     bool enabled;
+    bool
+        managed; /* added through the API: it stands in the server's own file, see settings_managed.h */
     char url[LIMIT_URL_BYTES]; /* without credentials: rtsp://host/path, or a file's path */
     char user[LIMIT_NAME_BYTES];
     struct secret           password;
@@ -81,9 +83,10 @@ struct settings_camera {
 };
 
 struct settings {
-    char          file[LIMIT_PATH_BYTES]; /* where it was read */
-    char          http_listen[64];        /* address, default 127.0.0.1 */
-    uint16_t      http_port;              /* default 8080; 0: any free one, printed at start */
+    char          file[LIMIT_PATH_BYTES];         /* where it was read */
+    char          managed_file[LIMIT_PATH_BYTES]; /* the server's own, in the data folder */
+    char          http_listen[64];                /* address, default 127.0.0.1 */
+    uint16_t      http_port;  /* default 8080; 0: any free one, printed at start */
     struct secret http_token; /* this or http_token_file is needed on any address but loopback */
     char          http_token_file
         [LIMIT_PATH_BYTES]; /* made with a random token (0600) at first start when absent */
@@ -104,11 +107,16 @@ struct settings_problems {
     struct why problem[SETTINGS_MAX_PROBLEMS];
 };
 
-/* 0, or ERR_NOT_FOUND / ERR_INVALID / ERR_LIMIT with at least one problem; *out is NULL then. */
+/* The file, and the cameras of the server's own file in its data folder, if there is one. 0, or
+ * ERR_NOT_FOUND / ERR_INVALID / ERR_LIMIT with at least one problem; *out is NULL then. */
 int settings_load(struct settings **out, const char *file, struct settings_problems *problems);
-/* As above from memory; `name` stands in for the file's name. For tests and the fuzzer. */
-int  settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
-                        struct settings_problems *problems);
+/* As above from memory, and without the server's own file; `name` stands in for the file's name. */
+int settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
+                       struct settings_problems *problems);
+/* Adds the cameras of the server's own file, from memory. ERR_INVALID with at least one problem; some of
+ * them are added then: free the settings. */
+int  settings_add_managed(struct settings *settings, const char *text, size_t bytes,
+                          struct settings_problems *problems);
 void settings_free(struct settings **settings);
 
 /* Every default set and all other bytes zero: how each of these structs begins its life. */

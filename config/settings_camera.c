@@ -283,6 +283,11 @@ static void use_input(struct yaml_reader *reader, const struct input *input,
             yaml_problem(reader, input->place, "%s", why.text);
         return;
     }
+    if (reader->managed) {
+        yaml_problem(reader, input->place,
+                     "a camera that is added here needs an address: rtsp://...");
+        return;
+    }
     memcpy(camera->url, input->path, sizeof camera->url);
     yaml_path(reader, input->place, camera->url, sizeof camera->url);
 }
@@ -351,11 +356,8 @@ static void read_user(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t 
 static void read_password(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                           void *target)
 {
-    struct secret *secret = target;
-
     (void)key;
-    if (yaml_text(reader, value, secret->value, sizeof secret->value))
-        yaml_substitute(reader, value, secret->value, sizeof secret->value);
+    yaml_secret(reader, value, target);
 }
 
 static void read_pace(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
@@ -444,7 +446,13 @@ void settings_read_camera(struct yaml_reader *reader, yaml_node_t *key, yaml_nod
     camera            = &cameras[settings->camera_count++];
     settings_camera_default(camera);
     camera->classes = read->default_classes;
+    camera->managed = reader->managed;
     yaml_text(reader, key, camera->name, sizeof camera->name);
+    for (int i = 0; i < settings->camera_count - 1; i++) {
+        if (strcmp(settings->cameras[i].name, camera->name) == 0)
+            yaml_problem(reader, key, "camera \"%s\" stands in %s already", camera->name,
+                         settings->file);
+    }
     yaml_read_table(reader, value, "a camera", CAMERA_KEYS, camera);
     if (camera->url[0] == '\0' && reader->problems->count == problems)
         yaml_problem(reader, key, "camera \"%s\" has no ffmpeg.inputs", camera->name);

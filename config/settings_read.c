@@ -24,11 +24,8 @@ static void read_path(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t 
 static void read_secret(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)
 {
-    struct secret *secret = target;
-
     (void)key;
-    if (yaml_text(reader, value, secret->value, sizeof secret->value))
-        yaml_substitute(reader, value, secret->value, sizeof secret->value);
+    yaml_secret(reader, value, target);
 }
 
 static void read_port(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
@@ -194,6 +191,8 @@ static const struct yaml_key TOP_KEYS[] = {
     {0},
 };
 
+static const struct yaml_key MANAGED_KEYS[] = {{"cameras", read_cameras, 0}, {0}};
+
 static bool is_loopback(const char *address)
 {
     return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
@@ -229,16 +228,33 @@ static void check_whole(struct yaml_reader *reader, yaml_node_t *root,
                      settings->http_listen);
 }
 
+/* Where the key of sealed passwords lies must be known before the first of them is read. */
+static void find_data(struct yaml_reader *reader, yaml_node_t *root,
+                      const struct settings *settings)
+{
+    struct settings_problems none  = {.count = SETTINGS_MAX_PROBLEMS}; /* told when it is read */
+    struct yaml_reader       quiet = *reader;
+    yaml_node_t             *data  = yaml_child(reader, root, "data");
+
+    memcpy(reader->data, settings->data, sizeof reader->data);
+    quiet.problems = &none;
+    if (data != NULL && !reader->managed)
+        read_path(&quiet, data, data, reader->data);
+}
+
 static void read_root(struct yaml_reader *reader, yaml_node_t *root, struct settings *settings)
 {
     struct settings_read_target target;
 
+    find_data(reader, root, settings);
     /* The camera reader gets the defaults along with the settings. */
     target                 = (struct settings_read_target){.settings = *settings};
     target.default_classes = read_default_classes(reader, root);
-    yaml_read_table(reader, root, "the file", TOP_KEYS, &target);
+    yaml_read_table(reader, root, reader->managed ? settings->managed_file : "the file",
+                    reader->managed ? MANAGED_KEYS : TOP_KEYS, &target);
     *settings = target.settings;
-    check_whole(reader, root, settings);
+    if (!reader->managed)
+        check_whole(reader, root, settings);
 }
 
 static void parse_problem(struct yaml_reader *reader, const yaml_parser_t *parser)
@@ -336,30 +352,17 @@ int settings_load_text(struct settings **out, const char *text, size_t bytes, co
     return 0;
 }
 
-int settings_load(struct settings **out, const char *path, struct settings_problems *problems)
+int settings_add_managed(struct settings *settings, const char *text, size_t bytes,
+                         struct settings_problems *problems)
 {
-    FILE  *file  = fopen(path, "re");
-    char  *text  = NULL;
-    size_t bytes = 0;
-    int    rc;
+    struct yaml_reader reader = {
+        .file = settings->managed_file, .problems = problems, .managed = true};
+    const char *refused = refuse_text(text, bytes);
+    int         before  = problems->count;
 
-    *out            = NULL;
-    problems->count = 0;
-    if (file == NULL) {
-        problems->count = 1;
-        return why_set(&problems->problem[0], errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                       "%s:1:1: cannot be opened: %s", path, strerror(errno));
-    }
-    text = malloc(LIMIT_FILE_CONFIG_BYTES + 1);
-    if (text != NULL)
-        bytes = fread(text, 1, LIMIT_FILE_CONFIG_BYTES + 1, file);
-    if (text == NULL || ferror(file)) {
-        problems->count = 1;
-        rc              = why_set(&problems->problem[0], ERR_IO, "%s:1:1: cannot be read", path);
-    } else {
-        rc = settings_load_text(out, text, bytes, path, problems);
-    }
-    free(text);
-    fclose(file);
-    return rc;
+    if (refused != NULL)
+        yaml_problem(&reader, NULL, "%s", refused);
+    else
+        read_text(&reader, text, bytes, settings);
+    return problems->count == before ? 0 : ERR_INVALID;
 }

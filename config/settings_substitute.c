@@ -1,6 +1,7 @@
 /* Placeholders in settings: {SIGHTLINE_NAME} or {FRIGATE_NAME} from the environment or a secret file,
  * {file:PATH} from a file. Only these prefixes: a configuration must not be able to read the whole
  * environment of the server by accident. */
+#include "config/sealed_secret.h"
 #include "config/settings_yaml.h"
 
 #include <stdio.h>
@@ -95,6 +96,8 @@ bool yaml_substitute(struct yaml_reader *reader, yaml_node_t *node, char *text, 
     const char *rest = whole;
     size_t      used = 0;
 
+    if (reader->managed)
+        return true;
     snprintf(whole, sizeof whole, "%s", text);
     memset(text, 0, room);
     while (*rest != '\0') {
@@ -120,4 +123,23 @@ bool yaml_substitute(struct yaml_reader *reader, yaml_node_t *node, char *text, 
         }
     }
     return true;
+}
+
+void yaml_secret(struct yaml_reader *reader, yaml_node_t *node, struct secret *secret)
+{
+    char              text[SEALED_TEXT_BYTES];
+    struct sealed_key key;
+    struct why        why;
+
+    if (!yaml_text(reader, node, text, sizeof text))
+        return;
+    if (!sealed_secret_is(text)) {
+        if (yaml_text(reader, node, secret->value, sizeof secret->value))
+            yaml_substitute(reader, node, secret->value, sizeof secret->value);
+        return;
+    }
+    if (sealed_key_open(&key, reader->data, false, &why) != 0 ||
+        sealed_secret_open(&key, text, secret, &why) != 0)
+        yaml_problem(reader, node, "%s", why.text);
+    sealed_key_forget(&key);
 }

@@ -19,6 +19,10 @@ struct yaml_reader {
     const char               *file;                     /* as it is shown in problems */
     char                      folder[LIMIT_PATH_BYTES]; /* relative paths begin here */
     struct settings_problems *problems;
+    /* The file is the server's own, with what came through the API: nothing in it stands for
+     * something else on this machine (no placeholders, no paths of files). */
+    bool managed;
+    char data[LIMIT_PATH_BYTES]; /* the data folder, where the key of sealed passwords lies */
 };
 
 /* Adds "file:line:column: text" for the place of `node` (NULL: the beginning of the file). */
@@ -58,6 +62,9 @@ bool yaml_bool(struct yaml_reader *reader, yaml_node_t *node, bool *value);
 /* Replaces {SIGHTLINE_NAME}, {FRIGATE_NAME} (environment, then secret files) and {file:PATH} in place. What is put
  * into the user part of a URL is percent-encoded. False with a problem when a name is unknown. */
 bool yaml_substitute(struct yaml_reader *reader, yaml_node_t *node, char *text, size_t room);
+
+/* A password: sealed, as text, or with placeholders. */
+void yaml_secret(struct yaml_reader *reader, yaml_node_t *node, struct secret *secret);
 
 /* Makes a relative path begin at the configuration file's folder. */
 bool yaml_path(struct yaml_reader *reader, yaml_node_t *node, char *path, size_t room);

@@ -1,9 +1,10 @@
 // links: config
-/* The configuration reader on any bytes. */
+/* The configuration reader on any bytes: as the user's file, and as the server's own. */
 #include "config/settings.h"
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -16,5 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         settings_free(&settings);
     else if (problems.count == 0)
         __builtin_trap(); /* refused without a reason */
+    if (settings_load_text(&settings, "{}", 2, "fuzz.yml", &problems) != 0)
+        __builtin_trap();
+    settings_add_managed(settings, (const char *)data, size, &problems);
+    for (int i = 0; i < settings->camera_count; i++) {
+        const struct settings_camera *camera = &settings->cameras[i];
+        if (camera->url[0] != '\0' && strstr(camera->url, "://") == NULL)
+            __builtin_trap(); /* a file of this machine */
+    }
+    settings_free(&settings);
     return 0;
 }

@@ -1,0 +1,85 @@
+/* The files of the settings: the user's, and the server's own beside the ledger. */
+#include "config/settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/err.h"
+#include "config/settings_managed.h"
+
+static int file_problem(struct settings_problems *problems, int rc, const char *path,
+                        const char *text)
+{
+    struct why why;
+
+    why_set(&why, rc, "%s:1:1: %s", path, text);
+    if (problems->count < SETTINGS_MAX_PROBLEMS)
+        problems->problem[problems->count] = why;
+    problems->count++;
+    return rc;
+}
+
+/* All of a file, at most one byte more than is allowed. ERR_NOT_FOUND is told by the caller. */
+static int read_whole(const char *path, char **text, size_t *bytes,
+                      struct settings_problems *problems)
+{
+    char  reason[256];
+    FILE *file = fopen(path, "re");
+    int   rc   = 0;
+
+    *text = NULL;
+    if (file == NULL && errno == ENOENT)
+        return ERR_NOT_FOUND;
+    if (file == NULL) {
+        snprintf(reason, sizeof reason, "cannot be opened: %s", strerror(errno));
+        return file_problem(problems, ERR_IO, path, reason);
+    }
+    *text = malloc(LIMIT_FILE_CONFIG_BYTES + 1);
+    if (*text != NULL)
+        *bytes = fread(*text, 1, LIMIT_FILE_CONFIG_BYTES + 1, file);
+    if (*text == NULL || ferror(file)) {
+        rc = file_problem(problems, ERR_IO, path, "cannot be read");
+        free(*text);
+        *text = NULL;
+    }
+    fclose(file);
+    return rc;
+}
+
+int settings_load(struct settings **out, const char *path, struct settings_problems *problems)
+{
+    char  *text;
+    size_t bytes = 0;
+    int    rc;
+
+    *out            = NULL;
+    problems->count = 0;
+    rc              = read_whole(path, &text, &bytes, problems);
+    if (rc == ERR_NOT_FOUND)
+        return file_problem(problems, rc, path, "cannot be opened: No such file or directory");
+    if (rc != 0)
+        return rc;
+    rc = settings_load_text(out, text, bytes, path, problems);
+    free(text);
+    if (rc != 0)
+        return rc;
+    if ((size_t)snprintf((*out)->managed_file, sizeof(*out)->managed_file, "%s/%s", (*out)->data,
+                         SETTINGS_MANAGED_FILE) >= sizeof(*out)->managed_file) {
+        rc = file_problem(problems, ERR_LIMIT, path, "the path of the data folder is too long");
+        goto fail;
+    }
+    rc = read_whole((*out)->managed_file, &text, &bytes, problems);
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    if (rc == 0)
+        rc = settings_add_managed(*out, text, bytes, problems);
+    free(text);
+    if (rc == 0)
+        return 0;
+
+fail:
+    settings_free(out);
+    return rc;
+}
