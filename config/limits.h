@@ -9,6 +9,7 @@
 #define LIMIT_CAMERAS      1024 /* of one server; beyond it comes a second node */
 #define LIMIT_LINES        32   /* of one camera */
 #define LIMIT_ZONES        32   /* of one camera */
+#define LIMIT_MASKS        8    /* of one camera's motion */
 #define LIMIT_LINE_POINTS  16
 #define LIMIT_ZONE_POINTS  64
 #define LIMIT_WORKERS      256 /* threads of one pool */

@@ -23,6 +23,8 @@ void settings_camera_default(struct settings_camera *camera)
     camera->pace       = PACE_REAL_TIME;
     camera->detect_fps = DETECT_FPS_DEFAULT;
     camera->classes    = SETTINGS_ALL_CLASSES;
+
+    camera->motion.enabled = true;
 }
 
 void settings_line_default(struct settings_line *line)

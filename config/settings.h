@@ -59,6 +59,22 @@ enum settings_transport { TRANSPORT_AUTO, TRANSPORT_TCP, TRANSPORT_UDP };
 
 #define SETTINGS_FINGERPRINT_BYTES 65 /* SHA-256 in hexadecimal with its NUL */
 
+/* Where video is decoded: in sandboxed processes, which a hostile stream cannot leave, or in threads
+ * of the server. */
+enum settings_isolation { ISOLATION_PROCESS, ISOLATION_THREAD };
+
+struct settings_mask {
+    int                   point_count; /* 3..LIMIT_ZONE_POINTS */
+    struct settings_point points[LIMIT_ZONE_POINTS];
+};
+
+/* Pictures in which nothing moves need no detector. */
+struct settings_motion {
+    bool                 enabled;
+    int                  mask_count;
+    struct settings_mask masks[LIMIT_MASKS]; /* what moves in here moves nobody: a flag, a clock */
+};
+
 struct settings_camera {
     char name[LIMIT_NAME_BYTES];
     bool enabled;
@@ -71,15 +87,16 @@ struct settings_camera {
     enum settings_transport transport; /* RTSP */
     bool tls_unverified; /* any certificate is taken; default: it must be valid for the host */
     /* Of the certificate (SHA-256, lower case): this one alone is taken, whoever signed it. */
-    char                 tls_fingerprint[SETTINGS_FINGERPRINT_BYTES];
-    bool                 loop;       /* file: begin again at its end */
-    enum settings_pace   pace;       /* file */
-    double               detect_fps; /* analysed pictures a second; 0: every picture */
-    unsigned             classes;    /* objects.track */
-    int                  line_count;
-    struct settings_line lines[LIMIT_LINES];
-    int                  zone_count;
-    struct settings_zone zones[LIMIT_ZONES];
+    char                   tls_fingerprint[SETTINGS_FINGERPRINT_BYTES];
+    bool                   loop;       /* file: begin again at its end */
+    enum settings_pace     pace;       /* file */
+    double                 detect_fps; /* analysed pictures a second; 0: every picture */
+    unsigned               classes;    /* objects.track */
+    int                    line_count;
+    struct settings_line   lines[LIMIT_LINES];
+    int                    zone_count;
+    struct settings_zone   zones[LIMIT_ZONES];
+    struct settings_motion motion;
 };
 
 struct settings {
@@ -95,8 +112,9 @@ struct settings {
     struct secret redis_url;               /* empty: no Redis; a URL may hold a password */
     int           inference_workers;       /* 0: by the machine */
     int           decode_workers;          /* 0: by the machine */
-    char          log_level[16];
-    int           camera_count;
+    enum settings_isolation decode_isolation;
+    char                    log_level[16];
+    int                     camera_count;
     struct settings_camera *cameras; /* in the file's order */
 };
 

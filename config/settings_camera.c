@@ -425,6 +425,7 @@ static const struct yaml_key CAMERA_KEYS[] = {
     {"objects", read_objects, 0},
     {"lines", read_lines, 0},
     {"zones", read_zones, 0},
+    {"motion", settings_read_motion, offsetof(struct settings_camera, motion)},
     {0},
 };
 

@@ -22,4 +22,8 @@ void settings_read_classes(struct yaml_reader *reader, yaml_node_t *key, yaml_no
 
 #define TOKEN_MIN_BYTES 16 /* 16 random characters cannot be guessed at 5 tries a minute */
 
+/* "motion": into a struct settings_motion. */
+void settings_read_motion(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                          void *target);
+
 #endif

@@ -48,6 +48,22 @@ static void read_workers(struct yaml_reader *reader, yaml_node_t *key, yaml_node
         *(int *)target = (int)workers;
 }
 
+static void read_isolation(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                           void *target)
+{
+    char text[16];
+
+    (void)key;
+    if (!yaml_text(reader, value, text, sizeof text))
+        return;
+    if (strcmp(text, "process") == 0)
+        *(enum settings_isolation *)target = ISOLATION_PROCESS;
+    else if (strcmp(text, "thread") == 0)
+        *(enum settings_isolation *)target = ISOLATION_THREAD;
+    else
+        yaml_problem(reader, value, "\"%s\" is no isolation: process or thread", text);
+}
+
 static void read_level(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                        void *target)
 {
@@ -112,6 +128,7 @@ static const struct yaml_key INFERENCE_KEYS[] = {
 };
 static const struct yaml_key DECODE_KEYS[] = {
     {"workers", read_workers, offsetof(struct settings, decode_workers)},
+    {"isolation", read_isolation, offsetof(struct settings, decode_isolation)},
     {0},
 };
 

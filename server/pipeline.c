@@ -457,7 +457,8 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
     pipeline->tick.data    = pipeline;
     pipeline->handles_open = 2;
     uv_timer_start(&pipeline->tick, on_tick, TICK_MS, TICK_MS);
-    rc = decode_pool_open(&pipeline->decode_pool, settings->decode_workers, why);
+    rc = decode_pool_open_isolated(&pipeline->decode_pool, settings->decode_workers,
+                                   settings->isolation, why);
     if (rc == 0 && settings->detector != NULL)
         rc = inference_pool_open(&pipeline->inference_pool, &pool, why);
     if (rc != 0) {

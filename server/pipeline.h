@@ -37,12 +37,13 @@ struct pipeline_output {
 };
 
 struct pipeline_settings {
-    uv_loop_t             *loop;
-    const struct detector *detector; /* NULL: cameras run for live view, nothing is counted */
-    int                    decode_workers;
-    int                    inference_workers;
-    bool                   every_frame; /* files as fast as possible: nothing is ever dropped */
-    struct pipeline_output output;
+    uv_loop_t              *loop;
+    const struct detector  *detector; /* NULL: cameras run for live view, nothing is counted */
+    int                     decode_workers;
+    enum settings_isolation isolation;
+    int                     inference_workers;
+    bool                    every_frame; /* files as fast as possible: nothing is ever dropped */
+    struct pipeline_output  output;
 };
 
 int pipeline_open(struct pipeline **out, const struct pipeline_settings *settings, struct why *why);

@@ -61,7 +61,8 @@ static bool needs_restart(const struct settings *a, const struct settings *b)
            strcmp(a->http_token.value, b->http_token.value) != 0 ||
            strcmp(a->http_token_file, b->http_token_file) != 0 || strcmp(a->data, b->data) != 0 ||
            strcmp(a->model, b->model) != 0 || strcmp(a->redis_url.value, b->redis_url.value) != 0 ||
-           a->inference_workers != b->inference_workers || a->decode_workers != b->decode_workers;
+           a->inference_workers != b->inference_workers || a->decode_workers != b->decode_workers ||
+           a->decode_isolation != b->decode_isolation;
 }
 
 static void apply(struct reload *reload)

@@ -322,6 +322,7 @@ int pipeline_start(struct server *server, struct why *why)
         .loop              = &server->loop,
         .detector          = server->detector,
         .decode_workers    = server->settings->decode_workers,
+        .isolation         = server->settings->decode_isolation,
         .inference_workers = server->settings->inference_workers,
         .output            = {.arg            = server,
                               .event          = on_event,

@@ -36,14 +36,14 @@ struct decode_group {
 };
 
 struct decode_pool {
-    pthread_mutex_t       lock;
-    pthread_cond_t        stepped; /* a step of an actor that leaves has returned */
-    bool                  stop;    /* under lock, as all below and all of the groups */
-    size_t                actors, heap_room;
-    int                   quarantined;
-    enum decode_isolation isolation; /* immutable, as normal_groups */
-    int                   normal_groups, groups;
-    struct decode_group  *group[MAX_WORKERS + DECODE_QUARANTINE];
+    pthread_mutex_t         lock;
+    pthread_cond_t          stepped; /* a step of an actor that leaves has returned */
+    bool                    stop;    /* under lock, as all below and all of the groups */
+    size_t                  actors, heap_room;
+    int                     quarantined;
+    enum settings_isolation isolation; /* immutable, as normal_groups */
+    int                     normal_groups, groups;
+    struct decode_group    *group[MAX_WORKERS + DECODE_QUARANTINE];
 };
 
 /* ---- the heap of times ---- */
@@ -280,8 +280,7 @@ static int open_group(struct decode_pool *pool, int workers, struct decode_group
     if (group->threads == NULL || group->heap == NULL)
         why_set(why, rc, "no memory for %d decode workers", workers);
     else
-        rc = pool->isolation == DECODE_ISOLATION_PROCESS ? decode_process_open(&group->process, why)
-                                                         : 0;
+        rc = pool->isolation == ISOLATION_PROCESS ? decode_process_open(&group->process, why) : 0;
     if (rc != 0) {
         free_group(group);
         return rc;
@@ -431,7 +430,7 @@ void decode_actor_quarantine(struct decode_actor *actor, bool wanted)
 /* ---- the pool ---- */
 
 int decode_pool_open_isolated(struct decode_pool **out, int workers,
-                              enum decode_isolation isolation, struct why *why)
+                              enum settings_isolation isolation, struct why *why)
 {
     struct decode_pool *pool       = calloc(1, sizeof *pool);
     long                processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -449,9 +448,9 @@ int decode_pool_open_isolated(struct decode_pool **out, int workers,
     init_condition(&pool->stepped);
     pool->isolation = isolation;
     pool->heap_room = FIRST_ACTORS;
-    if (isolation == DECODE_ISOLATION_THREAD)
+    if (isolation == ISOLATION_THREAD)
         rc = add_group(pool, workers, why);
-    for (int i = 0; isolation == DECODE_ISOLATION_PROCESS && i < workers && rc == 0; i++)
+    for (int i = 0; isolation == ISOLATION_PROCESS && i < workers && rc == 0; i++)
         rc = add_group(pool, 1, why);
     pool->normal_groups = pool->groups;
     if (rc != 0) {
@@ -464,7 +463,7 @@ int decode_pool_open_isolated(struct decode_pool **out, int workers,
 
 int decode_pool_open(struct decode_pool **out, int workers, struct why *why)
 {
-    return decode_pool_open_isolated(out, workers, DECODE_ISOLATION_THREAD, why);
+    return decode_pool_open_isolated(out, workers, ISOLATION_THREAD, why);
 }
 
 void decode_pool_close(struct decode_pool **out)

@@ -5,7 +5,7 @@
  * wait in a FIFO and give their worker back after DECODE_QUANTUM_PACKETS packets, so that
  * nobody starves.
  *
- * With DECODE_ISOLATION_PROCESS the bitstreams, which may be hostile, are decoded in sandboxed
+ * With ISOLATION_PROCESS the bitstreams, which may be hostile, are decoded in sandboxed
  * processes: each worker thread has one of its own and a FIFO of its own, and a camera stays with
  * its worker. A process that crashes, or that works on one packet for 2 s, is started again; its
  * cameras go on from the pictures since their last key frame, which are decoded once more, and no
@@ -34,14 +34,12 @@
 
 struct decode_pool;
 
-enum decode_isolation { DECODE_ISOLATION_THREAD, DECODE_ISOLATION_PROCESS };
-
 /* workers 0: one for each processor. Threads that decode by themselves. */
 int decode_pool_open(struct decode_pool **out, int workers, struct why *why);
 /* ERR_NOT_FOUND, ERR_UNSUPPORTED, ERR_IO: processes cannot be started, and `why` says what to do
  * about it. It never falls back to threads by itself. */
 int decode_pool_open_isolated(struct decode_pool **out, int workers,
-                              enum decode_isolation isolation, struct why *why);
+                              enum settings_isolation isolation, struct why *why);
 /* All cameras are closed before. Joins the workers. */
 void decode_pool_close(struct decode_pool **pool);
 
@@ -50,10 +48,10 @@ void decode_pool_close(struct decode_pool **pool);
 #define DECODE_QUARANTINE 4 /* workers for cameras whose streams kill processes */
 
 struct decode_pool_stats {
-    enum decode_isolation isolation;
-    int                   workers;     /* threads, those of the quarantine among them */
-    int                   quarantined; /* cameras */
-    uint64_t              restarts;    /* of processes */
+    enum settings_isolation isolation;
+    int                     workers;     /* threads, those of the quarantine among them */
+    int                     quarantined; /* cameras */
+    uint64_t                restarts;    /* of processes */
 };
 /* Any thread. */
 void decode_pool_stats(struct decode_pool *pool, struct decode_pool_stats *stats);
