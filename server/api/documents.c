@@ -196,6 +196,7 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_uint(json, "reconnects", stats->reconnects);
     key_uint(json, "decode_errors", stats->decode_errors);
     key_uint(json, "packets_lost", stats->rtp_lost);
+    key_text(json, "transport", stats->transport);
 }
 
 void document_cameras(struct json_writer *json, const struct api_house *house)

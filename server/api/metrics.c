@@ -14,6 +14,7 @@
 #include "config/log.h"
 #include "server/api/documents.h"
 #include "server/api/hub.h"
+#include "server/camera/camera_gate.h"
 
 #define ESCAPED_BYTES ((size_t)2 * LIMIT_NAME_BYTES) /* every byte of a name with a backslash */
 #define MAX_BYTES     (64 << 20) /* a full server: 1,024 cameras with 64 counters and 6 classes each */
@@ -205,6 +206,36 @@ static double value_lost(const struct api_camera *camera)
     return (double)camera->stats.rtp_lost;
 }
 
+static double value_received(const struct api_camera *camera)
+{
+    return (double)camera->stats.rtp_received;
+}
+
+static double value_reordered(const struct api_camera *camera)
+{
+    return (double)camera->stats.rtp_reordered;
+}
+
+static double value_duplicates(const struct api_camera *camera)
+{
+    return (double)camera->stats.rtp_duplicates;
+}
+
+static double value_late(const struct api_camera *camera)
+{
+    return (double)camera->stats.rtp_late;
+}
+
+static double value_jitter(const struct api_camera *camera)
+{
+    return camera->stats.jitter_ms / 1000;
+}
+
+static double value_packets_dropped(const struct api_camera *camera)
+{
+    return (double)camera->stats.packets_dropped;
+}
+
 static double value_bytes(const struct api_camera *camera)
 {
     return (double)camera->stats.bytes;
@@ -232,7 +263,17 @@ static const struct camera_family {
      value_dropped},
     {"sightline_decode_errors", "counter", NULL, "Pictures that could not be decoded.",
      value_errors},
+    {"sightline_decode_packets_dropped", "counter", NULL,
+     "Coded pictures dropped before the decoder: the queue was full, or a key frame was awaited.",
+     value_packets_dropped},
+    {"sightline_rtp_packets_received", "counter", NULL, "RTP packets.", value_received},
     {"sightline_rtp_packets_lost", "counter", NULL, "RTP packets that never arrived.", value_lost},
+    {"sightline_rtp_packets_reordered", "counter", NULL, "RTP packets put in order again.",
+     value_reordered},
+    {"sightline_rtp_packets_duplicate", "counter", NULL, "RTP packets that came twice.",
+     value_duplicates},
+    {"sightline_rtp_packets_late", "counter", NULL, "RTP packets that came too late.", value_late},
+    {"sightline_rtp_jitter_seconds", "gauge", "seconds", "Interarrival jitter.", value_jitter},
     {"sightline_count_coverage_ratio", "gauge", "ratio",
      "Share of the last full minute that was analysed.", value_coverage},
 };
@@ -253,6 +294,29 @@ static void put_cameras(struct page *page, const struct api_house *house)
                 escape(camera.settings->name, name), kind->value(&camera));
         }
     }
+}
+
+static void put_losses(struct page *page, const struct api_house *house)
+{
+    struct camera_gate_stats gate = camera_gate_stats();
+    char                     name[ESCAPED_BYTES];
+
+    family(page, "sightline_camera_losses", "counter", NULL,
+           "Attempts that failed and streams that were lost, by reason.");
+    for (int j = 0; j < house->camera_count(house->arg); j++) {
+        struct api_camera camera;
+
+        if (!house->camera(house->arg, j, &camera))
+            continue;
+        for (int i = 0; i < CAMERA_LOSSES; i++)
+            put(page, "sightline_camera_losses_total{camera=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                escape(camera.settings->name, name), camera_loss_name((enum camera_loss)i),
+                camera.stats.losses[i]);
+    }
+    one(page, "sightline_camera_connects_waiting", "gauge", NULL,
+        "Cameras that wait for others to connect first.", gate.waiting);
+    one(page, "sightline_camera_connects_delayed", "counter", NULL,
+        "Times that a camera waited for others to connect first.", (double)gate.delayed);
 }
 
 /* ---- storage ---- */
@@ -399,6 +463,7 @@ void handle_metrics(struct call *call)
         status.problem_count);
     put_counts(&page, api);
     put_cameras(&page, house);
+    put_losses(&page, house);
     put_storage(&page, api);
     put_http(&page, http_server_stats(api->server));
     put_websocket(&page, &stats);

@@ -8,6 +8,7 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "server/camera/camera_backoff.h"
+#include "server/camera/camera_gate.h"
 #include "server/camera/camera_tuning.h"
 #include "server/camera/camera_url.h"
 #include "server/camera/decode.h"
@@ -42,7 +43,10 @@ struct camera {
     struct source           *source;
     struct source_counters   closed_sources; /* sums over sources that are gone */
     enum camera_state        state;
-    char                     reason[160];
+    struct camera_gate_turn  turn;
+    uint64_t                 losses[CAMERA_LOSSES];
+    uint64_t                 packets_now, keys_now; /* of the source that is open */
+    char                     reason[CAMERA_REASON_BYTES];
     char                     log_name[LIMIT_NAME_BYTES + 8];
     int64_t                  state_since_ns;
     int64_t                  streaming_since_ns;
@@ -64,6 +68,31 @@ const char *camera_state_name(enum camera_state state)
     return (unsigned)state < sizeof NAMES / sizeof NAMES[0] ? NAMES[state] : "unknown";
 }
 
+const char *camera_loss_name(enum camera_loss loss)
+{
+    static const char *const NAMES[] = {"closed",  "error",      "refused", "unreachable",
+                                        "timeout", "no_picture", "stalled"};
+
+    return (unsigned)loss < CAMERA_LOSSES ? NAMES[loss] : "unknown";
+}
+
+static enum camera_loss loss_of(enum source_end end)
+{
+    switch (end) {
+    case SOURCE_END_OF_FILE:
+    case SOURCE_END_CLOSED:
+        return CAMERA_LOSS_CLOSED;
+    case SOURCE_END_REFUSED:
+        return CAMERA_LOSS_REFUSED;
+    case SOURCE_END_UNREACHABLE:
+        return CAMERA_LOSS_UNREACHABLE;
+    case SOURCE_END_TIMEOUT:
+        return CAMERA_LOSS_TIMEOUT;
+    default:
+        return CAMERA_LOSS_ERROR;
+    }
+}
+
 /* ---- open, start, close ---- */
 
 static void wake_loop(void *arg)
@@ -71,6 +100,13 @@ static void wake_loop(void *arg)
     struct camera *camera = arg;
 
     uv_async_send(&camera->async);
+}
+
+static void wake_for_turn(void *arg)
+{
+    struct camera *camera = arg;
+
+    uv_timer_start(&camera->timer, on_timer, 0, 0);
 }
 
 static void sink_frame(void *arg, struct frame *frame)
@@ -101,6 +137,16 @@ static int open_handles(struct camera *camera)
     return 0;
 }
 
+static void set_up_turn(struct camera *camera)
+{
+    struct camera_url url;
+
+    camera->turn.arg  = camera;
+    camera->turn.wake = wake_for_turn;
+    if (camera_url_parse(&url, camera->settings.url, NULL) == 0)
+        camera->turn.host = camera_gate_host(url.host, url.port);
+}
+
 int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
                 const struct settings_camera *settings, unsigned slot,
                 const struct camera_sink *sink, struct why *why)
@@ -124,7 +170,8 @@ int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
     decode.arg   = camera;
     decode.frame = sink_frame;
     decode.wake  = wake_loop;
-    rc           = source_choose(&camera->ops, settings->url, why);
+    set_up_turn(camera);
+    rc = source_choose(&camera->ops, settings->url, why);
     if (rc == 0 && (rc = open_handles(camera)) != 0)
         why_set(why, rc, "no handles for camera \"%s\"", settings->name);
     if (rc == 0)
@@ -153,10 +200,15 @@ static void close_source(struct camera *camera)
 {
     struct source_counters counters = {0};
 
+    camera_gate_leave(&camera->turn);
     if (camera->source == NULL)
         return;
     camera->ops->counters(camera->source, &counters);
+    camera->closed_sources.rtp_received += counters.rtp_received;
     camera->closed_sources.rtp_lost += counters.rtp_lost;
+    camera->closed_sources.rtp_reordered += counters.rtp_reordered;
+    camera->closed_sources.rtp_duplicates += counters.rtp_duplicates;
+    camera->closed_sources.rtp_late += counters.rtp_late;
     camera->ops->close(&camera->source);
 }
 
@@ -209,10 +261,11 @@ static void wait_ms(struct camera *camera, uint64_t ms)
 }
 
 /* The stream is gone or never came. */
-static void fail(struct camera *camera, enum source_end end, const char *reason)
+static void fail(struct camera *camera, enum camera_loss loss, const char *reason)
 {
     unsigned delay_ms;
 
+    camera->losses[loss]++;
     if (camera->streaming_since_ns != 0 && clock_monotonic_ns() - camera->streaming_since_ns >=
                                                (int64_t)camera->tuning.good_ms * NS_PER_MS)
         camera->failures = 0;
@@ -220,12 +273,12 @@ static void fail(struct camera *camera, enum source_end end, const char *reason)
     delay_ms = camera_backoff_ms(camera->failures++, camera->tuning.backoff_min_ms,
                                  camera->tuning.backoff_max_ms, &camera->tuning.seed);
     /* Cameras lock an account after a few wrong passwords. */
-    if (end == SOURCE_END_REFUSED)
+    if (loss == CAMERA_LOSS_REFUSED)
         delay_ms = camera->tuning.backoff_max_ms;
     close_source(camera);
     decode_stream_begin(camera->stream);
     wait_ms(camera, delay_ms);
-    set_state(camera, CAMERA_BACKOFF, "%.140s; next try in %.1f s", reason, delay_ms / 1000.0);
+    set_state(camera, CAMERA_BACKOFF, "%.220s; next try in %.1f s", reason, delay_ms / 1000.0);
 }
 
 static void on_end(struct camera *camera, enum source_end end, const char *reason)
@@ -235,7 +288,7 @@ static void on_end(struct camera *camera, enum source_end end, const char *reaso
         set_state(camera, CAMERA_ENDED, "%s", reason);
         return;
     }
-    fail(camera, end, reason);
+    fail(camera, loss_of(end), reason);
 }
 
 static void on_first_picture(struct camera *camera, const struct decode_status *status)
@@ -277,19 +330,42 @@ static void check_stall(struct camera *camera)
                 camera->tuning.stall_ms); /* its sink may make it wait for as long as it likes */
     } else if (camera->state == CAMERA_STREAMING) {
         wait_ms(camera, camera->tuning.stall_grace_ms);
+        camera->packets_now = 0;
         set_state(camera, CAMERA_STALLED, "no picture for %.1f s",
                   camera->tuning.stall_ms / 1000.0);
     } else if (may_give_up(camera)) {
-        fail(camera, SOURCE_END_ERROR, "the pictures stopped");
+        fail(camera, CAMERA_LOSS_STALLED,
+             camera->packets_now > 0 ? "the pictures stopped, though packets still come"
+                                     : "the pictures stopped");
     } else {
         wait_ms(camera, camera->tuning.stall_grace_ms);
     }
 }
 
+static void fail_without_picture(struct camera *camera)
+{
+    double               within_s = camera->tuning.connect_ms / 1000.0;
+    char                 reason[CAMERA_REASON_BYTES];
+    struct decode_status status;
+
+    decode_stream_status(camera->stream, &status);
+    if (camera->packets_now > 0 && camera->keys_now == 0)
+        snprintf(reason, sizeof reason, "no key frame for %.0f s, though %llu packets came",
+                 within_s, (unsigned long long)camera->packets_now);
+    else if (camera->packets_now > 0)
+        snprintf(reason, sizeof reason,
+                 "decoder: no picture for %.0f s out of %llu packets (%llu errors in all)",
+                 within_s, (unsigned long long)camera->packets_now,
+                 (unsigned long long)status.decode_errors);
+    else
+        snprintf(reason, sizeof reason, "no picture within %.0f s (%.100s)", within_s,
+                 camera->reason);
+    fail(camera, CAMERA_LOSS_NO_PICTURE, reason);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct camera *camera = timer->data;
-    char           reason[sizeof camera->reason];
 
     switch (camera->state) {
     case CAMERA_IDLE:
@@ -297,9 +373,10 @@ static void on_timer(uv_timer_t *timer)
         connect_source(camera);
         break;
     case CAMERA_CONNECTING:
-        snprintf(reason, sizeof reason, "no picture within %.0f s (%.100s)",
-                 camera->tuning.connect_ms / 1000.0, camera->reason);
-        fail(camera, SOURCE_END_ERROR, reason);
+        if (camera->turn.state == CAMERA_GATE_WAITING)
+            connect_source(camera);
+        else
+            fail_without_picture(camera);
         break;
     case CAMERA_STREAMING:
     case CAMERA_STALLED:
@@ -359,6 +436,9 @@ static void source_packet(void *arg, AVPacket *packet, int64_t wall_ns)
 {
     struct camera *camera = arg;
 
+    if (camera->packets_now++ == 0)
+        camera_gate_leave(&camera->turn);
+    camera->keys_now += (packet->flags & AV_PKT_FLAG_KEY) != 0;
     decode_stream_packet(camera->stream, packet, wall_ns);
 }
 
@@ -375,7 +455,7 @@ static void source_ended(void *arg, enum source_end end, const char *reason)
     struct camera *camera = arg;
 
     if (!camera->closing)
-        fail(camera, end, reason);
+        fail(camera, loss_of(end), reason);
 }
 
 static void connect_source(struct camera *camera)
@@ -386,8 +466,16 @@ static void connect_source(struct camera *camera)
                                    .progress = source_progress,
                                    .ended    = source_ended};
     struct why           why    = {""};
+    unsigned             turn_ms;
 
+    if (camera->ops != NULL && !camera_gate_enter(&camera->turn, clock_monotonic_ns(), &turn_ms)) {
+        wait_ms(camera, turn_ms);
+        if (camera->state != CAMERA_CONNECTING)
+            set_state(camera, CAMERA_CONNECTING, "waiting for its turn: others connect now");
+        return;
+    }
     camera->connects++;
+    camera->packets_now = camera->keys_now = 0;
     wait_ms(camera, camera->tuning.connect_ms);
     if (camera->ops == NULL) {
         decode_stream_play(camera->stream, camera->settings.url, camera->settings.pace,
@@ -397,7 +485,7 @@ static void connect_source(struct camera *camera)
     }
     decode_stream_begin(camera->stream);
     if (camera->ops->open(&camera->source, camera->loop, &camera->settings, &events, &why) != 0)
-        fail(camera, SOURCE_END_ERROR, why.text);
+        fail(camera, CAMERA_LOSS_ERROR, why.text);
     else
         set_state(camera, CAMERA_CONNECTING, "connecting");
 }
@@ -458,7 +546,15 @@ void camera_stats(const struct camera *camera, struct camera_stats *stats)
         .rtp_lost        = camera->closed_sources.rtp_lost + source.rtp_lost,
         .last_frame_ns   = status.last_frame_ns,
         .progress        = status.progress,
+        .rtp_received    = camera->closed_sources.rtp_received + source.rtp_received,
+        .rtp_reordered   = camera->closed_sources.rtp_reordered + source.rtp_reordered,
+        .rtp_duplicates  = camera->closed_sources.rtp_duplicates + source.rtp_duplicates,
+        .rtp_late        = camera->closed_sources.rtp_late + source.rtp_late,
+        .jitter_ms       = source.jitter_ms,
     };
+    memcpy(stats->losses, camera->losses, sizeof stats->losses);
+    snprintf(stats->transport, sizeof stats->transport, "%s",
+             source.transport != NULL ? source.transport : "");
     memcpy(stats->reason, camera->reason, sizeof stats->reason);
     memcpy(stats->codec, status.codec, sizeof stats->codec);
     camera_url_redact(camera->settings.url, stats->source, sizeof stats->source);

@@ -99,9 +99,24 @@ void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct c
                          void          *arg);
 #define CAMERA_KEEP_BYTES (4 << 20)
 
+/* Why a stream was lost, or did not begin. */
+enum camera_loss {
+    CAMERA_LOSS_CLOSED,      /* the camera ended it */
+    CAMERA_LOSS_ERROR,       /* what it sent cannot be used, or it answered with an error */
+    CAMERA_LOSS_REFUSED,     /* user, password, certificate, address: a person must act */
+    CAMERA_LOSS_UNREACHABLE, /* no such name, no route, nobody listens */
+    CAMERA_LOSS_TIMEOUT,     /* it did not answer */
+    CAMERA_LOSS_NO_PICTURE,  /* packets maybe, but no picture */
+    CAMERA_LOSS_STALLED,     /* the pictures stopped */
+    CAMERA_LOSSES,
+};
+const char *camera_loss_name(enum camera_loss loss); /* "closed", ... */
+
+#define CAMERA_REASON_BYTES 256
+
 struct camera_stats {
     enum camera_state state;
-    char              reason[160];    /* why it is in this state, in plain words; no credentials */
+    char reason[CAMERA_REASON_BYTES]; /* why it is in this state, in plain words; no credentials */
     int64_t           state_since_ns; /* monotonic */
     char              source[LIMIT_URL_BYTES]; /* redacted */
     char              codec[16];               /* "h264", "" before the first stream */
@@ -117,9 +132,14 @@ struct camera_stats {
     uint64_t          frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
     uint64_t          packets_dropped; /* the queue was full, or waiting for a key frame */
     uint64_t          decode_errors;
-    uint64_t          rtp_lost;      /* packets, RTSP */
-    int64_t           last_frame_ns; /* monotonic; 0: never */
-    double            progress;      /* file: 0..1 */
+    uint64_t          rtp_lost;              /* packets, RTSP */
+    int64_t           last_frame_ns;         /* monotonic; 0: never */
+    double            progress;              /* file: 0..1 */
+    uint64_t          losses[CAMERA_LOSSES]; /* attempts that failed and streams that were lost */
+    char              transport[8];          /* "tcp", "udp", "http"; "" before it is known */
+    uint64_t          rtp_received;          /* packets */
+    uint64_t          rtp_reordered, rtp_duplicates, rtp_late; /* over UDP */
+    double            jitter_ms;
 };
 void        camera_stats(const struct camera *camera, struct camera_stats *stats);
 const char *camera_name(const struct camera *camera);
