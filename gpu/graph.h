@@ -243,6 +243,7 @@ struct graph {
     int                 input; /* value */
     int                 output_count;
     int                 outputs[MODEL_MAX_OUTPUTS];
+    int64_t             folded_work; /* spent on constants so far: see graph_fold.c */
 };
 
 /* The graph of a model, for the backends. */

@@ -50,7 +50,7 @@ int import_input_float(struct importer *import, int index, float *number)
 {
     const struct value *value = import_input(import, index);
 
-    if (value->floats == NULL || value->elements < 1)
+    if (value->type != VALUE_F32 || value->floats == NULL || value->elements < 1)
         return import_refuse(import, ERR_UNSUPPORTED, "its input %d must be a constant number",
                              index);
     *number = value->floats[0];
@@ -182,4 +182,15 @@ int import_emit_floats(struct importer *import, int rank, const int64_t *dimensi
                        const float *floats)
 {
     return emit_constant(import, VALUE_F32, rank, dimension, floats);
+}
+
+int import_take_floats(struct importer *import, int rank, const int64_t *dimension,
+                       const float *floats)
+{
+    int value = graph_add_value(import->graph, NULL, VALUE_F32, rank, dimension);
+
+    if (value < 0)
+        return import_refuse(import, value, "the model needs too much memory");
+    import->graph->values[value].floats = floats;
+    return value;
 }

@@ -267,6 +267,7 @@ int onnx_tensor_value(struct graph *graph, const Onnx__TensorProto *tensor, cons
                               type == VALUE_F32 ? sizeof(float) : sizeof(int64_t));
     if (data == NULL)
         return why_set(why, ERR_MEMORY, "tensor '%.100s': the model needs too much memory", name);
+    graph->values[value].element = tensor->data_type;
     if (type == VALUE_F32) {
         read_floats(tensor, (size_t)elements, data);
         graph->values[value].floats = data;

@@ -202,12 +202,36 @@ static int check_operator(struct importer *import)
     if (node->op_type != NULL && (domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0))
         import->op = find_operator(node->op_type);
     if (import->op == NULL)
-        return import_refuse(
-            import, ERR_UNSUPPORTED,
-            "the operator %s%s%.60s is not known: simplify the model (onnx-simplifier), "
-            "export it without its post-processing, or ask for the operator",
-            domain, domain[0] != '\0' ? "." : "", node->op_type != NULL ? node->op_type : "(none)");
+        return import_refuse(import, ERR_UNSUPPORTED, "the operator %s%s%.60s: %s", domain,
+                             domain[0] != '\0' ? "." : "",
+                             node->op_type != NULL ? node->op_type : "(none)",
+                             onnx_operator_advice(node->op_type));
     return 0;
+}
+
+/* Whole numbers that a node reads while the model runs, as float32 beside their exact form. */
+static int give_floats(struct importer *import, struct value *value)
+{
+    float *floats;
+
+    if (value->ints == NULL || value->floats != NULL)
+        return 0;
+    floats = graph_memory_alloc(&import->graph->memory, (size_t)value->elements, sizeof *floats);
+    if (floats == NULL)
+        return ERR_MEMORY;
+    for (int64_t i = 0; i < value->elements; i++)
+        floats[i] = (float)value->ints[i];
+    value->floats = floats;
+    return 0;
+}
+
+static bool is_constant_node(const struct graph *graph, const struct node *node)
+{
+    for (int k = 0; k < node->input_count; k++)
+        if (node->input[k] >= 0 && graph->values[node->input[k]].floats == NULL &&
+            graph->values[node->input[k]].ints == NULL)
+            return false;
+    return true;
 }
 
 /* Name, operator and constants for the nodes from `first` on, which one ONNX node became. */
@@ -217,28 +241,17 @@ static int finish_nodes(struct importer *import, int first)
     const char   *name  = graph_memory_text(&graph->memory, import->node->name);
 
     for (int i = first; i < graph->node_count; i++) {
-        struct node *node     = &graph->nodes[i];
-        bool         constant = true;
-        int          rc;
-        node->name = name;
-        node->op   = import->op->name;
-        for (int k = 0; k < node->input_count; k++)
-            if (node->input[k] >= 0 && graph->values[node->input[k]].floats == NULL &&
-                graph->values[node->input[k]].ints == NULL)
-                constant = false;
-        if (constant) {
+        struct node *node = &graph->nodes[i];
+        int          rc   = ERR_UNSUPPORTED;
+        node->name        = name;
+        node->op          = import->op->name;
+        if (is_constant_node(graph, node))
             rc = graph_fold(graph, i);
-            if (rc == ERR_UNSUPPORTED)
-                return import_refuse(import, rc,
-                                     "computes from constants alone: simplify the "
-                                     "model (onnx-simplifier)");
-            if (rc != 0)
-                return import_refuse(import, rc, "its constants need too much memory");
-        } else if (graph->values[node->output].type != VALUE_F32) {
-            return import_refuse(import, ERR_UNSUPPORTED,
-                                 "computes integers while the model runs: export the model with a "
-                                 "fixed picture size and without its post-processing");
-        }
+        for (int k = 0; rc == ERR_UNSUPPORTED && k < node->input_count; k++)
+            if (node->input[k] >= 0 && give_floats(import, &graph->values[node->input[k]]) != 0)
+                rc = ERR_MEMORY;
+        if (rc == ERR_MEMORY)
+            return import_refuse(import, rc, "its constants need too much memory");
     }
     return 0;
 }
@@ -340,12 +353,12 @@ static int place_output(struct importer *import, int value)
     struct strided strided = {.rank = 1, .dimension = {source.elements}, .stride = {1}};
     int            copy, node;
 
-    if (source.type != VALUE_F32)
-        return why_set(import->why, ERR_UNSUPPORTED, "output '%.100s' is not float32", source.name);
     if (source.elements < 1)
         return why_set(import->why, ERR_UNSUPPORTED, "output '%.100s' is empty", source.name);
-    if (!source.is_input && source.floats == NULL)
+    if (!source.is_input && source.floats == NULL && source.ints == NULL)
         return value;
+    if (give_floats(import, &graph->values[value]) != 0)
+        return why_set(import->why, ERR_MEMORY, "the model needs too much memory");
     copy = graph_add_value(graph, source.name, VALUE_F32, source.rank, source.dimension);
     if (copy < 0)
         return copy;

@@ -18,25 +18,6 @@ static int list_of(struct importer *import, int input, const char *name, const i
     return 0;
 }
 
-/* A copy of the node's first input in which `strided` reads the given dimensions. */
-static int emit_strided(struct importer *import, int rank, const int64_t *dimension,
-                        const int64_t *stride, int64_t offset)
-{
-    struct node *node;
-    int          value;
-
-    value = import_emit(import, NODE_COPY, 1, import->input, rank, dimension, &node);
-    if (value < 0)
-        return value;
-    node->strided.rank   = rank;
-    node->strided.offset = offset;
-    for (int i = 0; i < rank; i++) {
-        node->strided.dimension[i] = dimension[i];
-        node->strided.stride[i]    = stride[i];
-    }
-    return value;
-}
-
 int lower_identity(struct importer *import)
 {
     import->output[0] = import->input[0];
@@ -104,7 +85,8 @@ int lower_split(struct importer *import)
             dimension[axis] = x.dimension[axis] - begin;
         if (dimension[axis] < 1 || dimension[axis] > x.dimension[axis] - begin)
             return import_refuse(import, ERR_INVALID, "its parts do not fit its input");
-        import->output[i] = emit_strided(import, x.rank, dimension, stride, begin * stride[axis]);
+        import->output[i] = import_emit_strided(import, import->input[0], x.rank, dimension, stride,
+                                                begin * stride[axis]);
         if (import->output[i] < 0)
             return import->output[i];
         begin += dimension[axis];
@@ -115,6 +97,17 @@ int lower_split(struct importer *import)
 static int64_t clamp(int64_t x, int64_t low, int64_t high)
 {
     return x < low ? low : x > high ? high : x;
+}
+
+/* Exporters cut the shape's front or back off even where nothing is left of it. */
+static int empty_slice(struct importer *import, int axis)
+{
+    struct value x = *import_input(import, 0);
+
+    x.dimension[axis] = 0;
+    return import_set(import, x.type == VALUE_F32
+                                  ? import_emit_floats(import, x.rank, x.dimension, NULL)
+                                  : import_emit_ints(import, x.rank, x.dimension, NULL));
 }
 
 int lower_slice(struct importer *import)
@@ -151,13 +144,16 @@ int lower_slice(struct importer *import)
         from = step > 0 ? clamp(from, 0, size) : clamp(from, 0, size - 1);
         to   = step > 0 ? clamp(to, 0, size) : clamp(to, -1, size - 1);
         size = step > 0 ? (to - from + step - 1) / step : (from - to - step - 1) / -step;
+        if (size < 1 && import_is_constant(import, import->input[0]))
+            return empty_slice(import, axis);
         if (size < 1)
             return import_refuse(import, ERR_UNSUPPORTED, "its result is empty");
         offset += from * stride[axis];
         x.dimension[axis] = size;
         stride[axis] *= step;
     }
-    import->output[0] = emit_strided(import, x.rank, x.dimension, stride, offset);
+    import->output[0] = import_emit_strided(import, import->input[0], x.rank, x.dimension, stride,
+                                            offset);
     return import->output[0] < 0 ? import->output[0] : 0;
 }
 
@@ -215,64 +211,42 @@ int lower_transpose(struct importer *import)
     }
     if (seen != (1U << x.rank) - 1)
         return import_refuse(import, ERR_INVALID, "its order names a dimension twice");
-    import->output[0] = emit_strided(import, x.rank, dimension, stride, 0);
+    import->output[0] = import_emit_strided(import, import->input[0], x.rank, dimension, stride, 0);
     return import->output[0] < 0 ? import->output[0] : 0;
 }
 
-/* One constant index, or a constant list of them, along an axis: slices that are put together. */
-int lower_gather(struct importer *import)
+/* Pads that are given for some axes only, as pads of all of them. */
+static int pad_axes(struct importer *import, int rank, const int64_t **pads, int count,
+                    int64_t all[2 * MODEL_MAX_DIMENSIONS])
 {
-    struct value x = *import_input(import, 0), indices = *import_input(import, 1);
-    int          axis = import_axis(import, import_int(import, "axis", 0), x.rank);
-    int          parts[LIMIT_NODE_INPUTS], rank, value;
-    int64_t      stride[MODEL_MAX_DIMENSIONS], dimension[MODEL_MAX_DIMENSIONS];
-    struct node *node;
+    const int64_t *axes;
+    int            axis_count = rank, rc;
 
-    if (axis < 0)
-        return axis;
-    if (indices.ints == NULL || indices.rank > 1 || indices.elements > LIMIT_NODE_INPUTS ||
-        indices.elements < 1)
-        return import_refuse(import, ERR_UNSUPPORTED,
-                             "its indices must be a constant list of at "
-                             "most %d",
-                             LIMIT_NODE_INPUTS);
-    graph_strides(x.rank, x.dimension, stride);
-    memcpy(dimension, x.dimension, sizeof dimension);
-    dimension[axis] = 1;
-    for (int64_t i = 0; i < indices.elements; i++) {
-        int64_t index = indices.ints[i] < 0 ? indices.ints[i] + x.dimension[axis] : indices.ints[i];
-        if (index < 0 || index >= x.dimension[axis])
-            return import_refuse(import, ERR_INVALID, "its index %lld does not exist",
-                                 (long long)indices.ints[i]);
-        parts[i] = emit_strided(import, x.rank, dimension, stride, index * stride[axis]);
-        if (parts[i] < 0)
-            return parts[i];
+    if (import_has_input(import, 3)) {
+        rc = import_input_ints(import, 3, &axes, &axis_count);
+        if (rc != 0)
+            return rc;
     }
-    value = parts[0];
-    if (indices.elements > 1) {
-        dimension[axis] = indices.elements;
-        value = import_emit(import, NODE_CONCAT, (int)indices.elements, parts, x.rank, dimension,
-                            &node);
-        if (value < 0)
-            return value;
-        node->axis = axis;
+    if (count != 2 * axis_count)
+        return import_refuse(import, ERR_INVALID, "its pads do not fit %d dimensions", axis_count);
+    if (!import_has_input(import, 3))
+        return 0;
+    for (int i = 0; i < axis_count; i++) {
+        int axis = import_axis(import, axes[i], rank);
+        if (axis < 0)
+            return axis;
+        all[axis]        = (*pads)[i];
+        all[rank + axis] = (*pads)[axis_count + i];
     }
-    if (indices.rank == 0) {
-        rank = 0;
-        for (int i = 0; i < x.rank; i++)
-            if (i != axis)
-                dimension[rank++] = x.dimension[i];
-        value = import_emit_reshape(import, value, rank, dimension);
-    }
-    import->output[0] = value;
-    return value < 0 ? value : 0;
+    *pads = all;
+    return 0;
 }
 
 int lower_pad(struct importer *import)
 {
     struct value   x = *import_input(import, 0);
     const int64_t *pads;
-    int64_t        dimension[MODEL_MAX_DIMENSIONS];
+    int64_t        dimension[MODEL_MAX_DIMENSIONS], all[2 * MODEL_MAX_DIMENSIONS] = {0};
     float          fill = import_float(import, "value", 0.0F);
     int            count, value, rc = list_of(import, 1, "pads", &pads, &count);
     struct node   *node;
@@ -281,11 +255,13 @@ int lower_pad(struct importer *import)
         rc = import_input_float(import, 2, &fill);
     if (rc != 0)
         return rc;
-    if (!import_text_is(import, "mode", "constant", "constant") || import_has_input(import, 3))
-        return import_refuse(import, ERR_UNSUPPORTED,
-                             "only constant padding of all axes is possible");
-    if (count != 2 * x.rank || x.type != VALUE_F32)
-        return import_refuse(import, ERR_INVALID, "its pads do not fit %d dimensions", x.rank);
+    if (!import_text_is(import, "mode", "constant", "constant"))
+        return import_refuse(import, ERR_UNSUPPORTED, "only constant padding is possible");
+    if (x.type != VALUE_F32)
+        return import_refuse(import, ERR_UNSUPPORTED, "only float32 is possible");
+    rc = pad_axes(import, x.rank, &pads, count, all);
+    if (rc != 0)
+        return rc;
     for (int i = 0; i < x.rank; i++) {
         if (pads[i] < 0 || pads[i] > LIMIT_WINDOW || pads[x.rank + i] < 0 ||
             pads[x.rank + i] > LIMIT_WINDOW)
@@ -438,35 +414,5 @@ int lower_shape(struct importer *import)
     end               = clamp(end < 0 ? end + x.rank : end, begin, x.rank);
     count             = end - begin;
     import->output[0] = import_emit_ints(import, 1, &count, x.dimension + begin);
-    return import->output[0] < 0 ? import->output[0] : 0;
-}
-
-int lower_cast(struct importer *import)
-{
-    struct value    x = *import_input(import, 0);
-    enum value_type type;
-    int64_t        *ints;
-    float          *floats;
-
-    if (!onnx_element_type((int)clamp(import_int(import, "to", 0), 0, 99), &type))
-        return import_refuse(import, ERR_UNSUPPORTED, "its type is not known");
-    if (type == x.type)
-        return lower_identity(import);
-    if (x.floats == NULL && x.ints == NULL)
-        return import_refuse(import, ERR_UNSUPPORTED,
-                             "integers are possible as constants only: "
-                             "simplify the model (onnx-simplifier)");
-    floats = graph_memory_alloc(&import->graph->memory, (size_t)x.elements, sizeof *floats);
-    ints   = graph_memory_alloc(&import->graph->memory, (size_t)x.elements, sizeof *ints);
-    if (floats == NULL || ints == NULL)
-        return import_refuse(import, ERR_MEMORY, "the model needs too much memory");
-    for (int64_t i = 0; i < x.elements; i++) {
-        if (type == VALUE_F32)
-            floats[i] = (float)x.ints[i];
-        else if (x.floats[i] > -9e18F && x.floats[i] < 9e18F)
-            ints[i] = (int64_t)x.floats[i];
-    }
-    import->output[0] = type == VALUE_F32 ? import_emit_floats(import, x.rank, x.dimension, floats)
-                                          : import_emit_ints(import, x.rank, x.dimension, ints);
     return import->output[0] < 0 ? import->output[0] : 0;
 }

@@ -1,6 +1,8 @@
 /* gpu/cpu/kernels_number.h: functions of one number, rows that are normalised, softmax by columns.
  *
  * Part of kernels_body.h, which says what B and the V_ macros are. */
+#ifndef SIGHTLINE_GPU_CPU_KERNELS_NUMBER_H
+#define SIGHTLINE_GPU_CPU_KERNELS_NUMBER_H
 
 #include <float.h>
 #include <math.h>
@@ -258,3 +260,5 @@ static void softmax_columns(const float *x, float *y, int64_t count, int64_t str
     if (column < stride)
         softmax_column(x + column, y + column, count, stride, stride - column);
 }
+
+#endif

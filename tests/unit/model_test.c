@@ -185,8 +185,16 @@ static void test_bad_nodes(void)
     refused(&onnx, ERR_INVALID, "impossible", "a shape that overflows");
 
     onnx = start(4, PICTURE);
-    onnx_node(&onnx, "Shape", "x", "y", "");
-    refused(&onnx, ERR_UNSUPPORTED, "not float32", "an output of integers");
+    onnx_node(&onnx, "NonMaxSuppression", "x,x", "y", "");
+    refused(&onnx, ERR_UNSUPPORTED, "export the model without NMS", "boxes cut inside the model");
+
+    onnx = start(4, PICTURE);
+    onnx_node(&onnx, "NonZero", "x", "y", "");
+    refused(&onnx, ERR_UNSUPPORTED, "NonZero_0", "as many numbers as the picture has");
+
+    onnx = start(4, PICTURE);
+    onnx_node(&onnx, "Frobnicate", "x", "y", "");
+    refused(&onnx, ERR_UNSUPPORTED, "ask for the operator", "an operator that nobody knows");
 
     onnx = start(4, PICTURE);
     onnx_tensor(&onnx, "w", 1, 1, (int64_t[]){INT64_MAX}, weights, sizeof weights);
