@@ -114,6 +114,7 @@ struct settings {
     int           decode_workers;          /* 0: by the machine */
     enum settings_isolation decode_isolation;
     char                    log_level[16];
+    unsigned                cameras_allowed; /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
     int                     camera_count;
     struct settings_camera *cameras; /* in the file's order */
 };

@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 #include "config/object_class.h"
+#include "config/settings_source.h"
 #include "config/url_credentials.h"
 
 #include <stdio.h>
@@ -419,6 +420,10 @@ static const struct yaml_key CAMERA_KEYS[] = {
     {"ffmpeg", read_ffmpeg, 0},
     {"user", read_user, offsetof(struct settings_camera, user)},
     {"password", read_password, offsetof(struct settings_camera, password)},
+    {"transport", settings_read_transport, offsetof(struct settings_camera, transport)},
+    {"tls_verify", settings_read_tls_verify, offsetof(struct settings_camera, tls_unverified)},
+    {"tls_fingerprint", settings_read_fingerprint,
+     offsetof(struct settings_camera, tls_fingerprint)},
     {"loop", read_flag, offsetof(struct settings_camera, loop)},
     {"pace", read_pace, offsetof(struct settings_camera, pace)},
     {"detect", read_detect, 0},
@@ -448,6 +453,7 @@ void settings_read_camera(struct yaml_reader *reader, yaml_node_t *key, yaml_nod
     settings_camera_default(camera);
     camera->classes = read->default_classes;
     camera->managed = reader->managed;
+    camera->reach   = settings->cameras_allowed;
     yaml_text(reader, key, camera->name, sizeof camera->name);
     for (int i = 0; i < settings->camera_count - 1; i++) {
         if (strcmp(settings->cameras[i].name, camera->name) == 0)

@@ -4,6 +4,7 @@
 #include "config/log.h"
 #include "config/object_class.h"
 #include "config/settings_camera.h"
+#include "config/settings_source.h"
 #include "config/settings_yaml.h"
 
 #include <arpa/inet.h>
@@ -176,7 +177,7 @@ static void read_cameras(struct yaml_reader *reader, yaml_node_t *key, yaml_node
     yaml_read_names(reader, value, "cameras", LIMIT_CAMERAS, settings_read_camera, target);
 }
 
-/* read_default_classes() has read it before the cameras, wherever it stands in the file. */
+/* It was read before the cameras, wherever it stands in the file. */
 static void read_already(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                          void *target)
 {
@@ -204,6 +205,7 @@ static const struct yaml_key TOP_KEYS[] = {
     {"inference", read_inference, 0},
     {"decode", read_decode, 0},
     {"objects", read_objects, 0},
+    {"cameras_allowed", read_already, 0},
     {"cameras", read_cameras, 0},
     {0},
 };
@@ -224,6 +226,14 @@ static unsigned read_default_classes(struct yaml_reader *reader, yaml_node_t *ro
     if (track != NULL)
         settings_read_classes(reader, track, track, &classes);
     return classes;
+}
+
+static void read_allowed(struct yaml_reader *reader, yaml_node_t *root, struct settings *settings)
+{
+    yaml_node_t *allowed = yaml_child(reader, root, "cameras_allowed");
+
+    if (allowed != NULL && !reader->managed)
+        settings_read_reach(reader, allowed, allowed, &settings->cameras_allowed);
 }
 
 static void check_whole(struct yaml_reader *reader, yaml_node_t *root,
@@ -267,6 +277,7 @@ static void read_root(struct yaml_reader *reader, yaml_node_t *root, struct sett
     /* The camera reader gets the defaults along with the settings. */
     target                 = (struct settings_read_target){.settings = *settings};
     target.default_classes = read_default_classes(reader, root);
+    read_allowed(reader, root, &target.settings);
     yaml_read_table(reader, root, reader->managed ? settings->managed_file : "the file",
                     reader->managed ? MANAGED_KEYS : TOP_KEYS, &target);
     *settings = target.settings;

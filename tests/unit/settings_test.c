@@ -215,9 +215,48 @@ static void test_files(void)
     is_text(settings == NULL ? NULL : settings->data, "/etc/sightline/d", "data too");
 }
 
+static void test_sources(void)
+{
+    const struct settings_camera *camera;
+
+    load(
+        "cameras_allowed: [private, link_local]\n"
+        "cameras:\n"
+        "  gate:\n"
+        "    ffmpeg: {inputs: [{path: rtsps://cam/x}]}\n"
+        "    transport: udp\n"
+        "    tls_verify: false\n"
+        "    tls_fingerprint: '"
+        "AB:cd:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:"
+        "00:ff'\n"
+        "  door: {ffmpeg: {inputs: [{path: rtsp://cam/x}]}}\n");
+    is_int(problems.count, 0, "how a camera is reached");
+    camera = &settings->cameras[0];
+    is_int(camera->reach, SETTINGS_REACH_PRIVATE | SETTINGS_REACH_LINK_LOCAL, "where it may live");
+    ok(camera->transport == TRANSPORT_UDP && camera->tls_unverified, "transport and tls_verify");
+    ok(strncmp(camera->tls_fingerprint, "abcd00", 6) == 0 && strlen(camera->tls_fingerprint) == 64,
+       "the fingerprint in its plain form");
+    camera = &settings->cameras[1];
+    ok(camera->transport == TRANSPORT_AUTO && !camera->tls_unverified &&
+           camera->tls_fingerprint[0] == '\0',
+       "by default: verified, by itself");
+    load("cameras_allowed: [everywhere]\ncameras:\n"
+         "  gate: {ffmpeg: {inputs: [{path: rtsp://cam/x}]}, transport: pigeon,"
+         " tls_fingerprint: abc}\n");
+    ok(has_problem(
+           "t.yml:1:19: \"everywhere\" is no place: loopback, private, link_local or public"),
+       "an unknown place");
+    ok(has_problem("t.yml:3:63: \"pigeon\" is no transport: auto, tcp or udp"),
+       "an unknown transport");
+    is_int(problems.count, 4, "and the rest");
+    load("cameras_allowed: all\ncameras:\n");
+    is_int(problems.count, 1, "no list");
+}
+
 int main(void)
 {
     test_whole_file();
+    test_sources();
     test_all_problems_at_once();
     test_yaml_errors();
     test_exposure();
