@@ -8,6 +8,7 @@ importer understands. The same arguments give the same bytes. `--list` names the
 import argparse
 import sys
 
+import models_other
 import models_yolo
 from onnx_writer import Model
 
@@ -17,6 +18,10 @@ FAMILIES = {
     'yolov8n': (models_yolo.yolov8, 640, 17),
     'yolo11n': (models_yolo.yolo11, 640, 17),
     'yolov10n': (models_yolo.yolov10, 640, 17),
+    'resnet18': (models_other.resnet18, 224, 13),
+    'mobilenet_v3': (models_other.mobilenet_v3, 224, 14),
+    'ssd_mobilenet': (models_other.ssd_mobilenet, 300, 13),
+    'rtdetr': (models_other.rtdetr, 640, 17),
 }
 
 
