@@ -7,7 +7,7 @@
  *
  * With ISOLATION_PROCESS the bitstreams, which may be hostile, are decoded in sandboxed
  * processes: each worker thread has one of its own and a FIFO of its own, and a camera stays with
- * its worker. A process that crashes, or that works on one packet for 2 s, is started again; its
+ * its worker. A process that crashes, or that works on one packet for 1.5 s, is started again; its
  * cameras go on from the pictures since their last key frame, which are decoded once more, and no
  * other camera loses anything. A camera at whose packets processes died DECODE_STRIKES times
  * within DECODE_STRIKES_S is moved to a worker for such cameras alone, its stream ends with the

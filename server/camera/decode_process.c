@@ -4,6 +4,7 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "server/camera/camera_url.h"
+#include "server/camera/decode.h"
 #include "server/camera/decode_spawn.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ struct decode_process {
     int             area_fd;
     uint8_t        *area;
     uint64_t        life;
-    int64_t         started_ns, next_start_ns, pause_ns;
+    int64_t         started_ns, next_start_ns;
+    unsigned        deaths; /* of young ones in a row */
     atomic_uint     restarts;
     bool            hung;
     char            end[96];
@@ -55,6 +57,17 @@ static void describe_end(struct decode_process *process, int status, const char 
     else
         snprintf(process->end, sizeof process->end, "ended by itself with code %d",
                  WEXITSTATUS(status));
+}
+
+static int64_t pause_ns(unsigned deaths)
+{
+    int64_t pause = PAUSE_NS;
+
+    if (deaths <= DECODE_STRIKES)
+        return 0;
+    for (unsigned i = DECODE_STRIKES + 1; i < deaths && pause < PAUSE_MAX_NS; i++)
+        pause *= 2;
+    return pause;
 }
 
 /* `why_killed`: NULL when it has ended by itself. */
@@ -88,11 +101,9 @@ static void bury(struct decode_process *process, const char *why_killed)
     atomic_store(&process->pid, 0);
     describe_end(process, status, why_killed);
     if (now_ns - process->started_ns >= HEALTHY_NS)
-        process->pause_ns = 0;
-    process->next_start_ns = now_ns + process->pause_ns;
-    process->pause_ns      = process->pause_ns == 0 ? PAUSE_NS : process->pause_ns * 2;
-    if (process->pause_ns > PAUSE_MAX_NS)
-        process->pause_ns = PAUSE_MAX_NS;
+        process->deaths = 0;
+    process->deaths++;
+    process->next_start_ns = now_ns + pause_ns(process->deaths);
 }
 
 static int lose(struct decode_process *process, const char *why_killed)
@@ -235,7 +246,7 @@ static int hear_answer(struct decode_process *process, struct decode_process_cal
         ssize_t got;
 
         if (!wait_for_answer(process)) {
-            int rc = lose(process, "hung: it worked on one packet for 2 s");
+            int rc = lose(process, "hung: it worked on one packet for 1.5 s");
 
             process->hung = true;
             return rc;

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DECODE_PROCESS_HANG_MS    2000  /* one packet; the slowest 8K key frame takes 300 ms */
+#define DECODE_PROCESS_HANG_MS    1500  /* one packet; the slowest 8K key frame takes 300 ms */
 #define DECODE_PROCESS_STARVED_MS 10000 /* likewise, when it was the machine that had no time */
 #define DECODE_PROCESS_START_MS   10000 /* it takes 20 ms */
 #define DECODE_PROCESS_MESSAGES   64    /* in answer to one request */
@@ -30,7 +30,7 @@ void decode_process_close(struct decode_process **process);
 /* Whether it runs, after starting it again if it is time. ERR_AGAIN: not yet time; else as open. */
 int      decode_process_ready(struct decode_process *process, struct why *why);
 uint64_t decode_process_life(const struct decode_process *process);
-/* How the last one ended: "crashed, signal 11", "hung for 2 s". */
+/* How the last one ended: "crashed, signal 11", "hung". */
 const char *decode_process_end(const struct decode_process *process);
 /* The last one had to be killed because it did not answer. */
 bool     decode_process_hung(const struct decode_process *process);

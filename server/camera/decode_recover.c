@@ -6,8 +6,9 @@
  * goes on at the next key frame.
  *
  * A process that dies while it works on our packet may have died of it. Once may be chance: the
- * packet is tried again. The second time it is left out, with all up to the next key frame; the
- * third time the camera is put among its like. */
+ * packet is tried again. The second time it is left out, and concealment does what it can; the
+ * third time the camera is put among its like. One that hung has cost enough time: its packet is
+ * left out at once. */
 #include "server/camera/decode_stream_private.h"
 
 #include "config/clock.h"
@@ -127,7 +128,7 @@ static void count_strike(struct decode_stream *stream, bool hung)
     if (now_ns - stream->last_strike_ns > DECODE_STRIKES_S * NS_PER_S)
         stream->strikes = 0;
     stream->last_strike_ns = now_ns;
-    stream->strikes += hung && stream->strikes == 0 ? 2 : 1; /* no second try: it costs 2 s */
+    stream->strikes += hung && stream->strikes == 0 ? 2 : 1;
 }
 
 static void end_with_reason(struct decode_stream *stream, const struct decode_process *process)
@@ -181,9 +182,14 @@ int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
         return ERR_CLOSED;
     }
     stream->lost = false;
-    rc           = ours && stream->strikes > 1 ? ERR_NOT_FOUND : replay(stream);
+    rc           = replay(stream);
     if (rc == ERR_DEVICE_LOST)
         return rc;
+    if (ours && stream->strikes > 1) {
+        if (rc != 0)
+            decode_stream_wait_for_key(stream, DECODE_MAX_AFTER_ERROR);
+        return ERR_CLOSED;
+    }
     if (rc != 0 && (packet->flags & AV_PKT_FLAG_KEY) == 0) {
         decode_stream_wait_for_key(stream, DECODE_MAX_AFTER_ERROR);
         return ERR_CLOSED;
