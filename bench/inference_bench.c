@@ -86,6 +86,19 @@ static double median(const double *values, int count)
     return sorted[count / 2];
 }
 
+static int open_head(struct work *work, struct why *why)
+{
+    static struct class_names names;
+    struct class_map_settings settings = {.count = 0};
+    int                       rc       = class_names_read(&names, work->info, NULL, why);
+
+    if (rc == 0)
+        rc = head_open(&work->head, NULL, work->info, names.count, why);
+    settings.count      = work->head.class_count;
+    settings.background = work->head.background;
+    return rc == 0 ? class_map_open(&work->classes, &names, &settings, work->info, why) : rc;
+}
+
 static void work_open(struct work *work, const char *argument)
 {
     const char *equals = strchr(argument, '=');
@@ -102,10 +115,9 @@ static void work_open(struct work *work, const char *argument)
     if (model_load(&work->model, work->path, &why) != 0)
         stop(work->path, &why);
     work->info     = model_info(work->model);
-    work->has_head = head_open(&work->head, NULL, work->info, &why) == 0 &&
-                     class_map_open(&work->classes, work->info, work->head.class_count, &why) == 0;
-    floats      = tensor_floats(&work->info->input);
-    work->input = aligned_alloc(64, ((size_t)floats * sizeof *work->input + 63) / 64 * 64);
+    work->has_head = open_head(work, &why) == 0;
+    floats         = tensor_floats(&work->info->input);
+    work->input    = aligned_alloc(64, ((size_t)floats * sizeof *work->input + 63) / 64 * 64);
     if (work->input == NULL || work->name == NULL)
         exit(1);
     for (int64_t i = 0; i < floats; i++) {

@@ -3,162 +3,125 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "config/err.h"
 
-#define COCO_CLASSES    80
-#define NAME_BYTES      64 /* of one class; longer ones are none of ours */
-#define NAME_PLACES_MAX 9  /* digits of a number in a {number: name} map */
+static int  settle_names(struct class_names *names, const struct class_map_settings *settings,
+                         const struct model_info *model, struct why *why);
+static int  find_class(const struct class_names *names, int count, const char *name);
+static void list_names(const struct class_names *names, char *text, size_t bytes);
 
-/* What the public sets call them. */
-static const struct {
-    const char       *name;
-    enum object_class object_class;
-} SYNONYMS[] = {
-    {"pedestrian", OBJECT_PERSON},
-    {"people", OBJECT_PERSON},
-    {"human", OBJECT_PERSON},
-    {"bike", OBJECT_BICYCLE},
-    {"cycle", OBJECT_BICYCLE},
-    {"van", OBJECT_CAR},
-    {"vehicle", OBJECT_CAR},
-    {"taxi", OBJECT_CAR},
-    {"motorbike", OBJECT_MOTORCYCLE},
-    {"motor", OBJECT_MOTORCYCLE},
-    {"motorcyclist", OBJECT_MOTORCYCLE},
-    {"lorry", OBJECT_TRUCK},
-};
-
-/* The places of ours among the 80 classes of COCO. */
-static const struct {
-    int               number;
-    enum object_class object_class;
-} COCO[] = {
-    {0, OBJECT_PERSON},     {1, OBJECT_BICYCLE}, {2, OBJECT_CAR},
-    {3, OBJECT_MOTORCYCLE}, {5, OBJECT_BUS},     {7, OBJECT_TRUCK},
-};
-
-static const char *metadata(const struct model_info *model, const char *key);
-static int         read_names(struct class_map *map, const char *text);
-
-int class_map_open(struct class_map *map, const struct model_info *model, int count,
+int class_map_open(struct class_map *map, struct class_names *names,
+                   const struct class_map_settings *settings, const struct model_info *model,
                    struct why *why)
 {
-    const char *text    = metadata(model, "names");
-    int         counted = 0;
+    char listed[160];
+    int  rc;
 
-    if (count < 1 || count > CLASS_MAP_MAX)
+    if (settings->count < 1 || settings->count > CLASS_MAP_MAX)
         return why_set(why, ERR_LIMIT, "%s has %d classes; at most %d can be used", model->path,
-                       count, CLASS_MAP_MAX);
-    map->count = count;
+                       settings->count, CLASS_MAP_MAX);
+    if ((rc = settle_names(names, settings, model, why)) != 0)
+        return rc;
+    *map = (struct class_map){.count = settings->count};
     memset(map->object_class, -1, sizeof map->object_class);
-    if (text == NULL)
-        text = metadata(model, "classes");
-    if (text != NULL) {
-        counted = read_names(map, text);
-    } else if (count == COCO_CLASSES) {
-        for (size_t i = 0; i < sizeof COCO / sizeof *COCO; i++)
-            map->object_class[COCO[i].number] = (signed char)COCO[i].object_class;
-        counted = OBJECT_CLASSES;
-    } else {
-        return why_set(
-            why, ERR_UNSUPPORTED,
-            "%s does not say what its %d classes are: add the metadata property \"names\" "
-            "to the file, for example \"person,car\"",
-            model->path, count);
+    for (int i = 0; i < map->count; i++) {
+        enum object_class object_class;
+
+        if (class_names_find(names->name[i], &object_class))
+            map->object_class[i] = (signed char)object_class;
     }
-    if (counted == 0)
+    for (int i = 0; i < settings->rule_count; i++) {
+        const struct class_rule *rule   = &settings->rules[i];
+        int                      number = find_class(names, map->count, rule->name);
+
+        list_names(names, listed, sizeof listed);
+        if (number < 0)
+            return why_set(why, ERR_INVALID, "\"%s\" is no class of %s; it has %s", rule->name,
+                           model->path, listed);
+        map->object_class[number] = rule->object_class;
+    }
+    for (int i = 0; i < map->count; i++)
+        if (map->object_class[i] >= 0)
+            map->counted[map->counted_count++] = (short)i;
+    list_names(names, listed, sizeof listed);
+    if (map->counted_count == 0)
         return why_set(
             why, ERR_UNSUPPORTED,
-            "%s finds none of person, bicycle, car, motorcycle, bus, truck: its names are "
-            "%.100s",
-            model->path, text);
+            "%s finds none of person, bicycle, car, motorcycle, bus, truck: its names are %s; say "
+            "which of them are counted with class_map under \"model:\"",
+            model->path, listed);
     return 0;
 }
 
-static const char *metadata(const struct model_info *model, const char *key)
+static bool same_name(const char *a, const char *b)
 {
-    for (int i = 0; i < model->metadata_count; i++)
-        if (strcmp(model->metadata_keys[i], key) == 0)
-            return model->metadata_values[i];
-    return NULL;
+    for (; *a != '\0' && *b != '\0'; a++, b++) {
+        bool gaps = (*a == '_' || *a == '-' || *a == ' ') && (*b == '_' || *b == '-' || *b == ' ');
+
+        if (!gaps && tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+    }
+    return *a == *b;
 }
 
-static bool class_of_name(const char *name, enum object_class *object_class)
+/* Names numbered as the head's classes. */
+static int settle_names(struct class_names *names, const struct class_map_settings *settings,
+                        const struct model_info *model, struct why *why)
 {
-    char lower[NAME_BYTES];
+    int own = settings->background == CLASS_BACKGROUND_NONE ? settings->count : settings->count - 1;
 
-    for (size_t i = 0; i < sizeof lower; i++) {
-        lower[i] = (char)tolower((unsigned char)name[i]);
-        if (name[i] == '\0')
-            break;
+    if (names->count == 0) {
+        if (class_names_usual(names, settings->count, settings->background))
+            return 0;
+        return why_set(
+            why, ERR_UNSUPPORTED,
+            "%s does not say what its %d classes are: give a file with one name in each line "
+            "(classes under \"model:\" in the configuration, or --classes), or add the metadata "
+            "property \"names\" to the model, for example \"person,car\"",
+            model->path, own);
     }
-    lower[sizeof lower - 1] = '\0';
-    if (object_class_from_name(lower, object_class))
-        return true;
-    for (size_t i = 0; i < sizeof SYNONYMS / sizeof *SYNONYMS; i++) {
-        if (strcmp(lower, SYNONYMS[i].name) == 0) {
-            *object_class = SYNONYMS[i].object_class;
-            return true;
-        }
+    if (settings->background == CLASS_BACKGROUND_FIRST && names->count == own &&
+        !same_name(names->name[0], "background")) {
+        memmove(names->name[1], names->name[0], (size_t)own * CLASS_NAME_BYTES);
+        names->name[0][0] = '\0';
     }
-    return false;
+    names->count = settings->count;
+    return 0;
 }
 
-/* The next "number:" or name in `text`; returns where to go on, NULL at the end. A name is in quotes
- * or ends before , : ] } or a line's end. */
-static const char *next_word(const char *text, char word[NAME_BYTES], bool *is_key)
+/* By its name, else by its number; -1 when it is neither. */
+static int find_class(const struct class_names *names, int count, const char *name)
 {
-    size_t used  = 0;
-    char   quote = '\0';
+    size_t digits = strspn(name, "0123456789");
 
-    *is_key = false;
-    while (*text != '\0' && (isspace((unsigned char)*text) || strchr(",[]{}:", *text) != NULL))
-        text++;
-    if (*text == '\0')
-        return NULL;
-    if (*text == '"' || *text == '\'')
-        quote = *text++;
-    while (*text != '\0' && (quote != '\0' ? *text != quote : strchr(",:]}\r\n", *text) == NULL)) {
-        if (used < NAME_BYTES - 1)
-            word[used++] = *text;
-        text++;
-    }
-    while (quote == '\0' && used > 0 && isspace((unsigned char)word[used - 1]))
-        used--;
-    word[used] = '\0';
-    if (quote != '\0' && *text == quote)
-        text++;
-    while (*text == ' ')
-        text++;
-    *is_key = *text == ':';
-    return text;
+    for (int i = 0; i < count; i++)
+        if (names->name[i][0] != '\0' && same_name(names->name[i], name))
+            return i;
+    if (digits > 0 && digits <= 4 && name[digits] == '\0' && strtol(name, NULL, 10) < count)
+        return (int)strtol(name, NULL, 10);
+    return -1;
 }
 
-/* How many classes of ours were found. */
-static int read_names(struct class_map *map, const char *text)
+static void list_names(const struct class_names *names, char *text, size_t bytes)
 {
-    char word[NAME_BYTES];
-    bool is_key;
-    int  counted = 0;
-    long number  = 0;
+    size_t used = 0;
 
-    while ((text = next_word(text, word, &is_key)) != NULL) {
-        enum object_class object_class;
+    text[0] = '\0';
+    for (int i = 0; i < names->count; i++) {
+        size_t length = strlen(names->name[i]);
 
-        if (is_key) {
-            size_t digits = strspn(word, "0123456789");
-
-            if (digits > 0 && digits <= NAME_PLACES_MAX && word[digits] == '\0')
-                number = strtol(word, NULL, 10);
+        if (length == 0)
             continue;
+        if (used + length + 2 + sizeof ", ..." > bytes) {
+            memcpy(text + used, ", ...", sizeof ", ...");
+            return;
         }
-        if (number < map->count && class_of_name(word, &object_class)) {
-            map->object_class[number] = (signed char)object_class;
-            counted++;
+        if (used > 0) {
+            memcpy(text + used, ", ", 2);
+            used += 2;
         }
-        number++;
+        memcpy(text + used, names->name[i], length + 1);
+        used += length;
     }
-    return counted;
 }

@@ -1,5 +1,6 @@
 #include "gpu/detector.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,9 @@
 struct detector {
     struct detector_parts parts;
     struct model         *own_model; /* NULL when the parts are another's */
+    enum precision        precision;
     struct head           head;
+    struct class_names    names;
     struct class_map      classes;
     float                 min_score;
     float                 nms_iou;
@@ -32,11 +35,12 @@ struct kept_plan {
 };
 
 struct detector_session {
-    const struct detector *detector;
-    struct runner         *runner;
-    int                    best_batch;
-    size_t                 picture_floats; /* 3×H×W */
-    float                 *tensor;         /* best_batch×3×H×W */
+    const struct detector    *detector;
+    const struct backend_ops *backend;
+    struct runner            *runner;
+    int                       best_batch;
+    size_t                    picture_floats; /* 3×H×W */
+    float                    *tensor;         /* best_batch×3×H×W */
     /* Whose padding each picture's part of the tensor has. */
     const struct prepare_plan **padded;
     struct prepare_area        *areas; /* of each picture of this run */
@@ -45,6 +49,8 @@ struct detector_session {
     struct candidates           candidates;
 };
 
+static int open_head(struct detector *detector, const struct detector_settings *settings,
+                     struct why *why);
 static int prepare_picture(struct detector_session *session, int index, const struct frame *frame,
                            struct why *why);
 static struct prepare_plan *plan_for(struct detector_session *session, const struct frame *frame,
@@ -89,17 +95,66 @@ int detector_open_with(struct detector **out, const struct detector_settings *se
     if ((detector = calloc(1, sizeof *detector)) == NULL)
         return why_set(why, ERR_MEMORY, "no memory for the detector");
     detector->parts     = *parts;
+    detector->precision = settings->precision;
     detector->min_score = min_score;
     detector->nms_iou   = nms_iou;
-    rc                  = head_open(&detector->head, settings->head, parts->info, why);
-    if (rc == 0)
-        rc = class_map_open(&detector->classes, parts->info, detector->head.class_count, why);
-    if (rc != 0) {
+    if ((rc = open_head(detector, settings, why)) != 0) {
         detector_close(&detector);
         return rc;
     }
     *out = detector;
     return 0;
+}
+
+/* What the user says of the pictures stands before what the head knows. */
+static int change_input(struct prepare_settings *input, const struct detector_input *wanted,
+                        struct why *why)
+{
+    static const enum prepare_fit FITS[] = {[INPUT_FIT_TOP_LEFT] = PREPARE_TOP_LEFT,
+                                            [INPUT_FIT_CENTRED]  = PREPARE_CENTRED,
+                                            [INPUT_FIT_STRETCH]  = PREPARE_STRETCH};
+
+    if (wanted->fit != INPUT_FIT_HEAD)
+        input->fit = FITS[wanted->fit];
+    if (wanted->colors != INPUT_COLORS_HEAD)
+        input->rgb = wanted->colors == INPUT_COLORS_RGB;
+    if (wanted->has_pad)
+        input->pad = wanted->pad;
+    for (int c = 0; c < 3; c++) {
+        if (wanted->has_mean)
+            input->mean[c] = wanted->mean[c];
+        if (wanted->has_deviation)
+            input->scale[c] = 1.0F / wanted->deviation[c];
+        if (!isfinite(input->mean[c]) || !isfinite(input->scale[c]) || !(input->scale[c] > 0.0F))
+            return why_set(why, ERR_INVALID,
+                           "the deviation of the input's colours must be above 0, and the mean a "
+                           "number");
+    }
+    if (!(input->pad >= 0.0F && input->pad <= 255.0F))
+        return why_set(why, ERR_INVALID, "the colour around the picture must be in 0..255");
+    return 0;
+}
+
+static int open_head(struct detector *detector, const struct detector_settings *settings,
+                     struct why *why)
+{
+    struct class_map_settings classes = {.rule_count = settings->rule_count,
+                                         .rules      = settings->rules};
+    int rc = class_names_read(&detector->names, detector->parts.info, settings->classes, why);
+
+    if (rc == 0)
+        rc = head_open(&detector->head, settings->head, detector->parts.info, detector->names.count,
+                       why);
+    if (rc == 0)
+        rc = change_input(&detector->head.input, &settings->input, why);
+    if (rc != 0)
+        return rc;
+    if (detector->head.distinct && !(settings->nms_iou > 0.0F))
+        detector->nms_iou = DETECTOR_NMS_IOU_DISTINCT;
+    classes.count      = detector->head.class_count;
+    classes.background = detector->head.background;
+    return class_map_open(&detector->classes, &detector->names, &classes, detector->parts.info,
+                          why);
 }
 
 void detector_close(struct detector **detector)
@@ -129,6 +184,31 @@ const char *detector_backend_name(const struct detector *detector)
     return detector->parts.backend->name;
 }
 
+const struct head *detector_head(const struct detector *detector)
+{
+    return &detector->head;
+}
+
+const struct class_map *detector_classes(const struct detector *detector)
+{
+    return &detector->classes;
+}
+
+const struct class_names *detector_class_names(const struct detector *detector)
+{
+    return &detector->names;
+}
+
+const struct backend_ops *detector_backend(const struct detector *detector)
+{
+    return detector->parts.backend;
+}
+
+const struct model *detector_graph(const struct detector *detector)
+{
+    return detector->parts.model;
+}
+
 int detector_best_batch(const struct detector *detector)
 {
     return detector->parts.backend->best_batch(detector->parts.model);
@@ -137,10 +217,17 @@ int detector_best_batch(const struct detector *detector)
 int detector_session_open(struct detector_session **out, const struct detector *detector,
                           struct why *why)
 {
-    const struct backend_ops      *backend  = detector->parts.backend;
+    return detector_session_open_on(out, detector, detector->parts.backend, detector->precision,
+                                    why);
+}
+
+int detector_session_open_on(struct detector_session **out, const struct detector *detector,
+                             const struct backend_ops *backend, enum precision precision,
+                             struct why *why)
+{
     const struct prepare_settings *input    = &detector->head.input;
     struct detector_session       *session  = calloc(1, sizeof *session);
-    struct runner_settings         settings = {.precision = PRECISION_AUTO};
+    struct runner_settings         settings = {.precision = precision};
     size_t                         bytes;
     int                            rc = ERR_MEMORY;
 
@@ -148,7 +235,8 @@ int detector_session_open(struct detector_session **out, const struct detector *
     if (session == NULL)
         return why_set(why, ERR_MEMORY, "no memory for a detector session");
     session->detector   = detector;
-    session->best_batch = detector_best_batch(detector);
+    session->backend    = backend;
+    session->best_batch = backend->best_batch(detector->parts.model);
     ASSERT(session->best_batch >= 1);
     session->picture_floats = (size_t)3 * (size_t)input->height_px * (size_t)input->width_px;
     bytes                   = session->picture_floats * (size_t)session->best_batch * sizeof(float);
@@ -179,7 +267,7 @@ void detector_session_close(struct detector_session **session)
     if (old == NULL)
         return;
     if (old->runner != NULL)
-        old->detector->parts.backend->close(&old->runner);
+        old->backend->close(&old->runner);
     for (int i = 0; i < DETECTOR_PLANS_MAX; i++)
         prepare_plan_close(&old->plans[i].plan);
     free(old->padded);
@@ -193,11 +281,24 @@ int detector_session_best_batch(const struct detector_session *session)
     return session->best_batch;
 }
 
+enum precision detector_session_precision(const struct detector_session *session)
+{
+    return runner_precision(session->runner);
+}
+
+const float *detector_session_output(const struct detector_session *session, int picture, int index)
+{
+    const struct model_info *info = session->detector->parts.info;
+
+    return session->backend->output(session->runner, index) +
+           (size_t)picture * output_floats(&info->output[index]);
+}
+
 int detector_session_run(struct detector_session *session, struct frame *const *frames, int batch,
                          struct box (*boxes)[LIMIT_BOXES], int *counts,
                          struct detector_timing *timing, struct why *why)
 {
-    const struct backend_ops *backend    = session->detector->parts.backend;
+    const struct backend_ops *backend    = session->backend;
     int64_t                   started_ns = clock_monotonic_ns(), prepared_ns, ran_ns;
     int                       rc;
 
@@ -283,8 +384,7 @@ static int boxes_of(struct detector_session *session, int index, struct box boxe
     candidates->y1          = (float)(area.y_px + area.height_px);
     candidates->side_px_max = (float)(SIDE_PX_MAX_TENSORS * side_px);
     for (int i = 0; i < info->output_count; i++)
-        outputs[i] = detector->parts.backend->output(session->runner, i) +
-                     (size_t)index * output_floats(&info->output[i]);
+        outputs[i] = detector_session_output(session, index, i);
     detector->head.ops->decode(&detector->head, &detector->classes, outputs, candidates);
     count = suppress(candidates, detector->nms_iou, boxes, LIMIT_BOXES);
     for (int i = 0; i < count; i++)

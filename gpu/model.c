@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 #include "config/limits.h"
+#include "gpu/model_traits.h"
 #include "gpu/onnx_import.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 
 /* The graph holds the weights, a second form of those that were folded, and the tables around
  * them: this many times the file is plenty, and bounds what a hostile one can take. */
-#define MEMORY_FACTOR 8
+#define MEMORY_FACTOR 16
 
 #define METADATA_MAX 64
 
@@ -73,6 +74,7 @@ static int describe_model(struct model *model, struct why *why)
     info->output_count = model->graph.output_count;
     for (int i = 0; i < info->output_count; i++)
         describe_tensor(&model->graph.values[model->graph.outputs[i]], &info->output[i]);
+    model_find_traits(info, &model->graph);
     info->parameters    = graph_parameters(&model->graph);
     info->multiply_adds = graph_multiply_adds(&model->graph);
     if (info->multiply_adds > LIMIT_MODEL_MULTIPLY_ADDS)

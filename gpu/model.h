@@ -9,6 +9,7 @@
 
 #include "config/why.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,15 @@ struct model_tensor {
     char    name[128];
     int     dimension_count;
     int64_t dimension[MODEL_MAX_DIMENSIONS];
+    /* Of an output: its numbers come out of a sigmoid or softmax, or of the latter. False when the
+     * graph does more with them afterwards than to move them about. */
+    bool unit, softmax;
+};
+
+/* What else tells one family of networks from another; see head.h. */
+struct model_traits {
+    bool has_grid;        /* the graph adds or multiplies constants of its cells' number */
+    bool has_exponential; /* it takes e to the power of something */
 };
 
 struct model_info {
@@ -30,6 +40,7 @@ struct model_info {
     struct model_tensor output[MODEL_MAX_OUTPUTS];
     int64_t             parameters;    /* weights, in numbers */
     int64_t             multiply_adds; /* of one picture */
+    struct model_traits traits;
     char digest[65]; /* BLAKE2b-256 of the file, in hex: names the model in records */
     /* metadata_props of the file, for class names ("names", "classes"); NULL when absent. */
     const char *const *metadata_keys;

@@ -55,6 +55,16 @@ static void fastestdet_model(struct model_info *model)
     add_output(model, 4, 85, 4, 6);
 }
 
+static int open_map(struct class_map *map, const struct model_info *model, int count,
+                    struct why *why)
+{
+    static struct class_names names;
+    struct class_map_settings settings = {.count = count};
+    int                       rc       = class_names_read(&names, model, NULL, why);
+
+    return rc == 0 ? class_map_open(map, &names, &settings, model, why) : rc;
+}
+
 static void check_recognition(void)
 {
     struct model_info model;
@@ -62,32 +72,34 @@ static void check_recognition(void)
     struct why        why;
 
     yolox_model(&model);
-    is_int(head_open(&head, "auto", &model, &why), 0, "three strides in one output");
+    is_int(head_open(&head, "auto", &model, 0, &why), 0, "three strides in one output");
     is_text(head.ops->name, "yolox", "are YOLOX");
     ok(head.class_count == 80 && head.stage_count == 3 && head.input.fit == PREPARE_TOP_LEFT &&
            !head.input.rgb && head.input.width_px == 96 && head.input.height_px == 64,
        "with 80 classes, BGR at the top left of 96x64");
     is_near(head.input.pad, 114, 0, "padded with 114");
     nanodet_model(&model);
-    is_int(head_open(&head, NULL, &model, &why), 0, "two outputs for each stride");
+    is_int(head_open(&head, NULL, &model, 0, &why), 0, "two outputs for each stride");
     is_text(head.ops->name, "nanodet", "are NanoDet");
     fastestdet_model(&model);
-    is_int(head_open(&head, NULL, &model, &why), 0, "one grid");
+    is_int(head_open(&head, NULL, &model, 0, &why), 0, "one grid");
     is_text(head.ops->name, "fastestdet", "is FastestDet");
-    is_int(head_open(&head, "yolox", &model, &why), ERR_UNSUPPORTED, "not YOLOX by name: %s",
+    is_int(head_open(&head, "yolox", &model, 0, &why), ERR_UNSUPPORTED, "not YOLOX by name: %s",
            why.text);
-    is_int(head_open(&head, "yolov9", &model, &why), ERR_NOT_FOUND, "unknown name: %s", why.text);
+    is_int(head_open(&head, "yolov9", &model, 0, &why), ERR_NOT_FOUND, "unknown name: %s",
+           why.text);
     yolox_model(&model);
     model.output[0].dimension[1] = 125;
-    is_int(head_open(&head, NULL, &model, &why), ERR_UNSUPPORTED, "one cell short: %s", why.text);
+    is_int(head_open(&head, NULL, &model, 0, &why), ERR_UNSUPPORTED, "one cell short: %s",
+           why.text);
     model.output[0].dimension[1] = 126;
     model.output[0].dimension[2] = INT64_MAX;
-    is_int(head_open(&head, NULL, &model, &why), ERR_UNSUPPORTED, "absurd shape: %s", why.text);
+    is_int(head_open(&head, NULL, &model, 0, &why), ERR_UNSUPPORTED, "absurd shape: %s", why.text);
     model.input.dimension[1] = 1;
-    is_int(head_open(&head, NULL, &model, &why), ERR_UNSUPPORTED, "no picture: %s", why.text);
+    is_int(head_open(&head, NULL, &model, 0, &why), ERR_UNSUPPORTED, "no picture: %s", why.text);
     nanodet_model(&model);
     model.output[4].dimension[2] = 32;
-    is_int(head_open(&head, NULL, &model, &why), ERR_UNSUPPORTED, "stages of different classes");
+    is_int(head_open(&head, NULL, &model, 0, &why), ERR_UNSUPPORTED, "stages of different classes");
 }
 
 static void check_yolox(void)
@@ -101,7 +113,7 @@ static void check_yolox(void)
     float *cell = numbers + (96 + 2 * 6 + 3) * 85;
 
     yolox_model(&model);
-    is_int(head_open(&head, NULL, &model, NULL), 0, "a YOLOX head");
+    is_int(head_open(&head, NULL, &model, 0, NULL), 0, "a YOLOX head");
     cell[0]     = 0.25F;
     cell[1]     = -0.5F;
     cell[2]     = logf(2.0F);
@@ -136,7 +148,7 @@ static void check_fastestdet(void)
     int                cell = 1 * 6 + 4;
 
     fastestdet_model(&model);
-    is_int(head_open(&head, NULL, &model, NULL), 0, "a FastestDet head");
+    is_int(head_open(&head, NULL, &model, 0, NULL), 0, "a FastestDet head");
     numbers[cell]          = 0.81F;
     numbers[24 + cell]     = atanhf(0.5F);
     numbers[2 * 24 + cell] = atanhf(-0.25F);
@@ -165,7 +177,7 @@ static void check_nanodet(void)
     int               cell = 2 * 6 + 1; /* of stride 16 */
 
     nanodet_model(&model);
-    is_int(head_open(&head, NULL, &model, NULL), 0, "a NanoDet head");
+    is_int(head_open(&head, NULL, &model, 0, NULL), 0, "a NanoDet head");
     scores[1][cell * 80 + 5] = 0.75F;
     /* Left: certainly 2; top: even over 0..7, so 3.5; right: half 1 and half 3; bottom: 7. */
     sides[1][cell * 32 + 2]      = 100.0F;
@@ -184,7 +196,7 @@ static void check_nanodet(void)
     /* The outputs of a model may come in any order. */
     model.output[0] = model.output[3];
     model.output[3] = (struct model_tensor){.dimension_count = 3, .dimension = {1, 96, 80}};
-    is_int(head_open(&head, NULL, &model, NULL), 0, "outputs in another order");
+    is_int(head_open(&head, NULL, &model, 0, NULL), 0, "outputs in another order");
     outputs[0] = sides[1];
     outputs[3] = scores[0];
     begin(96);
@@ -210,7 +222,7 @@ static void check_hostile(void)
         struct head       head;
 
         (round % 3 == 0 ? yolox_model : round % 3 == 1 ? fastestdet_model : nanodet_model)(&model);
-        if (head_open(&head, NULL, &model, NULL) != 0)
+        if (head_open(&head, NULL, &model, 0, NULL) != 0)
             bad++;
         for (int i = 0; i < 6; i++) {
             for (int k = 0; k < 126 * 96; k++) {
@@ -260,21 +272,19 @@ static void check_names(void)
 
         model.metadata_count = 1;
         values[0]            = cases[i].text;
-        same                 = class_map_open(&map, &model, cases[i].count, &why) == 0;
+        same                 = open_map(&map, &model, cases[i].count, &why) == 0;
         for (int k = 0; same && k < 4; k++)
             same = map.object_class[k] == cases[i].expected[k];
         ok(same, "names, way %zu of writing them", i + 1);
     }
     values[0] = "cat, dog";
-    is_int(class_map_open(&map, &model, 2, &why), ERR_UNSUPPORTED, "nothing to count: %s",
-           why.text);
+    is_int(open_map(&map, &model, 2, &why), ERR_UNSUPPORTED, "nothing to count: %s", why.text);
     values[0] = "";
-    is_int(class_map_open(&map, &model, 2, &why), ERR_UNSUPPORTED, "empty names");
+    is_int(open_map(&map, &model, 2, &why), ERR_UNSUPPORTED, "empty names");
     model.metadata_count = 0;
-    is_int(class_map_open(&map, &model, 3, &why), ERR_UNSUPPORTED, "no names: %s", why.text);
-    is_int(class_map_open(&map, &model, CLASS_MAP_MAX + 1, &why), ERR_LIMIT, "too many: %s",
-           why.text);
-    is_int(class_map_open(&coco, &model, 80, &why), 0, "80 classes are COCO's");
+    is_int(open_map(&map, &model, 3, &why), ERR_UNSUPPORTED, "no names: %s", why.text);
+    is_int(open_map(&map, &model, CLASS_MAP_MAX + 1, &why), ERR_LIMIT, "too many: %s", why.text);
+    is_int(open_map(&coco, &model, 80, &why), 0, "80 classes are COCO's");
     is_int(coco.object_class[7], OBJECT_TRUCK, "where a truck is the eighth");
     is_int(coco.object_class[6], -1, "and a train is not counted");
 }
