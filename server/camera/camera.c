@@ -9,6 +9,8 @@
 #include "config/log.h"
 #include "server/camera/camera_backoff.h"
 #include "server/camera/camera_gate.h"
+#include "server/camera/camera_knock.h"
+#include "server/camera/camera_names.h"
 #include "server/camera/camera_tuning.h"
 #include "server/camera/camera_url.h"
 #include "server/camera/decode.h"
@@ -22,7 +24,7 @@
 
 const struct camera_tuning camera_tuning_default = {
     .connect_ms     = 10000, /* an RTSP camera with 8 s between key frames still makes it */
-    .stall_ms       = 5000,
+    .stall_ms       = 4000,
     .stall_grace_ms = 1000,
     .backoff_min_ms = 500,
     .backoff_max_ms = 30000,
@@ -44,6 +46,8 @@ struct camera {
     struct source_counters   closed_sources; /* sums over sources that are gone */
     enum camera_state        state;
     struct camera_gate_turn  turn;
+    struct camera_url        url;   /* without credentials; no host: a file */
+    struct camera_knock     *knock; /* while it waits for its next try */
     uint64_t                 losses[CAMERA_LOSSES];
     uint64_t                 packets_now, keys_now; /* of the source that is open */
     char                     reason[CAMERA_REASON_BYTES];
@@ -59,39 +63,6 @@ struct camera {
 static void on_timer(uv_timer_t *timer);
 static void on_wake(uv_async_t *async);
 static void connect_source(struct camera *camera);
-
-const char *camera_state_name(enum camera_state state)
-{
-    static const char *const NAMES[] = {"idle",    "connecting", "streaming",
-                                        "stalled", "backoff",    "ended"};
-
-    return (unsigned)state < sizeof NAMES / sizeof NAMES[0] ? NAMES[state] : "unknown";
-}
-
-const char *camera_loss_name(enum camera_loss loss)
-{
-    static const char *const NAMES[] = {"closed",  "error",      "refused", "unreachable",
-                                        "timeout", "no_picture", "stalled"};
-
-    return (unsigned)loss < CAMERA_LOSSES ? NAMES[loss] : "unknown";
-}
-
-static enum camera_loss loss_of(enum source_end end)
-{
-    switch (end) {
-    case SOURCE_END_OF_FILE:
-    case SOURCE_END_CLOSED:
-        return CAMERA_LOSS_CLOSED;
-    case SOURCE_END_REFUSED:
-        return CAMERA_LOSS_REFUSED;
-    case SOURCE_END_UNREACHABLE:
-        return CAMERA_LOSS_UNREACHABLE;
-    case SOURCE_END_TIMEOUT:
-        return CAMERA_LOSS_TIMEOUT;
-    default:
-        return CAMERA_LOSS_ERROR;
-    }
-}
 
 /* ---- open, start, close ---- */
 
@@ -139,12 +110,12 @@ static int open_handles(struct camera *camera)
 
 static void set_up_turn(struct camera *camera)
 {
-    struct camera_url url;
-
     camera->turn.arg  = camera;
     camera->turn.wake = wake_for_turn;
-    if (camera_url_parse(&url, camera->settings.url, NULL) == 0)
-        camera->turn.host = camera_gate_host(url.host, url.port);
+    if (camera_url_parse(&camera->url, camera->settings.url, NULL) == 0)
+        camera->turn.host = camera_gate_host(camera->url.host, camera->url.port);
+    memset(camera->url.user, 0, sizeof camera->url.user);
+    memset(&camera->url.password, 0, sizeof camera->url.password);
 }
 
 int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
@@ -220,6 +191,7 @@ void camera_close(struct camera **out)
         return;
     *out            = NULL;
     camera->closing = true;
+    camera_knock_stop(&camera->knock);
     close_source(camera);
     /* First the workers, which use the async handle; then the handles. */
     decode_stream_close(&camera->stream);
@@ -260,6 +232,32 @@ static void wait_ms(struct camera *camera, uint64_t ms)
     uv_timer_start(&camera->timer, on_timer, ms, 0);
 }
 
+static void on_answered(void *arg)
+{
+    struct camera *camera = arg;
+
+    if (camera->state == CAMERA_BACKOFF)
+        wait_ms(camera, 0);
+}
+
+/* A camera that is gone is asked whether it is back; not one that answered with an error. */
+static void knock(struct camera *camera, enum camera_loss loss)
+{
+    const struct camera_knock_request request = {
+        .url      = &camera->url,
+        .reach    = camera_url_settings_reach(&camera->settings),
+        .gone     = loss == CAMERA_LOSS_UNREACHABLE,
+        .arg      = camera,
+        .answered = on_answered,
+    };
+
+    if (camera->ops == NULL || camera->tuning.source != NULL)
+        return;
+    if (loss == CAMERA_LOSS_UNREACHABLE || loss == CAMERA_LOSS_TIMEOUT ||
+        loss == CAMERA_LOSS_STALLED || loss == CAMERA_LOSS_CLOSED)
+        camera_knock_start(&camera->knock, camera->loop, &request);
+}
+
 /* The stream is gone or never came. */
 static void fail(struct camera *camera, enum camera_loss loss, const char *reason)
 {
@@ -278,6 +276,7 @@ static void fail(struct camera *camera, enum camera_loss loss, const char *reaso
     close_source(camera);
     decode_stream_begin(camera->stream);
     wait_ms(camera, delay_ms);
+    knock(camera, loss);
     set_state(camera, CAMERA_BACKOFF, "%.220s; next try in %.1f s", reason, delay_ms / 1000.0);
 }
 
@@ -288,7 +287,7 @@ static void on_end(struct camera *camera, enum source_end end, const char *reaso
         set_state(camera, CAMERA_ENDED, "%s", reason);
         return;
     }
-    fail(camera, loss_of(end), reason);
+    fail(camera, camera_loss_of(end), reason);
 }
 
 static void on_first_picture(struct camera *camera, const struct decode_status *status)
@@ -312,6 +311,16 @@ static bool may_give_up(const struct camera *camera)
     return camera->ops != NULL;
 }
 
+/* A camera that says of itself that it is slow may be. */
+static int64_t stall_ns(const struct camera *camera, const struct decode_status *status)
+{
+    int64_t ns = (int64_t)camera->tuning.stall_ms * NS_PER_MS;
+
+    if (status->source_fps > 0.01 && 3 / status->source_fps * NS_PER_S > (double)ns)
+        ns = (int64_t)(3 / status->source_fps * NS_PER_S);
+    return ns;
+}
+
 static void check_stall(struct camera *camera)
 {
     struct decode_status status;
@@ -320,7 +329,7 @@ static void check_stall(struct camera *camera)
 
     decode_stream_status(camera->stream, &status);
     last_ns = status.last_frame_ns > status.due_ns ? status.last_frame_ns : status.due_ns;
-    left_ns = last_ns + (int64_t)camera->tuning.stall_ms * NS_PER_MS - clock_monotonic_ns();
+    left_ns = last_ns + stall_ns(camera, &status) - clock_monotonic_ns();
     if (left_ns > 0 && camera->state == CAMERA_STALLED) {
         on_first_picture(camera, &status);
     } else if (left_ns > 0) {
@@ -332,7 +341,7 @@ static void check_stall(struct camera *camera)
         wait_ms(camera, camera->tuning.stall_grace_ms);
         camera->packets_now = 0;
         set_state(camera, CAMERA_STALLED, "no picture for %.1f s",
-                  camera->tuning.stall_ms / 1000.0);
+                  (double)stall_ns(camera, &status) / 1e9);
     } else if (may_give_up(camera)) {
         fail(camera, CAMERA_LOSS_STALLED,
              camera->packets_now > 0 ? "the pictures stopped, though packets still come"
@@ -455,7 +464,7 @@ static void source_ended(void *arg, enum source_end end, const char *reason)
     struct camera *camera = arg;
 
     if (!camera->closing)
-        fail(camera, loss_of(end), reason);
+        fail(camera, camera_loss_of(end), reason);
 }
 
 static void connect_source(struct camera *camera)
@@ -468,6 +477,7 @@ static void connect_source(struct camera *camera)
     struct why           why    = {""};
     unsigned             turn_ms;
 
+    camera_knock_stop(&camera->knock);
     if (camera->ops != NULL && !camera_gate_enter(&camera->turn, clock_monotonic_ns(), &turn_ms)) {
         wait_ms(camera, turn_ms);
         if (camera->state != CAMERA_CONNECTING)

@@ -2,7 +2,7 @@
 
 const struct rtsp_timeouts rtsp_timeouts_default = {
     .resolve_ms  = 5000,
-    .connect_ms  = 5000,
+    .connect_ms  = 2000, /* two SYN packets; an attempt that goes on would miss the return */
     .response_ms = 5000,
     .udp_ms      = 3000,
     .picture_ms  = 10000, /* two intervals of key frames of the slowest camera */

@@ -248,9 +248,8 @@ static void on_failed(void *arg, int code, const char *reason)
         how = SOURCE_END_CLOSED;
     else if (code == ERR_DENIED)
         how = SOURCE_END_REFUSED;
-    else if (code == ERR_TIMEOUT)
-        how = SOURCE_END_TIMEOUT;
-    else if (rtsp->step == STEP_CONNECT && (code == ERR_IO || code == ERR_NOT_FOUND))
+    else if (rtsp->step == STEP_CONNECT &&
+             (code == ERR_IO || code == ERR_NOT_FOUND || code == ERR_TIMEOUT))
         how = SOURCE_END_UNREACHABLE;
     rtsp->in_session = false;
     if (rtsp->method != NULL && rtsp->step != STEP_PLAYING)

@@ -431,7 +431,7 @@ static void run_refusals(void)
             diag("connected at once");
     }
     run(&fake, &mute, url, 0);
-    is_int(fake.end, SOURCE_END_TIMEOUT, "is an error");
+    is_int(fake.end, SOURCE_END_UNREACHABLE, "is an error");
     ok(strstr(fake.reason, "does not answer") != NULL, "says so: %s", fake.reason);
     for (int i = 0; i < 4; i++)
         close(fill[i]);
