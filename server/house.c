@@ -1,5 +1,6 @@
 /* What the API may ask of the rest of the server: answers, from the loop, out of what is there. */
 #include "config/clock.h"
+#include "server/jobs.h"
 #include "server/server.h"
 
 #include <stdio.h>
@@ -146,6 +147,27 @@ static void house_metrics(void *arg, void (*write)(void *write_arg, const char *
     pipeline_metrics(arg, write, write_arg);
 }
 
+static int64_t house_job_begin(void *arg, const char *body, size_t bytes, struct why *why)
+{
+    const struct server *server = arg;
+
+    return jobs_begin(server->jobs, body, bytes, why);
+}
+
+static bool house_job_write(void *arg, int64_t id, struct json_writer *json)
+{
+    const struct server *server = arg;
+
+    return jobs_write(server->jobs, id, json);
+}
+
+static const uint8_t *house_job_picture(void *arg, int64_t id, size_t *bytes)
+{
+    const struct server *server = arg;
+
+    return jobs_picture(server->jobs, id, bytes);
+}
+
 void house_init(struct api_house *house, struct server *server)
 {
     *house = (struct api_house){
@@ -157,6 +179,9 @@ void house_init(struct api_house *house, struct server *server)
         .replay_units = house_replay_units,
         .problems     = house_problems,
         .metrics      = house_metrics,
+        .job_begin    = house_job_begin,
+        .job_write    = house_job_write,
+        .job_picture  = house_job_picture,
         .model_text   = house_model_text,
         .backend_name = house_backend_name,
     };

@@ -18,6 +18,7 @@ static const struct server_module MODULES[] = {
     {"live", live_start, live_stop},             /* current counts; Redis if configured */
     {"detector", detector_start, detector_stop}, /* the model */
     {"pipeline", pipeline_start, pipeline_stop}, /* decode and inference workers */
+    {"jobs", jobs_start, jobs_stop},             /* what users ask for and wait for */
     {"api", api_start, api_stop},                /* HTTP, WebSocket, dashboard */
     {"cameras", cameras_start, NULL},            /* connect; stopped with the pipeline */
     {"reload", reload_start, reload_stop},       /* watches the file */

@@ -496,6 +496,11 @@ const struct settings_camera *pipeline_camera_settings(const struct pipeline *pi
     return &pipeline->cameras[index]->settings;
 }
 
+struct decode_pool *pipeline_decode_pool(const struct pipeline *pipeline)
+{
+    return pipeline->decode_pool;
+}
+
 struct camera *pipeline_camera(const struct pipeline *pipeline, int index)
 {
     return pipeline->cameras[index]->camera;

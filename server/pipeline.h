@@ -57,7 +57,9 @@ int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *came
 
 int                           pipeline_camera_count(const struct pipeline *pipeline);
 const struct settings_camera *pipeline_camera_settings(const struct pipeline *pipeline, int index);
-struct camera                *pipeline_camera(const struct pipeline *pipeline, int index);
+/* For a camera that is only tried. */
+struct decode_pool *pipeline_decode_pool(const struct pipeline *pipeline);
+struct camera      *pipeline_camera(const struct pipeline *pipeline, int index);
 
 struct pipeline_camera_stats {
     uint64_t frames_dropped; /* newer ones took their place before they were analysed */

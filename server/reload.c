@@ -122,6 +122,12 @@ static void start_reading(struct reload *reload)
     reload->working = uv_queue_work(&reload->server->loop, &reload->work, read_file, on_read) == 0;
 }
 
+void reload_now(struct server *server)
+{
+    if (server->reload != NULL)
+        start_reading(server->reload);
+}
+
 static void on_settled(uv_timer_t *timer)
 {
     start_reading(timer->data);

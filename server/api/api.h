@@ -10,6 +10,7 @@
 #ifndef SIGHTLINE_SERVER_API_API_H
 #define SIGHTLINE_SERVER_API_API_H
 
+#include "config/json_writer.h"
 #include "config/settings.h"
 #include "config/why.h"
 #include "server/camera/camera.h"
@@ -50,6 +51,10 @@ struct api_house {
     /* Writes further OpenMetrics families (frames, inference, batches); text is appended with `write`. */
     void (*metrics)(void *arg, void (*write)(void *write_arg, const char *text, size_t bytes),
                     void *write_arg);
+    /* What takes its time: see server/jobs.h. NULL, all three: none is done here. The job's number or a negative code. */
+    int64_t (*job_begin)(void *arg, const char *body, size_t bytes, struct why *why);
+    bool (*job_write)(void *arg, int64_t id, struct json_writer *json);
+    const uint8_t *(*job_picture)(void *arg, int64_t id, size_t *bytes);
     const char *(*model_text)(
         void *arg); /* "yolox_nano_coco_416 (yolox, cpu)", or why there is none */
     /* "cpu", "cuda"; may be NULL, as may its answer. */

@@ -114,6 +114,20 @@ void reply_static(struct reply *reply, int status, const char *content_type, con
     set_body(reply, status, content_type, bytes, count);
 }
 
+void reply_copy(struct reply *reply, int status, const char *content_type, const void *bytes,
+                size_t count)
+{
+    void *copy = malloc(count > 0 ? count : 1);
+
+    if (copy == NULL) {
+        reply_error(reply, 503, "out of memory");
+        return;
+    }
+    memcpy(copy, bytes, count);
+    set_body(reply, status, content_type, copy, count);
+    reply->owned = copy;
+}
+
 void reply_json(struct reply *reply, int status, struct json_writer *json)
 {
     static const char too_much[] =

@@ -36,6 +36,9 @@ void reply_header(struct reply *reply, const char *format, ...)
 /* Bytes that outlive the reply. */
 void reply_static(struct reply *reply, int status, const char *content_type, const void *bytes,
                   size_t count);
+/* Bytes that are copied; a copy that finds no memory becomes a 503. */
+void reply_copy(struct reply *reply, int status, const char *content_type, const void *bytes,
+                size_t count);
 /* Takes the writer's text over; json_free() may follow. A writer that met a limit becomes a 503. */
 void reply_json(struct reply *reply, int status, struct json_writer *json);
 /* {"error":"not_found","message":"..."}; the name follows from the status. */

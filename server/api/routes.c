@@ -8,6 +8,9 @@
 #define SESSION_BODY_BYTES \
     1024 /* {"token":"..."}: 256 bytes of token, every one of them escaped at worst */
 
+#define JOB_BODY_BYTES \
+    (64 << 10) /* a camera with every line and zone that it may have, in pretty JSON */
+
 /* A row that is missing here does not exist for anybody. The dashboard's files (assets.h) come after the
  * table and are open: they hold nothing but the program that asks for the token. */
 const struct route ROUTES[] = {
@@ -21,6 +24,9 @@ const struct route ROUTES[] = {
     {HTTP_GET, "/api/v1/counts", RIGHTS_TOKEN, NULL, 0, handle_counts},
     {HTTP_GET, "/api/v1/history", RIGHTS_TOKEN, HISTORY_RULES, 0, handle_history},
     {HTTP_GET, "/api/v1/events", RIGHTS_TOKEN, EVENTS_RULES, 0, handle_events},
+    {HTTP_POST, "/api/v1/jobs", RIGHTS_TOKEN, NULL, JOB_BODY_BYTES, handle_job_begin},
+    {HTTP_GET, "/api/v1/jobs", RIGHTS_TOKEN, JOB_RULES, 0, handle_job_read},
+    {HTTP_GET, "/api/v1/jobs/picture", RIGHTS_TOKEN, JOB_RULES, 0, handle_job_picture},
     {HTTP_GET, "/metrics", RIGHTS_TOKEN, NULL, 0, handle_metrics},
     {HTTP_GET, "/api/v1/ws", RIGHTS_TOKEN, NULL, 0, handle_websocket},
 };

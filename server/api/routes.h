@@ -48,8 +48,11 @@ void handle_metrics(struct call *call);
 void handle_session_read(struct call *call);
 void handle_session_begin(struct call *call);
 void handle_session_end(struct call *call);
+void handle_job_begin(struct call *call);
+void handle_job_read(struct call *call);
+void handle_job_picture(struct call *call);
 void handle_websocket(struct call *call);
 
-extern const struct query_rule HISTORY_RULES[], EVENTS_RULES[];
+extern const struct query_rule HISTORY_RULES[], EVENTS_RULES[], JOB_RULES[];
 
 #endif

@@ -1,0 +1,258 @@
+/* Adding, changing and removing cameras of the server's own file:
+ * {"do":"set_camera","name":"gate","camera":{...}} with the camera as in the configuration, and
+ * {"do":"remove_camera","name":"gate"}. What is sent is read by the configuration's own reader, as a
+ * file of one camera. The disk's part runs on a worker; then the settings are read again, as after an
+ * edit by hand. One change at a time: each reads what the one before has written. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/err.h"
+#include "config/settings_managed.h"
+#include "server/camera/camera_url.h"
+#include "server/jobs.h"
+#include "server/server.h"
+
+struct camera_edit {
+    uv_work_t              work;
+    struct job            *job; /* NULL: nobody asks any more */
+    struct server         *server;
+    char                   file[LIMIT_PATH_BYTES];
+    char                   name[LIMIT_NAME_BYTES];
+    struct settings_camera camera;
+    bool                   removes, has_password;
+    struct why             why;
+    int                    rc;
+};
+
+/* ---- on the worker ---- */
+
+static int find_camera(const struct settings *settings, const char *name)
+{
+    for (int i = 0; i < settings->camera_count; i++) {
+        if (strcmp(settings->cameras[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* A password that was not sent again goes on to hold, for the same user at the same host alone. */
+static void keep_password(struct settings_camera *camera, const struct settings_camera *old)
+{
+    struct camera_url url, old_url;
+    struct why        why;
+
+    if (strcmp(camera->user, old->user) == 0 && camera_url_parse(&url, camera->url, &why) == 0 &&
+        camera_url_parse(&old_url, old->url, &why) == 0 && strcmp(url.host, old_url.host) == 0)
+        camera->password = old->password;
+}
+
+static int change(struct camera_edit *edit, struct settings *settings)
+{
+    int                     index = find_camera(settings, edit->name);
+    struct settings_camera *cameras;
+
+    if (index >= 0 && !settings->cameras[index].managed)
+        return why_set(&edit->why, ERR_DENIED, "camera \"%s\" stands in %s: change it there",
+                       edit->name, settings->file);
+    if (edit->removes) {
+        if (index < 0)
+            return why_set(&edit->why, ERR_NOT_FOUND, "no camera named %s", edit->name);
+        settings->camera_count--;
+        memmove(&settings->cameras[index], &settings->cameras[index + 1],
+                (size_t)(settings->camera_count - index) * sizeof *settings->cameras);
+        return 0;
+    }
+    if (index >= 0) {
+        if (!edit->has_password)
+            keep_password(&edit->camera, &settings->cameras[index]);
+        settings->cameras[index] = edit->camera;
+        return 0;
+    }
+    if (settings->camera_count == LIMIT_CAMERAS)
+        return why_set(&edit->why, ERR_LIMIT, "there are %d cameras already", LIMIT_CAMERAS);
+    cameras = realloc(settings->cameras, ((size_t)settings->camera_count + 1) * sizeof *cameras);
+    if (cameras == NULL)
+        return why_set(&edit->why, ERR_MEMORY, "out of memory");
+    settings->cameras                           = cameras;
+    settings->cameras[settings->camera_count++] = edit->camera;
+    return 0;
+}
+
+static int save(struct camera_edit *edit, const struct settings *settings)
+{
+    struct json_writer json;
+    struct sealed_key  key;
+    const char        *text;
+    size_t             bytes;
+    int                rc = sealed_key_open(&key, settings->data, true, &edit->why);
+
+    if (rc != 0)
+        return rc;
+    json_init(&json, LIMIT_FILE_CONFIG_BYTES);
+    settings_managed_write(&json, settings->cameras, settings->camera_count, &key);
+    sealed_key_forget(&key);
+    text = json_text(&json, &bytes);
+    rc   = text == NULL ? why_set(&edit->why, ERR_LIMIT, "%s would be larger than %d KiB",
+                                  settings->managed_file, LIMIT_FILE_CONFIG_BYTES >> 10)
+                        : settings_managed_save(settings->managed_file, text, bytes, &edit->why);
+    json_free(&json);
+    return rc;
+}
+
+static void on_worker(uv_work_t *work)
+{
+    struct camera_edit       *edit     = work->data;
+    struct settings_problems *problems = calloc(1, sizeof *problems);
+    struct settings          *settings = NULL;
+
+    if (problems == NULL) {
+        edit->rc = why_set(&edit->why, ERR_MEMORY, "out of memory");
+        return;
+    }
+    edit->rc = settings_load(&settings, edit->file, problems);
+    if (edit->rc != 0) {
+        edit->why = problems->problem[0];
+        why_prefix(&edit->why, "nothing can be changed while the configuration has a mistake");
+    } else if ((edit->rc = change(edit, settings)) == 0) {
+        edit->rc = save(edit, settings);
+    }
+    settings_free(&settings);
+    free(problems);
+}
+
+/* ---- on the loop ---- */
+
+static void on_saved(uv_work_t *work, int status)
+{
+    struct camera_edit *edit = work->data;
+    struct job         *job  = edit->job;
+
+    edit->server->camera_edit = NULL;
+    if (status != 0)
+        edit->rc = why_set(&edit->why, ERR_CLOSED, "the server is stopping");
+    if (edit->rc == 0)
+        reload_now(edit->server);
+    if (job != NULL) {
+        job->work = NULL;
+        if (edit->rc == 0)
+            job_done(job);
+        else
+            job_failed(job, &edit->why);
+    }
+    memset(&edit->camera.password, 0, sizeof edit->camera.password);
+    free(edit);
+}
+
+static size_t place_bytes(const char *text)
+{
+    const char *end = strstr(text, ": ");
+
+    return end == NULL ? 0 : (size_t)(end - text) + 2;
+}
+
+/* The camera as a file of its own, through the reader of the configuration. */
+static int read_camera(struct camera_edit *edit, json_t *camera, struct why *why)
+{
+    struct settings_problems *problems = calloc(1, sizeof *problems);
+    json_t                   *file     = json_pack("{s:{s:O}}", "cameras", edit->name, camera);
+    char                     *text     = file == NULL ? NULL : json_dumps(file, JSON_COMPACT);
+    struct settings          *settings = NULL;
+    int                       rc       = ERR_MEMORY;
+
+    json_decref(file);
+    if (problems == NULL || text == NULL ||
+        settings_load_text(&settings, "{}", 2, "camera", problems) != 0)
+        goto done;
+    memcpy(settings->managed_file, "camera", sizeof "camera");
+    rc = settings_add_managed(settings, text, strlen(text), problems);
+    if (rc == 0 && settings->camera_count == 1)
+        edit->camera = settings->cameras[0];
+    else if (rc != 0) /* without "file:line:column: ", which nobody has written */
+        why_set(why, rc, "%s", problems->problem[0].text + place_bytes(problems->problem[0].text));
+
+done:
+    if (rc == ERR_MEMORY)
+        why_set(why, rc, "out of memory");
+    settings_free(&settings);
+    free(problems);
+    free(text);
+    return rc;
+}
+
+static int start(struct job *job, struct camera_edit *edit, struct why *why)
+{
+    if (job->server->camera_edit != NULL)
+        return why_set(why, ERR_AGAIN, "another change is being saved: try again");
+    snprintf(edit->file, sizeof edit->file, "%s", job->server->settings_file);
+    edit->job       = job;
+    edit->server    = job->server;
+    edit->work.data = edit;
+    if (uv_queue_work(&job->server->loop, &edit->work, on_worker, on_saved) != 0)
+        return why_set(why, ERR_IO, "no worker");
+    job->server->camera_edit = edit;
+    job->work                = edit;
+    return 0;
+}
+
+static int begin_set(struct job *job, json_t *arguments, struct why *why)
+{
+    struct camera_edit *edit   = calloc(1, sizeof *edit);
+    const char         *name   = NULL;
+    json_t             *camera = NULL;
+    int                 rc;
+
+    if (edit == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    rc = json_unpack_ex(arguments, NULL, JSON_STRICT, "{s:s,s:o}", "name", &name, "camera",
+                        &camera) != 0 ||
+                 !json_is_object(camera)
+             ? why_set(why, ERR_INVALID, "set_camera takes \"name\" and \"camera\", an object")
+             : settings_check_name(name, why);
+    if (rc == 0) {
+        memcpy(edit->name, name, strlen(name));
+        edit->has_password = json_object_get(camera, "password") != NULL;
+        rc                 = read_camera(edit, camera, why);
+    }
+    if (rc == 0)
+        edit->has_password = edit->has_password || edit->camera.password.value[0] != '\0';
+    if (rc == 0)
+        rc = start(job, edit, why);
+    if (rc != 0)
+        free(edit);
+    return rc;
+}
+
+static int begin_remove(struct job *job, json_t *arguments, struct why *why)
+{
+    struct camera_edit *edit = calloc(1, sizeof *edit);
+    const char         *name = NULL;
+    int                 rc;
+
+    if (edit == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    edit->removes = true;
+    rc            = json_unpack_ex(arguments, NULL, JSON_STRICT, "{s:s}", "name", &name) != 0
+                        ? why_set(why, ERR_INVALID, "remove_camera takes \"name\"")
+                        : settings_check_name(name, why);
+    if (rc == 0) {
+        memcpy(edit->name, name, strlen(name));
+        rc = start(job, edit, why);
+    }
+    if (rc != 0)
+        free(edit);
+    return rc;
+}
+
+/* What is being written is written all the same. */
+static void stop(struct job *job)
+{
+    struct camera_edit *edit = job->work;
+
+    if (edit != NULL)
+        edit->job = NULL;
+    job->work = NULL;
+}
+
+const struct job_kind JOB_SET_CAMERA    = {"set_camera", begin_set, NULL, stop};
+const struct job_kind JOB_REMOVE_CAMERA = {"remove_camera", begin_remove, NULL, stop};

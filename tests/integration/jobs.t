@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""Cameras through the API: found, tried, added, changed, kept over a restart, removed; and what is refused."""
+import json
+import os
+import stat
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tap
+from onvif_camera import Camera
+from rtsp import RtspServer
+
+PASSWORD = "canary-p@ss:w/rd"
+USER = "installer"
+
+
+def begin(server, what):
+    status, _, body = server.request("/api/v1/jobs", "POST", json.dumps(what).encode())
+    return status, json.loads(body)
+
+
+def run(server, what, seconds=30):
+    """The job when it has ended; None when it was refused."""
+    status, job = begin(server, what)
+    if status != 202:
+        return {"state": "refused", "error": job["message"], "status": status}
+
+    def ended():
+        job_now = server.get(f"/api/v1/jobs?id={job['id']}")
+        return job_now if job_now["state"] != "running" else None
+    return tap.wait_for(ended, seconds) or {"state": "hangs"}
+
+
+def camera_states(server):
+    return {camera["name"]: camera["state"] for camera in server.get("/api/v1/cameras")["cameras"]}
+
+
+signed = RtspServer(None, "--user", USER, "--password", PASSWORD, "--auth", "digest", "--width", "320", "--height", "240")
+server = tap.Server("http: {port: 0}\ndata: data\ncameras: {fixed: {enabled: false, ffmpeg: {inputs: "
+                    "[{path: rtsp://127.0.0.1:9/}]}}}\n", token=None)
+address = f"rtsp://127.0.0.1:{signed.port}/live"
+
+# ---- found ----
+onvif = Camera(signed.port, [])
+job = run(server, {"do": "discover", "at": f"127.0.0.1:{onvif.udp_port}"})
+tap.equal((job["state"], [device["name"] for device in job["result"]["devices"]]), ("done", ["North gate"]), "found")
+tap.equal(job["progress"], 1, "its progress is whole")
+onvif.close()
+
+# ---- tried ----
+job = run(server, {"do": "probe", "address": address, "user": USER, "password": PASSWORD})
+tap.equal(job["state"], "done", f"a good address: {job.get('error')}")
+tap.equal((job["result"] or {}).get("codec"), "h264", "its codec")
+tap.equal(((job["result"] or {}).get("width"), (job["result"] or {}).get("height")), (320, 240), "its size")
+status, headers, picture = server.request(f"/api/v1/jobs/picture?id={job['id']}")
+tap.ok(status == 200 and headers["Content-Type"] == "image/jpeg" and picture[:3] == b"\xff\xd8\xff", "its first picture")
+job = run(server, {"do": "probe", "address": address, "user": USER, "password": "wrong"})
+tap.ok(job["state"] == "failed" and "refuses the user name or the password" in job["error"] and "next try" not in job["error"], f"a wrong password is told: {job['error']}")
+tap.equal(server.request(f"/api/v1/jobs/picture?id={job['id']}")[0], 404, "there is no picture of it")
+job = run(server, {"do": "probe", "address": f"rtsp://127.0.0.1:{tap.free_port()}/"})
+tap.ok(job["state"] == "failed" and "refused" in job["error"], f"nobody there is told: {job['error']}")
+tap.equal(run(server, {"do": "probe", "address": "/etc/passwd"})["state"], "refused", "a file is no address")
+tap.equal(run(server, {"do": "probe", "address": "file:///etc/passwd"})["state"], "refused", "nor is file://")
+
+# ---- added ----
+camera = {"ffmpeg": {"inputs": [{"path": address}]}, "user": USER, "password": PASSWORD,
+          "lines": {"in": {"coordinates": "0.1,0.5,0.9,0.5"}}}
+job = run(server, {"do": "set_camera", "name": "gate", "camera": camera})
+tap.equal(job["state"], "done", f"added: {job.get('error')}")
+tap.ok(tap.wait_for(lambda: camera_states(server).get("gate") == "streaming", 15), "it plays")
+kept = os.path.join(server.path, "data", "cameras.yml")
+with open(kept, encoding="utf-8") as file:
+    text = file.read()
+tap.ok("sealed:" in text and "canary" not in text, "its password is sealed in the file")
+tap.equal(stat.S_IMODE(os.stat(kept).st_mode), 0o600, "the file is its owner's alone")
+
+# ---- changed, without saying the password again ----
+changed = {"ffmpeg": {"inputs": [{"path": address}]}, "user": USER, "detect": {"fps": 2},
+           "lines": {"out": {"coordinates": "0.2,0.5,0.8,0.5"}}}
+tap.equal(run(server, {"do": "set_camera", "name": "gate", "camera": changed})["state"], "done", "changed")
+tap.ok(tap.wait_for(lambda: [line["name"] for c in server.get("/api/v1/cameras")["cameras"] if c["name"] == "gate"
+                             for line in c["lines"]] == ["out"], 15), "with its new line")
+tap.ok(tap.wait_for(lambda: camera_states(server).get("gate") == "streaming", 15), "it still signs in")
+
+# ---- kept ----
+tap.equal(server.stop(), 0, "the server stops")
+server.start()
+tap.ok(tap.wait_for(lambda: camera_states(server).get("gate") == "streaming", 15), "it plays after a restart")
+
+# ---- another host gets no password ----
+other = dict(changed, ffmpeg={"inputs": [{"path": f"rtsp://localhost:{signed.port}/live"}]})
+run(server, {"do": "set_camera", "name": "gate", "camera": other})
+tap.ok(tap.wait_for(lambda: camera_states(server).get("gate") == "backoff", 15), "a changed host is not told the password")
+
+# ---- refused ----
+for what, told in [
+        ({"do": "set_camera", "name": "fixed", "camera": changed}, "stands in"),
+        ({"do": "remove_camera", "name": "nobody"}, "no camera named nobody"),
+        ({"do": "set_camera", "name": "a/b", "camera": changed}, "must not hold"),
+        ({"do": "set_camera", "name": "x", "camera": {"ffmpeg": {"inputs": [{"path": "/etc/passwd"}]}}}, "address"),
+        ({"do": "set_camera", "name": "x", "camera": {"wibble": 1}}, "wibble"),
+        ({"do": "set_camera", "name": "x", "camera": dict(camera, lines={"l": {"coordinates": "0,0,2,0"}})}, "within 0 and 1"),
+        ({"do": "set_camera", "name": "x"}, "set_camera takes"),
+        ({"do": "dance"}, "a job is"),
+        ([], "a job is")]:
+    job = run(server, what)
+    tap.ok(job["state"] in ("refused", "failed") and told in job["error"], f"{json.dumps(what)[:60]}: {job['error']}")
+tap.equal(server.request("/api/v1/jobs?id=999")[0], 404, "a job that never was")
+
+# ---- removed ----
+tap.equal(run(server, {"do": "remove_camera", "name": "gate"})["state"], "done", "removed")
+tap.ok(tap.wait_for(lambda: "gate" not in camera_states(server), 15), "it is gone")
+
+# ---- no secret anywhere ----
+said = server.log() + server.out() + server.request("/metrics")[2].decode() + json.dumps(server.get("/api/v1/cameras"))
+tap.ok("canary" not in said, "the password is in no log, metric or answer")
+tap.equal(server.stop(), 0, "the server stops in the end")
+tap.done()
