@@ -37,6 +37,7 @@ struct frame {
     int64_t  pts_ns;     /* media time since the start of the stream */
     int64_t  wall_ns;    /* when it was seen, UTC */
     int64_t  decoded_ns; /* monotonic clock, when the decoder gave it out */
+    bool     still;      /* nothing moves in it; false as well when nobody has looked */
     void (*release)(struct frame *frame); /* frees the picture and the struct itself */
     void *owner;                          /* for release */
 };

@@ -87,6 +87,13 @@ static void sink_frame(void *arg, struct frame *frame)
     camera->sink.frame(camera->sink.arg, frame);
 }
 
+static void sink_still(void *arg, int64_t wall_ns)
+{
+    struct camera *camera = arg;
+
+    camera->sink.still(camera->sink.arg, wall_ns);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct camera *camera = handle->data;
@@ -138,9 +145,11 @@ int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
     camera->state_since_ns = clock_monotonic_ns();
     snprintf(camera->reason, sizeof camera->reason, "not started");
     snprintf(camera->log_name, sizeof camera->log_name, "camera/%s", settings->name);
-    decode.arg   = camera;
-    decode.frame = sink_frame;
-    decode.wake  = wake_loop;
+    decode.arg    = camera;
+    decode.frame  = sink_frame;
+    decode.still  = sink->still != NULL ? sink_still : NULL;
+    decode.motion = settings->motion.enabled ? &settings->motion : NULL;
+    decode.wake   = wake_loop;
     set_up_turn(camera);
     rc = source_choose(&camera->ops, settings->url, why);
     if (rc == 0 && (rc = open_handles(camera)) != 0)
@@ -507,6 +516,11 @@ void camera_set_rate(struct camera *camera, double fps)
     decode_stream_set_rate(camera->stream, fps);
 }
 
+void camera_set_active(struct camera *camera, bool active)
+{
+    decode_stream_set_active(camera->stream, active);
+}
+
 void camera_want_video(struct camera *camera, unsigned kinds)
 {
     decode_stream_want(camera->stream, kinds);
@@ -551,6 +565,9 @@ void camera_stats(const struct camera *camera, struct camera_stats *stats)
         .frames_decoded  = status.frames_decoded,
         .frames_analysed = status.frames_analysed,
         .frames_skipped  = status.frames_skipped,
+        .frames_still    = status.frames_still,
+        .relief          = status.relief,
+        .resting         = status.resting,
         .packets_dropped = status.packets_dropped,
         .decode_errors   = status.decode_errors,
         .rtp_lost        = camera->closed_sources.rtp_lost + source.rtp_lost,

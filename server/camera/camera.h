@@ -70,6 +70,9 @@ struct camera_sink {
      * change of the picture's size, and its number then begins at 0 again; its pts_ns goes on
      * growing for as long as the camera is open, so that boxes and units can be matched. */
     void (*frame)(void *arg, struct frame *frame);
+    /* A picture in which nothing moves, taken at this time (UTC), was not given out; so that it
+     * can be told from one that was missed. Called on a decode worker. NULL: nobody asks. */
+    void (*still)(void *arg, int64_t wall_ns);
     /* State or picture size changed. Loop. */
     void (*changed)(void *arg, struct camera *camera);
     /* A picture for viewers, only of the kinds wanted. Loop. The callee takes its own reference
@@ -91,6 +94,9 @@ void camera_close(struct camera **camera);
 
 /* Wanted analysis rate, pictures a second; 0: every picture. Any time. */
 void camera_set_rate(struct camera *camera, double fps);
+/* Whether something is followed in the pictures: then those in which nothing moves are given out as
+ * well. */
+void camera_set_active(struct camera *camera, bool active);
 /* What viewers want now. With H264/H265 the units since the last key frame come first, if they are
  * held (at most CAMERA_KEEP_BYTES), else the next key frame does. Bits: 1u << enum camera_video. */
 void camera_want_video(struct camera *camera, unsigned kinds);
@@ -114,32 +120,39 @@ const char *camera_loss_name(enum camera_loss loss); /* "closed", ... */
 
 #define CAMERA_REASON_BYTES 256
 
+/* What is decoded at all: less than everything is the last resort when the processors cannot keep
+ * up. */
+enum camera_relief { CAMERA_DECODES_ALL, CAMERA_SKIPS_UNREFERENCED, CAMERA_KEY_FRAMES_ONLY };
+
 struct camera_stats {
     enum camera_state state;
-    char reason[CAMERA_REASON_BYTES]; /* why it is in this state, in plain words; no credentials */
-    int64_t           state_since_ns; /* monotonic */
-    char              source[LIMIT_URL_BYTES]; /* redacted */
-    char              codec[16];               /* "h264", "" before the first stream */
-    enum camera_video own_video; /* of live view without re-encoding: H264, H265, or JPEG */
-    int               width_px, height_px;       /* 0 before the first picture */
-    double            source_fps;                /* as the stream says, 0 if it does not */
-    double            duration_s;                /* file: whole length, 0 if unknown */
-    double            decoded_fps, analysed_fps; /* over the last seconds */
-    uint64_t          connects;                  /* attempts */
-    uint64_t          reconnects; /* streams lost and begun again; a file's loop is none */
-    uint64_t          packets, bytes;
-    uint64_t          frames_decoded, frames_analysed;
-    uint64_t          frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
-    uint64_t          packets_dropped; /* the queue was full, or waiting for a key frame */
-    uint64_t          decode_errors;
-    uint64_t          rtp_lost;              /* packets, RTSP */
-    int64_t           last_frame_ns;         /* monotonic; 0: never */
-    double            progress;              /* file: 0..1 */
-    uint64_t          losses[CAMERA_LOSSES]; /* attempts that failed and streams that were lost */
-    char              transport[8];          /* "tcp", "udp", "http"; "" before it is known */
-    uint64_t          rtp_received;          /* packets */
-    uint64_t          rtp_reordered, rtp_duplicates, rtp_late; /* over UDP */
-    double            jitter_ms;
+    char reason[CAMERA_REASON_BYTES];  /* why it is in this state, in plain words; no credentials */
+    int64_t            state_since_ns; /* monotonic */
+    char               source[LIMIT_URL_BYTES]; /* redacted */
+    char               codec[16];               /* "h264", "" before the first stream */
+    enum camera_video  own_video; /* of live view without re-encoding: H264, H265, or JPEG */
+    int                width_px, height_px;       /* 0 before the first picture */
+    double             source_fps;                /* as the stream says, 0 if it does not */
+    double             duration_s;                /* file: whole length, 0 if unknown */
+    double             decoded_fps, analysed_fps; /* over the last seconds */
+    uint64_t           connects;                  /* attempts */
+    uint64_t           reconnects; /* streams lost and begun again; a file's loop is none */
+    uint64_t           packets, bytes;
+    uint64_t           frames_decoded, frames_analysed;
+    uint64_t           frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
+    uint64_t           frames_still;    /* not analysed, as nothing moved */
+    uint64_t           packets_dropped; /* the queue was full, or waiting for a key frame */
+    uint64_t           decode_errors;
+    uint64_t           rtp_lost;              /* packets, RTSP */
+    int64_t            last_frame_ns;         /* monotonic; 0: never */
+    double             progress;              /* file: 0..1 */
+    uint64_t           losses[CAMERA_LOSSES]; /* attempts that failed and streams that were lost */
+    char               transport[8];          /* "tcp", "udp", "http"; "" before it is known */
+    uint64_t           rtp_received;          /* packets */
+    uint64_t           rtp_reordered, rtp_duplicates, rtp_late; /* over UDP */
+    double             jitter_ms;
+    enum camera_relief relief;
+    bool               resting; /* nothing moves: few pictures are analysed */
 };
 void        camera_stats(const struct camera *camera, struct camera_stats *stats);
 const char *camera_name(const struct camera *camera);

@@ -70,9 +70,14 @@ struct decode_stream;
 struct decode_settings {
     unsigned slot;
     double   fps; /* wanted analysis rate, 0: every picture */
-    void    *arg;
+    /* Pictures in which nothing moves are not given out (PACE_FASTEST: marked only); copied. NULL:
+     * nobody looks. */
+    const struct settings_motion *motion;
+    void                         *arg;
     /* An analysed picture; on a worker; the reference passes. */
     void (*frame)(void *arg, struct frame *frame);
+    /* One was not given out, as nothing moves; on a worker; may be NULL. */
+    void (*still)(void *arg, int64_t wall_ns);
     /* The status changed in a way that the loop must see, or a unit waits. Any thread; may only
      * unblock somebody. */
     void (*wake)(void *arg);
@@ -87,15 +92,18 @@ struct decode_status {
     uint64_t        pictures; /* decoded since the begin; over all loops of a file */
     int64_t         due_ns;   /* monotonic; a paced file waits until then */
     /* of the camera */
-    char              codec[16];
-    enum camera_video own_video;
-    int               width_px, height_px;
-    double            source_fps, duration_s, progress;
-    double            decoded_fps, analysed_fps;
-    uint64_t          packets, bytes;
-    uint64_t          frames_decoded, frames_analysed, frames_skipped;
-    uint64_t          packets_dropped, decode_errors;
-    int64_t           last_frame_ns; /* monotonic */
+    char               codec[16];
+    enum camera_video  own_video;
+    int                width_px, height_px;
+    double             source_fps, duration_s, progress;
+    double             decoded_fps, analysed_fps;
+    uint64_t           packets, bytes;
+    uint64_t           frames_decoded, frames_analysed, frames_skipped;
+    uint64_t           frames_still;
+    uint64_t           packets_dropped, decode_errors;
+    enum camera_relief relief;
+    bool               resting;
+    int64_t            last_frame_ns; /* monotonic */
 };
 
 int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
@@ -119,6 +127,8 @@ void decode_stream_play(struct decode_stream *stream, const char *path, enum set
 
 /* Any thread, as all below. */
 void decode_stream_set_rate(struct decode_stream *stream, double fps);
+/* Something is followed: every picture of the wanted rate is given out, moving or not. */
+void decode_stream_set_active(struct decode_stream *stream, bool active);
 /* Bits: 1u << enum camera_video. */
 void decode_stream_want(struct decode_stream *stream, unsigned kinds);
 /* The oldest unit that waits, or NULL. The reference passes to the caller. */

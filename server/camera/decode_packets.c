@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_WITHOUT_KEY 250 /* packets: a stream that marks no key frames is decoded regardless */
-#define MAX_RECEIVE     64  /* pictures out of one packet; a decoder that gives more is mad */
+#define MAX_RECEIVE     64 /* pictures out of one packet; a decoder that gives more is mad */
 #define LIVE_MAX_GAP_NS (10 * NS_PER_S)
 #define FILE_MAX_GAP_NS (3600 * NS_PER_S)
 
@@ -70,11 +69,18 @@ static void publish_unit(struct decode_stream *stream, const AVPacket *packet, i
         decode_stream_wake_loop(stream);
 }
 
+static enum decode_wire_skip skip_of(const struct decode_stream *stream)
+{
+    return stream->relief.level == CAMERA_KEY_FRAMES_ONLY      ? DECODE_WIRE_SKIP_NONKEY
+           : stream->relief.level == CAMERA_SKIPS_UNREFERENCED ? DECODE_WIRE_SKIP_NONREF
+                                                               : DECODE_WIRE_SKIP_NONE;
+}
+
 /* Other than 0: there is no engine to receive from. */
 static int send_packet(struct decode_stream *stream, const AVPacket *packet)
 {
     int rc = stream->lost ? ERR_DEVICE_LOST
-                          : decode_engine_send(stream->engine, packet, DECODE_WIRE_SKIP_NONE);
+                          : decode_engine_send(stream->engine, packet, skip_of(stream));
 
     for (int i = 0; i < DECODE_STRIKES && rc == ERR_DEVICE_LOST; i++)
         rc = decode_stream_recover(stream, packet);
@@ -155,7 +161,7 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
                          stream->playing ? FILE_MAX_GAP_NS : LIVE_MAX_GAP_NS, pause_ns);
     stream->needs_key = false;
     if (!stream->playing)
-        decode_stream_wait_for_key(stream, MAX_WITHOUT_KEY);
+        decode_stream_wait_for_key(stream, DECODE_MAX_WITHOUT_KEY);
     decode_stream_next_generation(stream);
     return 0;
 }

@@ -29,6 +29,24 @@ static void note_picture(struct decode_stream *stream, int64_t now_ns)
         decode_stream_wake_loop(stream);
 }
 
+/* How far behind the camera the decoder is decides what it leaves out. */
+static void note_lateness(struct decode_stream *stream, int64_t now_ns)
+{
+    enum camera_relief before = stream->relief.level;
+
+    if (stream->fastest)
+        return;
+    decode_relief_note(&stream->relief, now_ns - stream->arrival_ns, now_ns);
+    if (stream->relief.level == before)
+        return;
+    /* What refers to pictures that were never decoded is no use. */
+    if (before == CAMERA_KEY_FRAMES_ONLY)
+        decode_stream_wait_for_key(stream, DECODE_MAX_WITHOUT_KEY);
+    pthread_mutex_lock(&stream->lock);
+    stream->status.relief = stream->relief.level;
+    pthread_mutex_unlock(&stream->lock);
+}
+
 static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
 {
     struct camera_unit *unit = NULL;
@@ -54,17 +72,44 @@ static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
     decode_stream_wake_loop(stream);
 }
 
+/* Offline every picture is given out, marked: what is done with it must not depend on how far the
+ * detector happens to be. */
+static bool worth_analysing(struct decode_stream *stream, struct frame *frame)
+{
+    bool wanted;
+
+    if (stream->motion == NULL)
+        return true;
+    frame->still = !motion_look(stream->motion, frame);
+    if (stream->fastest)
+        return true;
+    wanted = motion_gate_wants(&stream->gate, !frame->still,
+                               atomic_load_explicit(&stream->active, memory_order_relaxed),
+                               frame->pts_ns);
+    pthread_mutex_lock(&stream->lock);
+    stream->status.resting = motion_gate_rests(&stream->gate, frame->pts_ns);
+    stream->status.frames_still += wanted ? 0 : 1;
+    pthread_mutex_unlock(&stream->lock);
+    if (!wanted && stream->settings.still != NULL)
+        stream->settings.still(stream->settings.arg, frame->wall_ns);
+    return wanted;
+}
+
 /* Takes the reference. */
 static void deliver(struct decode_stream *stream, struct frame *frame)
 {
     int64_t now_ns = clock_monotonic_ns();
 
     make_jpeg(stream, frame);
+    stream->last_delivery_ns = now_ns;
+    if (!worth_analysing(stream, frame)) {
+        frame_unref(&frame);
+        return;
+    }
     pthread_mutex_lock(&stream->lock);
     stream->status.frames_analysed++;
     decode_meter_count(&stream->analysed_meter, now_ns);
     pthread_mutex_unlock(&stream->lock);
-    stream->last_delivery_ns = now_ns;
     stream->settings.frame(stream->settings.arg, frame);
 }
 
@@ -139,6 +184,7 @@ void decode_stream_picture(struct decode_stream *stream)
     number = stream->number++;
     stream->pass_pictures++;
     stream->last_picture_ns = now_ns;
+    note_lateness(stream, now_ns);
     if (picture->damaged)
         decode_stream_count(stream, &stream->status.decode_errors);
     note_picture(stream, now_ns);

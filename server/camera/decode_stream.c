@@ -31,6 +31,7 @@ int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
     decode_rate_set(&stream->rate, settings->fps);
     if (stream->packet == NULL || decode_actor_join(pool, &stream->actor, stream_step) != 0) {
         av_packet_free(&stream->packet);
+        motion_close(&stream->motion);
         pthread_mutex_destroy(&stream->lock);
         free(stream);
         return why_set(why, ERR_MEMORY, "no memory for a camera");
@@ -64,6 +65,7 @@ void decode_stream_close(struct decode_stream **out)
     atomic_store(&stream->stop, true);
     decode_actor_leave(stream->pool, &stream->actor);
     decode_stream_forget(stream);
+    motion_close(&stream->motion);
     picture_jpeg_close(&stream->jpeg);
     av_packet_free(&stream->packet);
     decode_queue_free(&stream->queue);
@@ -150,6 +152,11 @@ void decode_stream_set_rate(struct decode_stream *stream, double fps)
     pthread_mutex_lock(&stream->lock);
     stream->fps = fps;
     pthread_mutex_unlock(&stream->lock);
+}
+
+void decode_stream_set_active(struct decode_stream *stream, bool active)
+{
+    atomic_store_explicit(&stream->active, active, memory_order_relaxed);
 }
 
 void decode_stream_want(struct decode_stream *stream, unsigned kinds)

@@ -18,7 +18,9 @@
 #include "server/camera/decode_clock.h"
 #include "server/camera/decode_engine.h"
 #include "server/camera/decode_queue.h"
+#include "server/camera/decode_relief.h"
 #include "server/camera/decode_view.h"
+#include "server/camera/motion.h"
 #include "server/camera/picture_jpeg.h"
 #include "server/camera/source_file.h"
 
@@ -38,7 +40,8 @@ struct decode_stream {
     struct decode_pool    *pool;
     struct decode_settings settings; /* immutable */
     atomic_bool            closing;
-    atomic_bool            stop; /* the file's reads fail: closing, or another epoch */
+    atomic_bool            stop;   /* the file's reads fail: closing, or another epoch */
+    atomic_bool            active; /* something is followed */
 
     pthread_mutex_t      lock;
     uint64_t             epoch; /* under lock, as all below */
@@ -73,6 +76,9 @@ struct decode_stream {
     int64_t               next_jpeg_ns;
     struct decode_clock   clock;
     struct decode_rate    rate;
+    struct motion        *motion; /* NULL: nobody looks */
+    struct motion_gate    gate;
+    struct decode_relief  relief;
     struct decode_stamp   stamps[DECODE_STAMPS];
     unsigned              next_stamp;
     int64_t               arrival_ns; /* of the packet in hand, monotonic; or when it was due */
@@ -97,6 +103,7 @@ int64_t decode_stream_queue_turn(struct decode_stream *stream);
 void decode_stream_end(struct decode_stream *stream, enum source_end end, const char *reason);
 /* Packets that follow nothing are dropped, until a key frame or so many of them. */
 void decode_stream_wait_for_key(struct decode_stream *stream, unsigned max_packets);
+#define DECODE_MAX_WITHOUT_KEY 250 /* a stream that marks no key frames is decoded regardless */
 #define DECODE_MAX_AFTER_ERROR 50 /* packets: after 2 s without a key frame concealment is better */
 
 /* ---- decode_recover.c; likewise ---- */
