@@ -11,8 +11,8 @@
 
 /* Those that ask for most come first. */
 const struct head_ops *const HEADS[] = {
-    &HEAD_YOLOX,  &HEAD_FASTESTDET, &HEAD_NANODET, &HEAD_YOLOV5,     &HEAD_YOLOV7,
-    &HEAD_YOLOV8, &HEAD_SSD,        &HEAD_DETR,    &HEAD_END_TO_END, NULL,
+    &HEAD_SIGHTLINE, &HEAD_YOLOX, &HEAD_FASTESTDET, &HEAD_NANODET,    &HEAD_YOLOV5, &HEAD_YOLOV7,
+    &HEAD_YOLOV8,    &HEAD_SSD,   &HEAD_DETR,       &HEAD_END_TO_END, NULL,
 };
 
 static int  check_input(struct head *head, const struct model_info *model, struct why *why);

@@ -11,6 +11,7 @@
  * these do not settle is said in head->note, and the configuration can name the head.
  *
  * head          outputs                                              picture that it wants
+ * sightline     cells8, cells16, cells32: 1x(4+C)xRxC                RGB - 114, top left, pad 114
  * yolox         1xNx(5+C), N cells, raw or placed by the graph       BGR 0..255, top left, pad 114
  * fastestdet    1x(5+C)xRxC                                          BGR 0..1, stretched
  * nanodet       1xNxC and 1xNx32 for each stride                     BGR, mean and deviation, centred
@@ -85,8 +86,8 @@ struct head_ops {
                    const float *const *outputs, struct candidates *candidates);
 };
 
-extern const struct head_ops HEAD_YOLOX, HEAD_FASTESTDET, HEAD_NANODET, HEAD_YOLOV5, HEAD_YOLOV7,
-    HEAD_YOLOV8, HEAD_END_TO_END, HEAD_DETR, HEAD_SSD;
+extern const struct head_ops HEAD_SIGHTLINE, HEAD_YOLOX, HEAD_FASTESTDET, HEAD_NANODET, HEAD_YOLOV5,
+    HEAD_YOLOV7, HEAD_YOLOV8, HEAD_END_TO_END, HEAD_DETR, HEAD_SSD;
 
 /* NULL-terminated, in the order in which "auto" tries them. */
 extern const struct head_ops *const HEADS[];

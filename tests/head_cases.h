@@ -98,6 +98,32 @@ static void write_rows(int rows, int before, int row_of_first)
     }
 }
 
+static void write_sightline(void)
+{
+    static const char *const names_of[] = {"cells8", "cells16", "cells32"};
+    ptrdiff_t                plane      = cells_of(8, 8);
+    float                   *first      = outputs[info.output_count];
+
+    for (int s = 0; s < 3; s++) {
+        int    rows = HEIGHT_PX / (8 << s), columns = WIDTH_PX / (8 << s);
+        float *output = add_output(names_of[s], 4, 84, rows, columns, 1);
+
+        for (int i = 4 * rows * columns; i < 84 * rows * columns; i++)
+            output[i] = -20.0F;
+    }
+    for (int i = 0; i < TRUTHS; i++) {
+        const struct truth *truth  = &TRUTH[i];
+        int                 cell   = cell_of(truth);
+        float               x      = ((float)(cell % (WIDTH_PX / 8)) + 0.5F) * 8.0F;
+        float               y      = ((float)(cell / (WIDTH_PX / 8)) + 0.5F) * 8.0F;
+        float               far[4] = {x - truth->x0, y - truth->y0, truth->x1 - x, truth->y1 - y};
+
+        for (int k = 0; k < 4; k++)
+            first[k * plane + cell] = logf(far[k] / 8.0F);
+        first[(4 + truth->model_class) * plane + cell] = logit(truth->score);
+    }
+}
+
 static void write_yolox(void)
 {
     float *output = add_output("output", 3, cells_of(8, 32), 85, 1, 1);
@@ -422,6 +448,7 @@ static const struct {
     bool             rgb;
     float            scale;
 } CASES[] = {
+    {"Sightline", write_sightline, NULL, "sightline", PREPARE_TOP_LEFT, true, 1.0F},
     {"YOLOX", write_yolox, NULL, "yolox", PREPARE_TOP_LEFT, false, 1},
     {"YOLOX placed by the graph", write_yolox_placed, NULL, "yolox", PREPARE_TOP_LEFT, false, 1},
     {"YOLOv5", write_yolov5, NULL, "yolov5", PREPARE_CENTRED, true, 1 / 255.0F},

@@ -1,0 +1,93 @@
+"""Runs a detector over pictures for the evaluation: a checkpoint with PyTorch, or an ONNX file in the engine."""
+import cv2
+import numpy as np
+import torch
+
+import dense
+import net as network
+from engine import Engine
+from measure import Found, suppress
+
+LEAST_SCORE = 0.02
+CELLS_MOST = 1500
+
+
+def fitting(width: int, height: int, area: float) -> tuple:
+    """The input size, in multiples of 32 and of about this area, in which the picture is largest."""
+    best, size = 0.0, (32, 32)
+    for w in range(32, 1025, 32):
+        h = int(area * 1.04 / w) // 32 * 32
+        if h < 32:
+            break
+        scale = min(w / width, h / height)
+        if scale > best * 1.001:
+            best, size = scale, (w, h)
+    return size
+
+
+def letterbox(pixels: np.ndarray, size: tuple) -> tuple:
+    """The picture in the top left corner of an input of this size, and how much it was scaled."""
+    height, width = pixels.shape[:2]
+    scale = min(size[0] / width, size[1] / height)
+    new = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = np.full((size[1], size[0], 3), int(network.INPUT_MEAN), np.uint8)
+    canvas[:new[1], :new[0]] = cv2.resize(
+        pixels, new, interpolation=cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA)
+    return canvas, new
+
+
+def decode(flat: np.ndarray, points: np.ndarray, strides: np.ndarray, new: tuple) -> Found:
+    """From the numbers of all cells to what is found."""
+    logits = flat[:, network.SIDES:]
+    score = 1 / (1 + np.exp(-np.clip(logits.max(1), -30, 30)))
+    side = np.exp(np.clip(flat[:, :network.SIDES], -6, 6)) * strides[:, None]
+    corners = np.concatenate([points - side[:, :2], points + side[:, 2:]], 1)
+    return settle(corners, score, logits.argmax(1), new)
+
+
+def settle(corners: np.ndarray, score: np.ndarray, kind: np.ndarray, new: tuple) -> Found:
+    """What is left of all cells' boxes."""
+    keep = np.nonzero(score > LEAST_SCORE)[0]
+    if len(keep) > CELLS_MOST:
+        keep = keep[np.argsort(-score[keep])[:CELLS_MOST]]
+    boxes = np.clip(corners[keep] / (new * 2), 0, 1)
+    kept = suppress(boxes, score[keep], kind[keep])
+    return Found(boxes[kept], score[keep][kept], kind[keep][kept])
+
+
+@torch.no_grad()
+def by_net(net: torch.nn.Module, pictures: list, area: float, fixed: tuple = None) -> dict:
+    """`fixed`: one input size for all pictures, instead of the fitting one of this area."""
+    net.eval()
+    out, sizes = {}, {}
+    for picture in pictures:
+        height, width = picture.pixels.shape[:2]
+        sizes.setdefault(fixed or fitting(width, height, area), []).append(picture)
+    for size, members in sizes.items():
+        points, strides = (t.numpy() for t in network.cells(size[1], size[0]))
+        for start in range(0, len(members), 16):
+            part = members[start:start + 16]
+            boxed = [letterbox(p.pixels, size) for p in part]
+            x = torch.from_numpy(np.stack([c for c, _ in boxed])).permute(0, 3, 1, 2).float()
+            x = ((x - network.INPUT_MEAN) * network.INPUT_SCALE).contiguous(memory_format=torch.channels_last)
+            flat = network.flatten(net(x)).numpy()
+            for picture, numbers, (_, new) in zip(part, flat, boxed):
+                out[picture.name] = decode(numbers, points, strides, new)
+    return out
+
+
+def by_engine(engine: Engine, pictures: list, area: float, fixed: tuple = None) -> dict:
+    """Any model in the engine: ours, or a YOLOX."""
+    out = {}
+    for picture in pictures:
+        height, width = picture.pixels.shape[:2]
+        boxed, new = letterbox(picture.pixels, fixed or fitting(width, height, area))
+        if engine.ours:
+            tensor = boxed.transpose(2, 0, 1).astype(np.float32) - network.INPUT_MEAN
+            numbers, places, strides = engine.ask(tensor)
+            out[picture.name] = decode(numbers, (places + 0.5) * strides, strides[:, 0], new)
+            continue
+        score, corners = dense.read(*engine.ask(boxed[..., ::-1].transpose(2, 0, 1)))
+        best = score.argmax(1)
+        out[picture.name] = settle(corners, score.max(1), best, new)
+    return out

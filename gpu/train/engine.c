@@ -1,0 +1,63 @@
+/* What the training asks of the engine: pictures as tensors on standard input, the numbers of all
+ * outputs on standard output, one picture after the other, until the input ends.
+ *
+ *     training_engine MODEL [auto|f32|f16|bf16|int8] */
+#include "gpu/backend.h"
+#include "gpu/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static size_t numbers_of(const struct model_tensor *tensor)
+{
+    size_t count = 1;
+
+    for (int k = 0; k < tensor->dimension_count; k++)
+        count *= (size_t)tensor->dimension[k];
+    return count;
+}
+
+static int answer_all(struct runner *runner, const struct model_info *info, struct why *why)
+{
+    size_t count = numbers_of(&info->input);
+    float *input = calloc(count, sizeof *input);
+
+    if (input == NULL)
+        return why_set(why, -1, "no memory for a picture");
+    while (fread(input, sizeof *input, count, stdin) == count) {
+        if (runner->ops->run(runner, input, 1, why) != 0)
+            break;
+        for (int i = 0; i < info->output_count; i++)
+            fwrite(runner->ops->output(runner, i), sizeof *input, numbers_of(&info->output[i]),
+                   stdout);
+        if (fflush(stdout) != 0)
+            break;
+    }
+    free(input);
+    return why->text[0] != '\0' ? -1 : 0;
+}
+
+int main(int count, char **words)
+{
+    struct runner_settings    settings = {.precision = PRECISION_F32};
+    const struct backend_ops *backend;
+    struct model             *model  = NULL;
+    struct runner            *runner = NULL;
+    struct why                why    = {""};
+    int                       rc     = -1;
+
+    if (count < 2 || count > 3 || (count == 3 && !precision_find(words[2], &settings.precision))) {
+        fputs("usage: training_engine MODEL [auto|f32|f16|bf16|int8]\n", stderr);
+        return 2;
+    }
+    backend = backend_find("cpu", &why);
+    if (backend != NULL && model_load(&model, words[1], &why) == 0 &&
+        backend->open(&runner, model, &settings, &why) == 0)
+        rc = answer_all(runner, model_info(model), &why);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", why.text);
+    if (runner != NULL)
+        backend->close(&runner);
+    model_close(&model);
+    return rc == 0 ? 0 : 1;
+}
