@@ -55,6 +55,10 @@ static int read_pads(struct importer *import, const struct value *x, struct tran
             t->end[i] > LIMIT_WINDOW || full - t->begin[i] - t->end[i] < 1)
             return import_refuse(import, ERR_INVALID, "pads is impossible");
         t->size[i] = full - t->begin[i] - t->end[i];
+        /* What output_padding adds beyond the last pixel's reach: one tap more, of zeros, since
+         * oneDNN has no fast code for more padding than its window. */
+        if (t->begin[i] + t->size[i] > (x->dimension[2 + i] + t->taps[i] - 1) * t->stride[i])
+            t->taps[i]++;
     }
     return 0;
 }
@@ -174,12 +178,10 @@ int lower_conv_transpose(struct importer *import)
     size[0] = x.dimension[0];
     size[1] = t.groups * t.out * t.stride[0] * t.stride[1];
     for (int i = 0; i < 2; i++) {
-        int64_t needed      = (t.begin[i] + t.size[i] + t.stride[i] - 1) / t.stride[i];
-        int64_t made        = x.dimension[2 + i] + t.taps[i] - 1;
         window.kernel[i]    = (int)t.taps[i];
         window.pad_begin[i] = (int)t.taps[i] - 1;
-        window.pad_end[i]   = (int)(t.taps[i] - 1 + (needed > made ? needed - made : 0));
-        size[2 + i]         = needed > made ? needed : made;
+        window.pad_end[i]   = (int)t.taps[i] - 1;
+        size[2 + i]         = x.dimension[2 + i] + t.taps[i] - 1;
     }
     window.groups = (int)t.groups;
     value         = import_emit(import, NODE_CONV, 4, inputs, 4, size, &node);

@@ -1,5 +1,5 @@
 /* tests/operator_conv.h: convolutions and activations by plain loops: rows of
- * tests/unit/backend_cpu_test.c. */
+ * tests/unit/operator_test.c. */
 #ifndef SIGHTLINE_TESTS_OPERATOR_CONV_H
 #define SIGHTLINE_TESTS_OPERATOR_CONV_H
 

@@ -1,5 +1,5 @@
 /* tests/operator_move.h: what moves numbers without changing them, by plain loops: rows of
- * tests/unit/backend_cpu_test.c. */
+ * tests/unit/operator_test.c. */
 #ifndef SIGHTLINE_TESTS_OPERATOR_MOVE_H
 #define SIGHTLINE_TESTS_OPERATOR_MOVE_H
 

@@ -1,6 +1,6 @@
 /* tests/operator_trial.h: one model of random shape, its input, and what must come out.
  *
- * For tests/unit/backend_cpu_test.c, which says how to add an operator. */
+ * For tests/unit/operator_test.c, which says how to add an operator. */
 #ifndef SIGHTLINE_TESTS_OPERATOR_TRIAL_H
 #define SIGHTLINE_TESTS_OPERATOR_TRIAL_H
 
@@ -14,6 +14,7 @@ struct array {
 };
 
 struct trial {
+    int                number; /* of the trials of one row: each variant gets its turn */
     uint64_t           random;
     struct onnx_writer onnx;
     struct array       x;    /* the model's input */

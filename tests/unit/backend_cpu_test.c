@@ -1,130 +1,10 @@
 // links: gpu
-// Every operator on every instruction set against a plain loop, over random shapes.
-//
-// How to add an operator (say, Mish):
-//   1. gpu/onnx_operators.c: a row {"Mish", 1, 1, lower_mish}.
-//   2. gpu/onnx_math.c (or the file of its family): lower_mish() checks the node and adds nodes of
-//      the kinds in gpu/graph.h; a new activation is also a case in graph_activate() and in
-//      v_activate() of gpu/cpu/kernels_vector.h.
-//   3. tests/operator_math.h (or its neighbours): a function case_mish(), which writes a model with
-//      random sizes and computes what it must give, and its row in CASES here.
+// The CPU backend with whole models, on every instruction set. Single operators: operator_test.c.
 #include "gpu/cpu/backend_cpu.h"
 
 #include "gpu/cpu/kernels.h"
-#include "tests/operator_conv.h"
-#include "tests/operator_math.h"
-#include "tests/operator_move.h"
-
-#define TRIALS 24
-
-static const struct {
-    const char *name;
-    void (*write)(struct trial *trial);
-    double tolerance; /* of each number, beside 1 + its size */
-} CASES[] = {
-    {"Conv with any window", case_conv_dense, 1e-4},
-    {"Conv 3x3", case_conv_square, 2e-4},
-    {"Conv of few channels", case_conv_stem, 3e-5},
-    {"Conv 1x1", case_conv_pointwise, 3e-5},
-    {"Conv by channel", case_conv_depthwise, 1e-5},
-    {"Conv in groups", case_conv_grouped, 2e-5},
-    {"Conv, activation and residual", case_conv_fused, 1e-4},
-    {"activations", case_activation, 1e-6},
-    {"BatchNormalization", case_batch_normalization, 1e-5},
-    {"Add, Sub, Mul, Div", case_arithmetic, 1e-6},
-    {"GlobalAveragePool and a gate", case_gate, 1e-5},
-    {"ReduceMean", case_mean, 1e-5},
-    {"Softmax", case_softmax, 1e-6},
-    {"Gemm", case_gemm, 1e-5},
-    {"MatMul", case_matmul, 1e-5},
-    {"MaxPool, AveragePool", case_pool, 1e-6},
-    {"Resize", case_resize, 1e-5},
-    {"Pad", case_pad, 0},
-    {"Transpose", case_transpose, 0},
-    {"Slice and Concat of channels", case_slice_concat, 0},
-    {"Slice between lanes", case_slice_lanes, 0},
-    {"Slice with steps", case_slice_steps, 0},
-    {"Reshape, Transpose, Split: a shuffle", case_shuffle, 0},
-    {"Gather", case_gather, 0},
-    {"Shape, Cast, Unsqueeze, Floor", case_shape_arithmetic, 0},
-    {"Dropout, Squeeze, Identity, Flatten", case_same_numbers, 0},
-    {"Focus", case_focus, 3e-5},
-};
-
-/* The greatest error of one trial on one instruction set; negative when it did not run at all. */
-static double run_trial(struct trial *t, const struct model *model, const char *kernels)
-{
-    struct why               why = {""};
-    struct runner           *runner;
-    const struct model_info *info = model_info(model);
-    const float             *y;
-    double                   worst = 0;
-    struct backend_cpu_step  steps[64];
-    int                      count;
-
-    if (backend_cpu_open_with(&runner, model, kernels, PRECISION_F32, &why) != 0) {
-        diag("%s", why.text);
-        return -1;
-    }
-    count = backend_cpu_profile(runner, t->x.at, steps, 64);
-    for (int i = 0; i < count && i < 64; i++)
-        if (strncmp(steps[i].implementation, "ref", 3) == 0) {
-            diag("%s %s is oneDNN's %s", steps[i].node, steps[i].what, steps[i].implementation);
-            worst = INFINITY;
-        }
-    y = BACKEND_CPU.output(runner, 0);
-    for (int64_t i = 0; i < elements(&t->y); i++) {
-        double error = fabs((double)y[i] - (double)t->y.at[i]) / (1 + fabs((double)t->y.at[i]));
-        worst        = error <= worst ? worst : error; /* also when it is not a number */
-    }
-    if (info->output[0].dimension_count != t->y.rank ||
-        memcmp(info->output[0].dimension, t->y.size, (size_t)t->y.rank * sizeof(int64_t)) != 0)
-        worst = INFINITY;
-    BACKEND_CPU.close(&runner);
-    return worst;
-}
-
-static void test_case(size_t row, const char *kernels)
-{
-    double worst   = 0;
-    int    refused = 0;
-
-    for (int i = 0; i < TRIALS; i++) {
-        struct trial   t   = {.random = 0x9e3779b97f4a7c15U + (uint64_t)i * 7919 + row * 104729};
-        struct why     why = {""};
-        struct model  *model;
-        size_t         count;
-        const uint8_t *bytes;
-        double         error;
-
-        t.onnx.opset = 13;
-        for (int k = 0; k < 20; k++)
-            pick(&t, 0, 1);
-        if (CASES[row].write == case_activation || CASES[row].write == case_conv_fused)
-            t.onnx.opset = 10; /* Clip's limits as attributes */
-        onnx_output(&t.onnx, "y");
-        CASES[row].write(&t);
-        bytes = onnx_finish(&t.onnx, &count);
-        if (model_load_bytes(&model, bytes, count, "trial", &why) != 0) {
-            diag("trial %d: %s", i, why.text);
-            refused++;
-        } else {
-            error = run_trial(&t, model, kernels);
-            if (!(error >= 0) || error > CASES[row].tolerance)
-                diag("trial %d: error %g", i, error);
-            if (!(error >= 0))
-                refused++;
-            else if (error > worst)
-                worst = error;
-        }
-        model_close(&model);
-        onnx_free(&t.onnx);
-        free(t.x.at);
-        free(t.y.at);
-    }
-    ok(refused == 0 && worst <= CASES[row].tolerance, "%s: %s: %d shapes, worst error %.1e",
-       kernels, CASES[row].name, TRIALS, worst);
-}
+#include "tests/onnx_writer.h"
+#include "tests/tap.h"
 
 static float *read_floats(const char *name, size_t count)
 {
@@ -224,8 +104,6 @@ int main(int argc, char **argv)
             skip_one("this machine has no %s", kernels[k]);
             continue;
         }
-        for (size_t row = 0; row < sizeof CASES / sizeof CASES[0]; row++)
-            test_case(row, kernels[k]);
         if (material() != NULL)
             test_yolox(kernels[k]);
         else

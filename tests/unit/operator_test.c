@@ -1,0 +1,289 @@
+// links: gpu
+// Every operator on every backend and precision against plain loops, over random shapes.
+//
+//   operator_test                  all rows; SIGHTLINE_OPERATOR_TRIALS=200 for more shapes of each
+//   operator_test --seeds FOLDER   writes one small model of each row: seeds for the fuzzer
+//
+// How to add an operator (say, Mish):
+//   1. gpu/onnx_operators.c: a row {"Mish", 1, 1, lower_unary}.
+//   2. gpu/onnx_number.c (or the file of its family): the function of the row checks the node and
+//      adds nodes of the kinds in gpu/graph.h. A new kind of node is also a row in plan_rare() of
+//      gpu/cpu/cpu_plan.c and a step beside cpu_run_unary(); a new function of one number a case in
+//      graph_unary() and in v_unary() of gpu/cpu/kernels_number.h.
+//   3. tests/operator_number.h (or its neighbours): a function case_mish(), which writes a model
+//      with random sizes and computes what it must give, and its row in CASES here.
+#include "gpu/cpu/backend_cpu.h"
+
+#include "gpu/cpu/kernels.h"
+#include "tests/operator_index.h"
+#include "tests/operator_move.h"
+
+#define TRIALS 24
+
+/* Beside the bound of f32, what rounding every number between layers to 8 bits may do. Rows that
+ * make whole numbers jump where that happens are left out with EXACT. */
+#define EXACT 0.0
+
+static const struct {
+    const char *name;
+    void (*write)(struct trial *trial);
+    double tolerance; /* of each number in f32, beside 1 + its size */
+    double rough;     /* the same in precisions of 16 and 8 bits; EXACT: not tried there */
+    int    opset;
+} CASES[] = {
+    {"Conv with any window", case_conv_dense, 1e-4, 0.1, 13},
+    {"Conv 3x3", case_conv_square, 2e-4, 0.1, 13},
+    {"Conv of few channels", case_conv_stem, 3e-5, 0.1, 13},
+    {"Conv 1x1", case_conv_pointwise, 3e-5, 0.1, 13},
+    {"Conv by channel", case_conv_depthwise, 1e-5, 0.1, 13},
+    {"Conv in groups", case_conv_grouped, 2e-5, 0.1, 13},
+    {"Conv, activation and residual", case_conv_fused, 1e-4, 0.15, 10},
+    {"ConvTranspose", case_conv_transpose, 3e-5, 0.1, 13},
+    {"activations", case_activation, 2e-6, 0.02, 10},
+    {"BatchNormalization", case_batch_normalization, 1e-5, 0.05, 13},
+    {"Add, Sub, Mul, Div", case_arithmetic, 1e-6, 0.05, 13},
+    {"functions of one number", case_function, 4e-6, 0.05, 17},
+    {"Floor, Ceil, Round, Sign", case_step_function, 0, EXACT, 13},
+    {"GELU, Mish, HardSwish written out", case_written_out, 2e-6, 0.05, 13},
+    {"Min, Max, Mod, Pow", case_two_numbers, 1e-5, EXACT, 13},
+    {"comparisons and logic", case_compare, 0, EXACT, 16},
+    {"Div, Mod, Mul, Sub of integers", case_whole_numbers, 0, EXACT, 13},
+    {"Min, Max, Sum, Mean of three", case_many, 1e-6, 0.02, 13},
+    {"Where", case_where, 0, 0.02, 16},
+    {"Clip with computed limits, PRelu", case_clip_and_prelu, 1e-6, 0.02, 13},
+    {"QuantizeLinear, DequantizeLinear", case_quantize, 1e-5, EXACT, 13},
+    {"GlobalAveragePool and a gate", case_gate, 1e-5, 0.05, 13},
+    {"GlobalMaxPool", case_global_max, 0, 0.02, 13},
+    {"ReduceMean", case_mean, 1e-5, 0.05, 13},
+    {"ReduceSum, Max, Min, Prod, L1, L2, SumSquare", case_reduce, 2e-5, EXACT, 13},
+    {"Softmax", case_softmax, 1e-6, 0.02, 13},
+    {"LogSoftmax", case_log_softmax, 2e-6, 0.05, 13},
+    {"LayerNormalization, also written out", case_layer_norm, 2e-5, 0.1, 17},
+    {"InstanceNormalization, GroupNormalization", case_group_norm, 2e-5, 0.1, 18},
+    {"LpNormalization", case_lp_norm, 1e-6, 0.02, 13},
+    {"TopK, ArgMax, ArgMin", case_top_k, 0, EXACT, 13},
+    {"CumSum", case_cum_sum, 1e-5, EXACT, 13},
+    {"Gemm", case_gemm, 1e-5, 0.1, 13},
+    {"MatMul", case_matmul, 1e-5, 0.1, 13},
+    {"MatMul of stacks", case_stacks, 1e-5, 0.1, 13},
+    {"Einsum", case_einsum, 1e-5, 0.1, 13},
+    {"MaxPool, AveragePool", case_pool, 1e-6, 0.02, 13},
+    {"Resize", case_resize, 1e-5, 0.05, 13},
+    {"GridSample", case_grid_sample, 2e-5, EXACT, 16},
+    {"Pad", case_pad, 0, 0.02, 13},
+    {"Transpose", case_transpose, 0, 0.02, 13},
+    {"Slice and Concat of channels", case_slice_concat, 0, 0.02, 13},
+    {"Slice between lanes", case_slice_lanes, 0, 0.02, 13},
+    {"Slice with steps", case_slice_steps, 0, 0.02, 13},
+    {"Reshape, Transpose, Split: a shuffle", case_shuffle, 0, 0.02, 13},
+    {"DepthToSpace, SpaceToDepth", case_depth_space, 0, 0.02, 13},
+    {"Expand, Tile", case_expand_tile, 0, 0.02, 13},
+    {"Gather", case_gather, 0, 0.02, 13},
+    {"Gather with computed indices", case_gather_computed, 0, EXACT, 13},
+    {"GatherElements", case_gather_elements, 0, EXACT, 13},
+    {"GatherND", case_gather_nd, 0, EXACT, 13},
+    {"ScatterElements", case_scatter_elements, 0, EXACT, 16},
+    {"ScatterND", case_scatter_nd, 0, EXACT, 16},
+    {"Shape, Cast, Unsqueeze, Floor", case_shape_arithmetic, 0, 0.02, 13},
+    {"Range, Size, NonZero, CastLike", case_constants, 1e-6, EXACT, 15},
+    {"Dropout, Squeeze, Identity, Flatten", case_same_numbers, 0, 0.02, 13},
+    {"Focus", case_focus, 3e-5, 0.1, 13},
+};
+
+#define CASE_COUNT (sizeof CASES / sizeof CASES[0])
+
+/* What runs the trials: a backend in one precision, the CPU also with each set of kernels. */
+struct target {
+    const struct backend_ops *backend;
+    const char               *kernels; /* NULL: whatever the backend takes */
+    enum precision            precision;
+};
+
+/* No step may be oneDNN's reference code, which is a hundred times slower. */
+static bool runs_fast(struct runner *runner, const float *x)
+{
+    struct backend_cpu_step steps[64];
+    int                     count = backend_cpu_profile(runner, x, steps, 64);
+
+    for (int i = 0; i < count && i < 64; i++)
+        if (strncmp(steps[i].implementation, "ref", 3) == 0) {
+            diag("%s %s is oneDNN's %s", steps[i].node, steps[i].what, steps[i].implementation);
+            return false;
+        }
+    return true;
+}
+
+/* The greatest error of one trial on one target; infinite when it did not run at all. */
+static double run_trial(const struct trial *t, const struct model *model,
+                        const struct target *target)
+{
+    struct runner_settings   settings = {.precision = target->precision};
+    const struct model_info *info     = model_info(model);
+    struct why               why      = {""};
+    struct runner           *runner;
+    const float             *y;
+    double                   worst = 0;
+    int                      rc;
+
+    rc = target->kernels != NULL
+             ? backend_cpu_open_with(&runner, model, target->kernels, target->precision, &why)
+             : target->backend->open(&runner, model, &settings, &why);
+    if (rc != 0 || target->backend->run(runner, t->x.at, 1, &why) != 0) {
+        diag("%s", why.text);
+        return INFINITY;
+    }
+    if (target->backend == &BACKEND_CPU && !runs_fast(runner, t->x.at))
+        worst = INFINITY;
+    y = target->backend->output(runner, 0);
+    for (int64_t i = 0; i < elements(&t->y); i++) {
+        double error = fabs((double)y[i] - (double)t->y.at[i]) / (1 + fabs((double)t->y.at[i]));
+        worst        = error <= worst ? worst : error; /* also when it is not a number */
+    }
+    if (info->output[0].dimension_count != t->y.rank ||
+        memcmp(info->output[0].dimension, t->y.size, (size_t)t->y.rank * sizeof(int64_t)) != 0)
+        worst = INFINITY;
+    target->backend->close(&runner);
+    return worst;
+}
+
+static const uint8_t *write_trial(struct trial *t, size_t row, int number, size_t *count)
+{
+    memset(t, 0, sizeof *t);
+    t->number     = number;
+    t->random     = 0x9e3779b97f4a7c15U + (uint64_t)number * 7919 + row * 104729;
+    t->onnx.opset = CASES[row].opset;
+    for (int k = 0; k < 20; k++)
+        pick(t, 0, 1);
+    onnx_output(&t->onnx, "y");
+    CASES[row].write(t);
+    return onnx_finish(&t->onnx, count);
+}
+
+static void free_trial(struct trial *t)
+{
+    onnx_free(&t->onnx);
+    free(t->x.at);
+    free(t->y.at);
+}
+
+static void test_case(size_t row, const struct target *target, int trials)
+{
+    bool   exact = target->precision == PRECISION_F32;
+    double bound = exact ? CASES[row].tolerance : CASES[row].rough, worst = 0;
+
+    if (!exact && CASES[row].rough == EXACT)
+        return;
+    for (int i = 0; i < trials; i++) {
+        struct trial   t;
+        struct why     why = {""};
+        struct model  *model;
+        size_t         count;
+        const uint8_t *bytes = write_trial(&t, row, i, &count);
+        double         error = INFINITY;
+
+        if (model_load_bytes(&model, bytes, count, "trial", &why) != 0)
+            diag("trial %d: %s", i, why.text);
+        else
+            error = run_trial(&t, model, target);
+        if (!(error <= bound))
+            diag("trial %d: error %g", i, error);
+        if (!(error <= worst))
+            worst = error;
+        model_close(&model);
+        free_trial(&t);
+    }
+    ok(worst <= bound, "%s %s %s: %s: %d shapes, worst error %.1e", target->backend->name,
+       target->kernels != NULL ? target->kernels : "", precision_name(target->precision),
+       CASES[row].name, trials, worst);
+}
+
+static void test_target(const struct target *target, int trials)
+{
+    for (size_t row = 0; row < CASE_COUNT; row++)
+        test_case(row, target, trials);
+}
+
+/* A model of one operator decides whether the precision is there at all. */
+static bool has_precision(const struct backend_ops *backend, enum precision precision,
+                          struct why *why)
+{
+    struct runner_settings settings = {.precision = precision};
+    struct trial           t;
+    struct model          *model;
+    size_t                 count;
+    const uint8_t         *bytes = write_trial(&t, 0, 0, &count);
+    bool                   has   = false;
+
+    if (model_load_bytes(&model, bytes, count, "trial", why) == 0)
+        has = backend_supports(backend, model, &settings, why) == 0;
+    model_close(&model);
+    free_trial(&t);
+    return has;
+}
+
+static void test_backend(const struct backend_ops *backend, int trials)
+{
+    struct why why = {""};
+
+    if (!backend->available(&why)) {
+        skip_one("%s: %s", backend->name, why.text);
+        return;
+    }
+    for (int p = PRECISION_F32; p < PRECISION_COUNT; p++) {
+        struct target target = {backend, NULL, (enum precision)p};
+        if (backend == &BACKEND_CPU && p == PRECISION_F32)
+            continue; /* with each set of kernels instead */
+        if (has_precision(backend, target.precision, &why))
+            test_target(&target, trials);
+        else
+            skip_one("%s %s: %s", backend->name, precision_name(target.precision), why.text);
+    }
+}
+
+/* The smallest of a few trials of each row. */
+static int write_seeds(const char *folder)
+{
+    for (size_t row = 0; row < CASE_COUNT; row++) {
+        struct trial   t;
+        char           path[600];
+        size_t         least  = SIZE_MAX, count;
+        int            chosen = 0;
+        const uint8_t *bytes;
+        FILE          *file;
+        for (int i = 0; i < TRIALS; i++) {
+            write_trial(&t, row, i, &count);
+            if (count < least) {
+                least  = count;
+                chosen = i;
+            }
+            free_trial(&t);
+        }
+        bytes = write_trial(&t, row, chosen, &count);
+        snprintf(path, sizeof path, "%s/row%02zu.onnx", folder, row);
+        file = fopen(path, "wb");
+        if (file == NULL || fwrite(bytes, 1, count, file) != count || fclose(file) != 0)
+            return 1;
+        free_trial(&t);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *kernels[] = {"plain", "avx2", "avx512"};
+    const char *wanted    = getenv("SIGHTLINE_OPERATOR_TRIALS");
+    int         trials    = wanted != NULL ? (int)strtol(wanted, NULL, 10) : TRIALS;
+
+    if (argc == 3 && strcmp(argv[1], "--seeds") == 0)
+        return write_seeds(argv[2]);
+    for (int k = 0; k < 3; k++) {
+        struct target target = {&BACKEND_CPU, kernels[k], PRECISION_F32};
+        if (kernels_find(kernels[k]) != NULL)
+            test_target(&target, trials);
+        else
+            skip_one("this machine has no %s", kernels[k]);
+    }
+    for (int i = 0; BACKENDS[i] != NULL; i++)
+        test_backend(BACKENDS[i], trials);
+    return done_testing();
+}
