@@ -130,6 +130,55 @@ static void case_conv_stem(struct trial *t)
     write_conv(t, &c, pick(t, 1, 4), pick(t, 1, 40), "y");
 }
 
+static float largest_in(const struct array *x, const struct conv *c, int64_t plane, int64_t oy,
+                        int64_t ox)
+{
+    float largest = -INFINITY;
+
+    for (int64_t ky = 0; ky < c->kernel[0]; ky++)
+        for (int64_t kx = 0; kx < c->kernel[1]; kx++) {
+            int64_t iy = oy * c->stride[0] - c->begin[0] + ky;
+            int64_t ix = ox * c->stride[1] - c->begin[1] + kx;
+            if (iy >= 0 && iy < x->size[2] && ix >= 0 && ix < x->size[3])
+                largest = fmaxf(largest, x->at[(plane * x->size[2] + iy) * x->size[3] + ix]);
+        }
+    return largest;
+}
+
+/* As many networks begin: both are computed as one. */
+static void case_conv_stem_pool(struct trial *t)
+{
+    struct conv  c       = {.groups = 1, .kernel = {3, 3}, .dilation = {1, 1}, .begin = {1, 1}};
+    struct conv  pool    = {.dilation = {1, 1}};
+    int64_t      size[4] = {1, pick(t, 1, 50), 0, 0};
+    char         text[128];
+    struct array x;
+
+    c.stride[0] = c.stride[1] = pick(t, 1, 2);
+    for (int i = 0; i < 2; i++) {
+        c.end[i]       = pick(t, 0, 1);
+        pool.kernel[i] = pick(t, 1, 3);
+        pool.stride[i] = pick(t, 1, pool.kernel[i]);
+        pool.begin[i]  = pick(t, 0, pool.kernel[i] - 1);
+        pool.end[i]    = pick(t, 0, pool.kernel[i] - 1);
+    }
+    write_conv(t, &c, pick(t, 1, 4), size[1], "c");
+    x = t->y;
+    for (int i = 0; i < 2; i++)
+        size[2 + i] = (x.size[2 + i] + pool.begin[i] + pool.end[i] - pool.kernel[i]) /
+                          pool.stride[i] +
+                      1;
+    snprintf(text, sizeof text, "kernel_shape:is=%d,%d strides:is=%d,%d pads:is=%d,%d,%d,%d",
+             (int)pool.kernel[0], (int)pool.kernel[1], (int)pool.stride[0], (int)pool.stride[1],
+             (int)pool.begin[0], (int)pool.begin[1], (int)pool.end[0], (int)pool.end[1]);
+    onnx_node(&t->onnx, "MaxPool", "c", "y", text);
+    t->y = array_of(4, size);
+    for (int64_t i = 0; i < elements(&t->y); i++)
+        t->y.at[i] = largest_in(&x, &pool, i / (size[2] * size[3]), i / size[3] % size[2],
+                                i % size[3]);
+    free(x.at);
+}
+
 static void case_conv_pointwise(struct trial *t)
 {
     struct conv c = {.groups = 1, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};

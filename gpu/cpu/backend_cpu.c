@@ -183,6 +183,19 @@ static const float *cpu_output(const struct runner *base, int index)
     return runner->outputs[index]->data;
 }
 
+static int64_t multiply_adds_of(const struct cpu_runner *runner, const struct cpu_step *step)
+{
+    const struct graph *graph = model_graph(runner->base.model);
+    const struct value *w, *y;
+
+    if (step->node == NULL || step->node->kind != NODE_CONV ||
+        (step->conv.weights == NULL && step->dnnl == NULL))
+        return 0;
+    w = &graph->values[step->node->input[1]];
+    y = &graph->values[step->node->output];
+    return y->elements * (w->elements / w->dimension[0]);
+}
+
 int backend_cpu_profile(struct runner *base, const float *input, struct backend_cpu_step *steps,
                         int capacity)
 {
@@ -200,6 +213,7 @@ int backend_cpu_profile(struct runner *base, const float *input, struct backend_
                 .what = step->what,
                 .implementation = step->implementation,
                 .spent_ns       = step->spent_ns,
+                .multiply_adds  = multiply_adds_of(runner, step),
             };
     }
     return runner->step_count;

@@ -18,6 +18,7 @@ struct backend_cpu_step {
     const char *what;           /* the kernel */
     const char *implementation; /* who computes it: "avx512", or oneDNN's own name */
     int64_t     spent_ns;       /* in the last profiled run */
+    int64_t     multiply_adds;  /* as the graph counts them, of a convolution; else 0 */
 };
 
 /* Runs once with `input` and takes the time of each step. Returns how many there are; at most

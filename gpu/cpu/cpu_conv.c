@@ -70,6 +70,59 @@ static void run_stem(const struct cpu_step *step)
     step->kernels->stem(&conv);
 }
 
+static void run_stem_pool(const struct cpu_step *step)
+{
+    struct kernel_conv conv;
+    struct kernel_pool pool = step->pool;
+
+    bind(step, &conv);
+    pool.y = step->output->data;
+    step->kernels->stem_pool(&conv, &pool, step->input[2]->data);
+}
+
+bool cpu_stem_takes_pool(const struct cpu_runner *runner, const struct node *pool)
+{
+    const struct graph    *graph  = model_graph(runner->base.model);
+    const struct window   *window = &pool->window;
+    const struct cpu_step *last;
+
+    if (runner->step_count == 0)
+        return false;
+    last = &runner->steps[runner->step_count - 1];
+    return last->run == run_stem && last->node->output == pool->input[0] &&
+           graph->values[pool->input[0]].uses == 1 && last->conv.residual_kind == RESIDUAL_NONE &&
+           window->kernel[0] <= STEM_POOL_KERNEL_MAX && window->dilation[0] == 1 &&
+           window->dilation[1] == 1 && window->stride[0] <= window->kernel[0];
+}
+
+int cpu_stem_take_pool(struct cpu_runner *runner, const struct node *pool, struct cpu_tensor *y)
+{
+    struct cpu_step   *step = &runner->steps[runner->step_count - 1];
+    struct value       size = {.rank = 1};
+    struct cpu_tensor *scratch;
+
+    step->pool = (struct kernel_pool){
+        .blocks     = (y->dimension[1] + step->kernels->block - 1) / step->kernels->block,
+        .in_height  = step->conv.out_height,
+        .in_width   = step->conv.out_width,
+        .out_height = y->dimension[2],
+        .out_width  = y->dimension[3],
+        .window     = pool->window,
+    };
+    size.elements     = step->kernels->stem_pool_scratch(&step->conv, &step->pool);
+    size.dimension[0] = size.elements;
+    scratch           = cpu_add_tensor(runner, LAYOUT_PLAIN, &size);
+    if (scratch == NULL)
+        return ERR_MEMORY;
+    runner->buffers[step->output->buffer].floats = 0; /* of the stem alone: it lies nowhere now */
+
+    step->what     = "stem and pool";
+    step->run      = run_stem_pool;
+    step->input[2] = scratch;
+    step->output   = y;
+    return 0;
+}
+
 /* Weights of each output channel, `row` numbers long, as blocks × row × B. */
 static void pack_rows(const float *weights, int64_t channels, int64_t row, int64_t block,
                       float *packed)
@@ -121,7 +174,7 @@ int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu
                         pointwise   ? "pointwise"
                         : depthwise ? "depthwise"
                                     : "stem",
-                        2);
+                        3); /* the third for a pool's scratch memory */
     if (step == NULL)
         return ERR_MEMORY;
     step->run      = pointwise ? run_pointwise : depthwise ? run_depthwise : run_stem;

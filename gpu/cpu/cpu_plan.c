@@ -55,11 +55,16 @@ static int plan_conv(struct plan *plan, const struct node *node)
 
 static int plan_pool(struct plan *plan, const struct node *node)
 {
-    bool             largest = node->kind == NODE_MAX_POOL;
-    struct cpu_step *step    = plan_simple(plan, node, largest ? "max pool" : "average pool",
-                                           LAYOUT_BLOCKED,
-                                        largest ? cpu_run_max_pool : cpu_run_average_pool);
+    bool               largest = node->kind == NODE_MAX_POOL;
+    struct cpu_tensor *y;
+    struct cpu_step   *step;
 
+    if (largest && cpu_stem_takes_pool(plan->runner, node)) {
+        y = plan_output(plan, node->output, LAYOUT_BLOCKED);
+        return y != NULL ? cpu_stem_take_pool(plan->runner, node, y) : ERR_MEMORY;
+    }
+    step = plan_simple(plan, node, largest ? "max pool" : "average pool", LAYOUT_BLOCKED,
+                       largest ? cpu_run_max_pool : cpu_run_average_pool);
     if (step == NULL)
         return ERR_MEMORY;
     step->pool.window = node->window;

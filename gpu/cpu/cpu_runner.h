@@ -113,6 +113,11 @@ enum layout cpu_conv_layout(const struct cpu_runner *runner, const struct node *
 int         cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                           struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);
 
+/* True when `pool`, a max pool, can be taken into the last step: that one computes a stem which
+ * nobody else reads. */
+bool cpu_stem_takes_pool(const struct cpu_runner *runner, const struct node *pool);
+int  cpu_stem_take_pool(struct cpu_runner *runner, const struct node *pool, struct cpu_tensor *y);
+
 /* cpu_winograd.c: 3×3 convolutions with fewer multiplications, where that is faster. */
 bool cpu_winograd_fits(const struct cpu_runner *runner, const struct node *node);
 int  cpu_plan_winograd(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,

@@ -11,7 +11,8 @@
 
 #include <stdint.h>
 
-#define KERNELS_MAX_BLOCK 16
+#define KERNELS_MAX_BLOCK    16
+#define STEM_POOL_KERNEL_MAX 8
 
 /* A convolution with window 1×1, or any other whose output is blocked. */
 struct kernel_conv {
@@ -56,6 +57,11 @@ struct kernels {
                                                           blocks × kh × kw × B */
     void (*stem)(const struct kernel_conv *conv);      /* x plain, groups 1, dilation 1; weights
                                                      blocks × C × kh × kw × B */
+    /* A stem and the max pool over what it gives, which then lies nowhere; dilation 1, kernel of
+     * STEM_POOL_KERNEL_MAX at most. The scratch memory in floats. */
+    int64_t (*stem_pool_scratch)(const struct kernel_conv *conv, const struct kernel_pool *pool);
+    void (*stem_pool)(const struct kernel_conv *conv, const struct kernel_pool *pool,
+                      float *scratch);
     /* 3×3, stride 1, dilation 1, groups 1, x and y blocked. Floats of the scratch memory that one
      * such convolution needs, and of its packed weights; to pack them takes room for
      * in_channels × out_channels more. */

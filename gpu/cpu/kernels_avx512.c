@@ -3,16 +3,17 @@
 #include <float.h>
 #include <immintrin.h>
 
-#define KERNELS_TABLE    KERNELS_AVX512
-#define KERNELS_NAME     "avx512"
-#define B                16
-#define POINTWISE_BLOCKS 4
-#define STEM_BLOCKS      2
-#define STEM_PIXELS      12
-#define V_ALL(x)         ((vec)_mm512_set1_ps(x))
-#define V_FMA(a, b, c)   ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
-#define V_MAX(a, b)      ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
-#define V_MIN(a, b)      ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define KERNELS_TABLE     KERNELS_AVX512
+#define KERNELS_NAME      "avx512"
+#define B                 16
+#define POINTWISE_BLOCKS  4
+#define STEM_BLOCKS       2
+#define STEM_PIXELS       8
+#define STEM_PIXELS_ALONE 10
+#define V_ALL(x)          ((vec)_mm512_set1_ps(x))
+#define V_FMA(a, b, c)    ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define V_MAX(a, b)       ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define V_MIN(a, b)       ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
 #define V_ROUND(x) \
     ((vec)_mm512_roundscale_ps((__m512)(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
 #define V_SCALE(x, n)       ((vec)_mm512_scalef_ps((__m512)(x), (__m512)(n)))

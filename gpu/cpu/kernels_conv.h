@@ -5,6 +5,8 @@
  * keeps the sums in registers. */
 #include "gpu/cpu/kernels_vector.h"
 
+#include <float.h>
+
 INLINE vec finish(const struct kernel_conv *conv, vec sum, int64_t at)
 {
     if (conv->residual_kind == RESIDUAL_BEFORE_ACTIVATION)
@@ -13,6 +15,28 @@ INLINE vec finish(const struct kernel_conv *conv, vec sum, int64_t at)
     if (conv->residual_kind == RESIDUAL_AFTER_ACTIVATION)
         sum += v_load(conv->residual + at);
     return sum;
+}
+
+/* The sums of neighbouring pixels, side by side, to y from `at` on. The usual endings are told apart
+ * once and not for every vector. */
+INLINE void finish_row(const struct kernel_conv *conv, const vec *sum, const int pixels, int64_t at)
+{
+    const enum activation_kind kind  = conv->activation.kind;
+    const bool                 plain = conv->residual_kind == RESIDUAL_NONE;
+    float                     *y     = conv->y + at;
+
+    if (plain && kind == ACTIVATION_SILU)
+        for (int p = 0; p < pixels; p++)
+            v_store(y + p * B, sum[p] * v_sigmoid(sum[p]));
+    else if (plain && kind == ACTIVATION_NONE)
+        for (int p = 0; p < pixels; p++)
+            v_store(y + p * B, sum[p]);
+    else if (plain && kind == ACTIVATION_RELU && conv->activation.a == 0.0F)
+        for (int p = 0; p < pixels; p++)
+            v_store(y + p * B, V_MAX(sum[p], v_all(0.0F)));
+    else
+        for (int p = 0; p < pixels; p++)
+            v_store(y + p * B, finish(conv, sum[p], at + p * B));
 }
 
 /* ---- pointwise: weights are groups of output blocks × input lane × block × B ---- */
@@ -47,11 +71,11 @@ INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights,
     const int64_t plane     = conv->out_height * conv->out_width * B;
     const int64_t in_blocks = blocks_of(conv->in_channels);
     const float  *x         = conv->x + pixel * B;
-    vec           sum[16][4];
+    vec           sum[4][16];
 
     for (int p = 0; p < pixels; p++)
         for (int b = 0; b < blocks; b++)
-            sum[p][b] = v_load(conv->bias + (first + b) * B);
+            sum[b][p] = v_load(conv->bias + (first + b) * B);
     for (int64_t block = 0; block < in_blocks; block++) {
         const int64_t lanes = conv->in_channels - block * B < B ? conv->in_channels - block * B : B;
         for (int64_t c = 0; c < lanes; c++) {
@@ -61,17 +85,14 @@ INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights,
             for (int p = 0; p < pixels; p++) {
                 vec all = v_all(x[p * B + c]);
                 for (int b = 0; b < blocks; b++)
-                    sum[p][b] = V_FMA(all, w[b], sum[p][b]);
+                    sum[b][p] = V_FMA(all, w[b], sum[b][p]);
             }
             weights += blocks * B;
         }
         x += plane;
     }
     for (int b = 0; b < blocks; b++)
-        for (int p = 0; p < pixels; p++) {
-            int64_t at = (first + b) * plane + (pixel + p) * B;
-            v_store(conv->y + at, finish(conv, sum[p][b], at));
-        }
+        finish_row(conv, sum[b], pixels, (first + b) * plane + pixel * B);
 }
 
 /* All pixels in tiles; the last tile overlaps the one before rather than being small. */
@@ -207,8 +228,7 @@ INLINE void depthwise_tile(const struct kernel_conv *conv, const float *x, const
             }
         }
     }
-    for (int p = 0; p < pixels; p++)
-        v_store(conv->y + at + p * B, finish(conv, sum[p], at + p * B));
+    finish_row(conv, sum, pixels, at);
 }
 
 /* Output as large as the input, and wide enough for tiles of 8 pixels that overlap where the width
@@ -296,11 +316,11 @@ INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy,
     const int64_t        taps   = conv->in_channels * kh * kw * B;
     const int64_t        plane  = conv->out_height * conv->out_width * B;
     int64_t              at     = ((block * conv->out_height + oy) * conv->out_width + ox) * B;
-    vec                  sum[14][2];
+    vec                  sum[2][14];
 
     for (int p = 0; p < pixels; p++)
         for (int b = 0; b < blocks; b++)
-            sum[p][b] = v_load(conv->bias + (block + b) * B);
+            sum[b][p] = v_load(conv->bias + (block + b) * B);
     for (int64_t c = 0; c < conv->in_channels; c++)
         for (int ky = 0; ky < kh; ky++) {
             int64_t      iy = oy * window->stride[0] - window->pad_begin[0] + ky;
@@ -308,6 +328,12 @@ INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy,
             if (iy < 0 || iy >= conv->in_height)
                 continue;
             row = conv->x + (c * conv->in_height + iy) * conv->in_width;
+            if (!edge && ky >= kh - step && iy + step < conv->in_height) {
+                /* What the row of windows below reads beside this: too short for the machine to
+                 * foresee. */
+                __builtin_prefetch(row + step * conv->in_width + left + kw);
+                __builtin_prefetch(row + step * conv->in_width + left + kw + 16);
+            }
             for (int kx = 0; kx < kw; kx++) {
                 vec weights[2];
                 if (edge && (left + kx < 0 || left + kx >= conv->in_width))
@@ -317,14 +343,12 @@ INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy,
                 for (int p = 0; p < pixels; p++) {
                     vec all = v_all(row[left + p * step + kx]);
                     for (int b = 0; b < blocks; b++)
-                        sum[p][b] = V_FMA(all, weights[b], sum[p][b]);
+                        sum[b][p] = V_FMA(all, weights[b], sum[b][p]);
                 }
             }
         }
     for (int b = 0; b < blocks; b++)
-        for (int p = 0; p < pixels; p++)
-            v_store(conv->y + at + b * plane + p * B,
-                    finish(conv, sum[p][b], at + b * plane + p * B));
+        finish_row(conv, sum[b], pixels, at + b * plane);
 }
 
 INLINE void stem_row(const struct kernel_conv *conv, int64_t block, int64_t oy, const int pixels,
@@ -346,29 +370,130 @@ INLINE void stem_row(const struct kernel_conv *conv, int64_t block, int64_t oy, 
         stem_tile(conv, block, oy, ox, 1, blocks, 0, 0, true);
 }
 
-INLINE void stem_any(const struct kernel_conv *conv, const int kernel, const int stride)
+/* Output rows from `begin` to before `end` of `blocks` blocks. */
+INLINE void stem_band(const struct kernel_conv *conv, int64_t block, int64_t begin, int64_t end,
+                      const int blocks, const int kernel, const int stride)
 {
-    int64_t blocks = blocks_of(conv->out_channels), block = 0;
-
-    for (; block + STEM_BLOCKS <= blocks; block += STEM_BLOCKS)
-        for (int64_t oy = 0; oy < conv->out_height; oy++)
-            stem_row(conv, block, oy, STEM_PIXELS, STEM_BLOCKS, kernel, stride);
-    for (; block < blocks; block++)
-        for (int64_t oy = 0; oy < conv->out_height; oy++)
-            stem_row(conv, block, oy, STEM_PIXELS, 1, kernel, stride);
+    for (int64_t oy = begin; oy < end; oy++)
+        stem_row(conv, block, oy, blocks == 1 ? STEM_PIXELS_ALONE : STEM_PIXELS, blocks, kernel,
+                 stride);
 }
 
-static void stem(const struct kernel_conv *conv)
+INLINE void stem_square(const struct kernel_conv *conv, int64_t block, int64_t begin, int64_t end,
+                        const int blocks)
 {
     const struct window *window = &conv->window;
     bool                 square = window->kernel[0] == window->kernel[1] && window->stride[1] == 2;
 
     if (square && window->kernel[0] == 3)
-        stem_any(conv, 3, 2);
+        stem_band(conv, block, begin, end, blocks, 3, 2);
     else if (square && window->kernel[0] == 6)
-        stem_any(conv, 6, 2);
+        stem_band(conv, block, begin, end, blocks, 6, 2);
     else if (square && window->kernel[0] == 7)
-        stem_any(conv, 7, 2);
+        stem_band(conv, block, begin, end, blocks, 7, 2);
     else
-        stem_any(conv, 0, 0);
+        stem_band(conv, block, begin, end, blocks, 0, 0);
+}
+
+static void stem_rows(const struct kernel_conv *conv, int64_t block, int64_t blocks, int64_t begin,
+                      int64_t end)
+{
+    if (blocks == STEM_BLOCKS)
+        stem_square(conv, block, begin, end, STEM_BLOCKS);
+    else
+        stem_square(conv, block, begin, end, 1);
+}
+
+static int64_t stem_group(const struct kernel_conv *conv, int64_t block)
+{
+    return block + STEM_BLOCKS <= blocks_of(conv->out_channels) ? STEM_BLOCKS : 1;
+}
+
+static void stem(const struct kernel_conv *conv)
+{
+    for (int64_t block = 0; block < blocks_of(conv->out_channels);) {
+        int64_t blocks = stem_group(conv, block);
+        stem_rows(conv, block, blocks, 0, conv->out_height);
+        block += blocks;
+    }
+}
+
+/* ---- stem and the pool behind it, while the stem's rows are near ---- */
+
+static int64_t stem_pool_scratch(const struct kernel_conv *conv, const struct kernel_pool *pool)
+{
+    return STEM_BLOCKS * conv->out_width * B * pool->window.kernel[0];
+}
+
+/* One row of the stem, of `blocks` blocks from `block` on, to y: blocks × width × B. */
+static void stem_single_row(const struct kernel_conv *conv, int64_t block, int64_t blocks,
+                            int64_t row, float *y)
+{
+    struct kernel_conv one  = *conv;
+    int64_t            taps = conv->in_channels * conv->window.kernel[0] * conv->window.kernel[1];
+
+    one.weights += block * taps * B;
+    one.bias += block * B;
+    one.y          = y;
+    one.out_height = 1;
+    one.window.pad_begin[0] -= (int)row * conv->window.stride[0];
+    stem_rows(&one, 0, blocks, 0, 1);
+}
+
+/* The largest of `count` rows over the columns from `begin` to before `end`. */
+INLINE vec pool_window(const float *const *rows, int64_t offset, const int count, int64_t begin,
+                       int64_t end)
+{
+    vec result = v_all(-FLT_MAX);
+
+    for (int k = 0; k < count; k++)
+        for (int64_t x = begin; x < end; x++)
+            result = V_MAX(v_load(rows[k] + offset + x * B), result);
+    return result;
+}
+
+/* One output row from the rows at `rows` (blocks × width × B each), of which the first `count` are
+ * there. */
+static void pool_rows(const struct kernel_pool *pool, const float *const *rows, int count,
+                      int64_t block, int64_t blocks, int64_t oy)
+{
+    const int64_t kernel = pool->window.kernel[1], stride = pool->window.stride[1];
+
+    for (int64_t b = 0; b < blocks; b++) {
+        float        *y = pool->y + ((block + b) * pool->out_height + oy) * pool->out_width * B;
+        const int64_t offset = b * pool->in_width * B;
+        for (int64_t ox = 0; ox < pool->out_width; ox++) {
+            int64_t left  = ox * stride - pool->window.pad_begin[1];
+            int64_t begin = left < 0 ? 0 : left;
+            int64_t end   = left + kernel < pool->in_width ? left + kernel : pool->in_width;
+            if (count == 3 && end - begin == 3)
+                v_store(y + ox * B, pool_window(rows, offset + begin * B, 3, 0, 3));
+            else
+                v_store(y + ox * B, pool_window(rows, offset, count, begin, end));
+        }
+    }
+}
+
+static void stem_pool(const struct kernel_conv *conv, const struct kernel_pool *pool,
+                      float *scratch)
+{
+    const int     kernel = pool->window.kernel[0];
+    const int64_t row    = STEM_BLOCKS * conv->out_width * B;
+
+    for (int64_t block = 0; block < blocks_of(conv->out_channels);) {
+        int64_t blocks = stem_group(conv, block), made = 0;
+        for (int64_t oy = 0; oy < pool->out_height; oy++) {
+            const float *rows[STEM_POOL_KERNEL_MAX];
+            int64_t      top   = oy * pool->window.stride[0] - pool->window.pad_begin[0];
+            int64_t      first = top < 0 ? 0 : top, end = top + kernel;
+            if (end > conv->out_height)
+                end = conv->out_height;
+            for (; made < end; made++)
+                stem_single_row(conv, block, blocks, made, scratch + made % kernel * row);
+            for (int64_t k = first; k < end; k++)
+                rows[k - first] = scratch + k % kernel * row;
+            pool_rows(pool, rows, (int)(end - first), block, blocks, oy);
+        }
+        block += blocks;
+    }
 }

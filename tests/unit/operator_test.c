@@ -34,6 +34,7 @@ static const struct {
     {"Conv with any window", case_conv_dense, 1e-4, 0.1, 13},
     {"Conv 3x3", case_conv_square, 2e-4, 0.1, 13},
     {"Conv of few channels", case_conv_stem, 3e-5, 0.1, 13},
+    {"Conv of few channels, MaxPool", case_conv_stem_pool, 3e-5, 0.1, 13},
     {"Conv 1x1", case_conv_pointwise, 3e-5, 0.1, 13},
     {"Conv by channel", case_conv_depthwise, 1e-5, 0.1, 13},
     {"Conv in groups", case_conv_grouped, 2e-5, 0.1, 13},
