@@ -2,7 +2,9 @@
 
 #include "config/clock.h"
 #include "config/err.h"
+#include "gpu/calibration.h"
 #include "gpu/cpu/cpu_runner.h"
+#include "gpu/cpu/int8.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -101,24 +103,20 @@ static const struct kernels *choose_kernels(const char *name)
     return name != NULL && *name != '\0' ? kernels_find(name) : kernels_best();
 }
 
-int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
-                          enum precision precision, struct why *why)
+/* Plans the runner; with a calibration in 8 bits. */
+static int open_planned(struct runner **out, const struct model *model, const char *kernels,
+                        const struct calibration *calibration, struct why *why)
 {
     struct cpu_runner *runner = calloc(1, sizeof *runner);
     int                rc     = ERR_MEMORY;
 
     *out = NULL;
     why_set(why, 0, "out of memory");
-    if (precision != PRECISION_AUTO && precision != PRECISION_F32) {
-        free(runner);
-        return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
-                       precision_name(precision));
-    }
     if (runner == NULL)
         return rc;
     runner->base.ops         = &BACKEND_CPU;
     runner->base.model       = model;
-    runner->base.precision   = PRECISION_F32;
+    runner->base.precision   = calibration != NULL ? PRECISION_INT8 : PRECISION_F32;
     runner->kernels          = choose_kernels(kernels);
     runner->memory.max_bytes = (size_t)LIMIT_MODEL_ARENA_BYTES;
     if (runner->kernels == NULL) {
@@ -126,6 +124,8 @@ int backend_cpu_open_with(struct runner **out, const struct model *model, const 
                      kernels != NULL ? kernels : getenv(BACKEND_CPU_ISA_VARIABLE));
         goto fail;
     }
+    runner->calibration = calibration;
+    runner->int8        = calibration != NULL ? int8_beside(runner->kernels->name) : NULL;
     stay_on_this_thread();
     if (dnnl_engine_create(&runner->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&runner->stream, runner->engine, dnnl_stream_default_flags) !=
@@ -136,11 +136,61 @@ int backend_cpu_open_with(struct runner **out, const struct model *model, const 
         rc = allocate_arena(runner, why);
     if (rc != 0)
         goto fail;
-    *out = &runner->base;
+    runner->calibration = NULL;
+    *out                = &runner->base;
     return 0;
 
 fail:
     cpu_close((struct runner **)&runner);
+    return rc;
+}
+
+int backend_cpu_open_calibrated(struct runner **out, const struct model *model, const char *kernels,
+                                const struct calibration *calibration, struct why *why)
+{
+    return open_planned(out, model, kernels, calibration, why);
+}
+
+/* The calibration of the model when it is to run in 8 bits; false: in float32. */
+static int choose_precision(const struct model *model, const char *kernels,
+                            enum precision precision, struct calibration *calibration,
+                            bool *eight_bits, struct why *why)
+{
+    const struct kernels *chosen = choose_kernels(kernels);
+    int                   rc;
+
+    *eight_bits = false;
+    memset(calibration, 0, sizeof *calibration);
+    if (precision == PRECISION_F32)
+        return 0;
+    if (precision != PRECISION_AUTO && precision != PRECISION_INT8)
+        return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
+                       precision_name(precision));
+    if (precision == PRECISION_AUTO && (chosen == NULL || !int8_gains(int8_beside(chosen->name))))
+        return 0;
+    rc = calibration_read(calibration, model_info(model), why);
+    if (precision == PRECISION_AUTO && rc != 0) {
+        why_set(why, 0, "%s", "");
+        return 0;
+    }
+    if (rc != 0)
+        return rc == ERR_NOT_FOUND ? ERR_UNSUPPORTED : rc;
+    *eight_bits = precision == PRECISION_INT8 ||
+                  calibration->agreement >= CALIBRATION_AGREEMENT_MIN;
+    return 0;
+}
+
+int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
+                          enum precision precision, struct why *why)
+{
+    struct calibration calibration;
+    bool               eight_bits;
+    int rc = choose_precision(model, kernels, precision, &calibration, &eight_bits, why);
+
+    *out = NULL;
+    if (rc == 0)
+        rc = open_planned(out, model, kernels, eight_bits ? &calibration : NULL, why);
+    calibration_free(&calibration);
     return rc;
 }
 
@@ -153,11 +203,12 @@ static int cpu_open(struct runner **out, const struct model *model,
 static int cpu_supports(const struct model *model, const struct runner_settings *settings,
                         struct why *why)
 {
-    (void)model;
-    if (settings->precision == PRECISION_AUTO || settings->precision == PRECISION_F32)
-        return 0;
-    return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
-                   precision_name(settings->precision));
+    struct calibration calibration;
+    bool               eight_bits;
+    int rc = choose_precision(model, NULL, settings->precision, &calibration, &eight_bits, why);
+
+    calibration_free(&calibration);
+    return rc;
 }
 
 static int cpu_run(struct runner *base, const float *input, int batch, struct why *why)
@@ -217,6 +268,32 @@ int backend_cpu_profile(struct runner *base, const float *input, struct backend_
             };
     }
     return runner->step_count;
+}
+
+void backend_cpu_observe(struct runner *base, const float *input,
+                         void (*see)(void *context, const struct backend_cpu_value *value),
+                         void *context)
+{
+    struct cpu_runner  *runner = (struct cpu_runner *)base;
+    const struct graph *graph  = model_graph(base->model);
+    const struct value *x      = &graph->values[graph->input];
+
+    memcpy(&runner->input->data, &input, sizeof input);
+    see(context, &(struct backend_cpu_value){x->name, x->dimension[1],
+                                             x->dimension[2] * x->dimension[3], 1, input});
+    for (int i = 0; i < runner->step_count; i++) {
+        const struct cpu_step   *step = &runner->steps[i];
+        const struct cpu_tensor *y    = step->output;
+        step->run(step);
+        /* A value is there when the last step that writes to it has run. */
+        if (y->layout != LAYOUT_BLOCKED || step->node == NULL || step->node->output < 0 ||
+            runner->tensors[step->node->output].blocked != y ||
+            (i + 1 < runner->step_count && runner->steps[i + 1].output == y))
+            continue;
+        see(context, &(struct backend_cpu_value){graph->values[step->node->output].name,
+                                                 y->dimension[1], y->dimension[2] * y->dimension[3],
+                                                 runner->kernels->block, y->data});
+    }
 }
 
 int64_t backend_cpu_arena_bytes(const struct runner *base)

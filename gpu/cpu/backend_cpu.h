@@ -5,6 +5,7 @@
 #define SIGHTLINE_GPU_CPU_BACKEND_CPU_H
 
 #include "gpu/backend.h"
+#include "gpu/calibration.h"
 
 /* The environment may name the instruction set for the whole process, oneDNN included: "avx512",
  * "avx2" or "plain". Opening a runner fails when the machine lacks it. */
@@ -30,6 +31,23 @@ int backend_cpu_profile(struct runner *runner, const float *input, struct backen
  * that they can be tested against each other. ERR_UNSUPPORTED when this machine lacks them. */
 int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
                           enum precision precision, struct why *why);
+
+/* A runner in 8 bits with ranges that need not be those in the file. `calibration` is not needed
+ * any more after it. Values without a range, or to be kept, are computed in float32. */
+int backend_cpu_open_calibrated(struct runner **out, const struct model *model, const char *kernels,
+                                const struct calibration *calibration, struct why *why);
+
+/* What a run computed: block × (pixel × `lanes` numbers) for channels / lanes blocks. */
+struct backend_cpu_value {
+    const char  *name;
+    int64_t      channels, pixels, lanes;
+    const float *numbers;
+};
+
+/* Runs a float32 runner once and shows the input and every picture between the layers. */
+void backend_cpu_observe(struct runner *runner, const float *input,
+                         void (*see)(void *context, const struct backend_cpu_value *value),
+                         void *context);
 
 /* Bytes of the arena that all tensors of one run share. */
 int64_t backend_cpu_arena_bytes(const struct runner *runner);

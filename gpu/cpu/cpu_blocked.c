@@ -86,8 +86,8 @@ static float source_coordinate(const struct node *node, int axis, int64_t out, i
     }
 }
 
-static int64_t nearest(const struct node *node, int axis, int64_t out, int64_t in_size,
-                       int64_t out_size)
+int64_t cpu_resize_nearest(const struct node *node, int axis, int64_t out, int64_t in_size,
+                           int64_t out_size)
 {
     float   x = source_coordinate(node, axis, out, in_size, out_size), rounded;
     int64_t index;
@@ -157,7 +157,7 @@ static void resize_plane_nearest(const struct cpu_step *step, const float *x, fl
     int64_t        before = -1;
 
     for (int64_t oy = 0; oy < out[2]; oy++) {
-        int64_t iy  = nearest(step->node, 0, oy, in[2], out[2]);
+        int64_t iy  = cpu_resize_nearest(step->node, 0, oy, in[2], out[2]);
         float  *row = y + (size_t)(oy * out[3]) * block;
         if (iy == before) {
             memcpy(row, row - (size_t)out[3] * block, (size_t)out[3] * block * sizeof *row);
@@ -165,7 +165,7 @@ static void resize_plane_nearest(const struct cpu_step *step, const float *x, fl
         }
         before = iy;
         for (int64_t ox = 0; ox < out[3]; ox++) {
-            int64_t ix = nearest(step->node, 1, ox, in[3], out[3]);
+            int64_t ix = cpu_resize_nearest(step->node, 1, ox, in[3], out[3]);
             memcpy(row + (size_t)ox * block, x + (size_t)(iy * in[3] + ix) * block,
                    block * sizeof *row);
         }

@@ -7,6 +7,7 @@
 #include "gpu/cpu/cpu_plan.h"
 
 #include "config/err.h"
+#include "gpu/cpu/cpu_codes.h"
 
 #include <limits.h>
 #include <string.h>
@@ -106,6 +107,16 @@ static bool copies_channels(const struct plan *plan, const struct node *node,
     return true;
 }
 
+bool plan_copies_channels(struct plan *plan, const struct node *node)
+{
+    const struct value *y        = &plan->graph->values[node->output];
+    struct channel     *channels = NULL;
+
+    if (is_picture(y))
+        channels = plan_alloc(plan, y->dimension[1], sizeof *channels);
+    return channels != NULL && copies_channels(plan, node, channels);
+}
+
 /* Channels of lists become channels of what those name. */
 static void resolve_channels(struct plan *plan, int number, struct channel *channels)
 {
@@ -175,7 +186,7 @@ static void adopt_parts(struct plan *plan, const struct node *node)
     }
 }
 
-static bool joins_pictures(const struct plan *plan, const struct node *node)
+bool plan_joins_pictures(const struct plan *plan, const struct node *node)
 {
     return node->kind == NODE_CONCAT && node->axis == 1 &&
            is_picture(&plan->graph->values[node->output]);
@@ -188,7 +199,7 @@ static int plan_concat(struct plan *plan, const struct node *node)
     struct cpu_step    *step;
     struct cpu_tensor  *x;
 
-    if (joins_pictures(plan, node)) {
+    if (plan_joins_pictures(plan, node)) {
         struct channel *channels = plan_alloc(plan, y->dimension[1], sizeof *channels);
         if (channels == NULL)
             return ERR_MEMORY;
@@ -362,6 +373,8 @@ static int plan_node(struct plan *plan, const struct node *node)
     int         rc;
     enum layout layout = plan_has_blocked(plan, node->input[0]) ? LAYOUT_BLOCKED : LAYOUT_PLAIN;
 
+    if (cpu_codes_takes(plan, node))
+        return cpu_codes_node(plan, node);
     switch (node->kind) {
     case NODE_CONV:
         rc = need_picture(plan, node);
@@ -418,9 +431,9 @@ static int start_plan(struct plan *plan)
     for (int64_t i = 0; i < count; i++)
         plan->parent[i] = -1;
     for (int i = 0; i < plan->graph->node_count; i++)
-        if (joins_pictures(plan, &plan->graph->nodes[i]))
+        if (plan_joins_pictures(plan, &plan->graph->nodes[i]))
             adopt_parts(plan, &plan->graph->nodes[i]);
-    return 0;
+    return cpu_codes_begin(plan);
 }
 
 static void use_buffer(struct cpu_runner *runner, const struct cpu_tensor *tensor, int step)

@@ -17,6 +17,7 @@ struct plan {
     struct cpu_layouts *homes;        /* by value: where it will lie */
     int                *parent;       /* by value: the joined value that it lies in, or -1 */
     int                *parent_block; /* where in it */
+    bool               *wants_codes;  /* by value: somebody would rather read 8-bit codes */
     struct why         *why;
 };
 
@@ -29,6 +30,10 @@ struct cpu_tensor *plan_output(struct plan *plan, int value, enum layout layout)
 /* A tensor without a place. */
 struct cpu_tensor *plan_describe(struct cpu_runner *runner, enum layout layout,
                                  const struct value *value);
+/* A concatenation of the channels of pictures; a node of which every output channel is an input
+ * channel. */
+bool plan_joins_pictures(const struct plan *plan, const struct node *node);
+bool plan_copies_channels(struct plan *plan, const struct node *node);
 /* True when the value lies in blocks, or can without being brought there. */
 bool plan_has_blocked(const struct plan *plan, int value);
 

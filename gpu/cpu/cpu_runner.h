@@ -13,7 +13,11 @@
 
 #include <dnnl.h>
 
-enum layout { LAYOUT_PLAIN, LAYOUT_BLOCKED };
+enum layout {
+    LAYOUT_PLAIN,
+    LAYOUT_BLOCKED,
+    LAYOUT_CODES, /* of 8 bits, in blocks of 16 channels: see int8.h */
+};
 
 #define BUFFER_NONE (-1) /* the model's input, or a constant */
 
@@ -23,15 +27,17 @@ struct cpu_tensor {
     enum layout layout;
     int         rank;
     int64_t     dimension[MODEL_MAX_DIMENSIONS];
-    int64_t     floats; /* with the lanes that fill up the last block */
-    int         buffer;
-    int64_t     offset; /* floats from the buffer's start */
+    int64_t     floats; /* with the lanes that fill up the last block; of codes, their room */
+    const struct cpu_scales *scales; /* of codes */
+    int                      buffer;
+    int64_t                  offset; /* floats from the buffer's start */
 };
 
 /* The same value in each layout. */
 struct cpu_layouts {
     struct cpu_tensor *plain;
     struct cpu_tensor *blocked;
+    struct cpu_tensor *codes;
 };
 
 /* A piece of the arena, alive from its first to its last step. */
@@ -73,24 +79,28 @@ struct cpu_step {
     struct strided        strided;
     const float          *constant;
     struct cpu_dnnl      *dnnl;
+    struct cpu_codes     *codes;    /* of an 8-bit step */
     int64_t               spent_ns; /* while a profile is taken */
 };
 
 struct cpu_runner {
     struct runner         base;
     const struct kernels *kernels;
-    struct graph_memory   memory; /* steps, tensors, packed weights */
-    float                *arena;
-    int64_t               arena_floats;
-    int                   step_count, step_room;
-    struct cpu_step      *steps;
-    int                   buffer_count, buffer_room;
-    struct cpu_buffer    *buffers;
-    struct cpu_layouts   *tensors; /* by value; NULL: not there (yet) */
-    struct cpu_tensor    *input;
-    struct cpu_tensor    *outputs[MODEL_MAX_OUTPUTS];
-    dnnl_engine_t         engine;
-    dnnl_stream_t         stream;
+    /* For 8 bits; NULL: all in floats. The calibration is needed only while it is planned. */
+    const struct int8_kernels *int8;
+    const struct calibration  *calibration;
+    struct graph_memory        memory; /* steps, tensors, packed weights */
+    float                     *arena;
+    int64_t                    arena_floats;
+    int                        step_count, step_room;
+    struct cpu_step           *steps;
+    int                        buffer_count, buffer_room;
+    struct cpu_buffer         *buffers;
+    struct cpu_layouts        *tensors; /* by value; NULL: not there (yet) */
+    struct cpu_tensor         *input;
+    struct cpu_tensor         *outputs[MODEL_MAX_OUTPUTS];
+    dnnl_engine_t              engine;
+    dnnl_stream_t              stream;
 };
 
 /* cpu_plan.c */
@@ -162,8 +172,11 @@ void cpu_run_gather(const struct cpu_step *step);
 void cpu_run_max_pool(const struct cpu_step *step);
 void cpu_run_average_pool(const struct cpu_step *step);
 void cpu_run_resize(const struct cpu_step *step);
-void cpu_run_blocked_mean(const struct cpu_step *step);
-void cpu_run_blocked_binary(const struct cpu_step *step);
-void cpu_run_channel_binary(const struct cpu_step *step);
+/* The input row (axis 0) or column (axis 1) that output number `out` repeats. */
+int64_t cpu_resize_nearest(const struct node *node, int axis, int64_t out, int64_t in_size,
+                           int64_t out_size);
+void    cpu_run_blocked_mean(const struct cpu_step *step);
+void    cpu_run_blocked_binary(const struct cpu_step *step);
+void    cpu_run_channel_binary(const struct cpu_step *step);
 
 #endif

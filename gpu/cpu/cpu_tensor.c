@@ -2,13 +2,16 @@
 #include "gpu/cpu/cpu_plan.h"
 
 #include "config/err.h"
+#include "gpu/cpu/cpu_codes.h"
 
 #include <limits.h>
 #include <string.h>
 
 static struct cpu_tensor **in_layout(struct cpu_layouts *layouts, enum layout layout)
 {
-    return layout == LAYOUT_PLAIN ? &layouts->plain : &layouts->blocked;
+    return layout == LAYOUT_PLAIN     ? &layouts->plain
+           : layout == LAYOUT_BLOCKED ? &layouts->blocked
+                                      : &layouts->codes;
 }
 
 void *plan_alloc(struct plan *plan, int64_t count, size_t size)
@@ -85,6 +88,9 @@ struct cpu_tensor *plan_describe(struct cpu_runner *runner, enum layout layout,
     if (layout == LAYOUT_BLOCKED)
         tensor->floats = (value->dimension[1] + block - 1) / block * block * value->dimension[2] *
                          value->dimension[3];
+    if (layout == LAYOUT_CODES)
+        tensor->floats = (value->dimension[1] + INT8_BLOCK - 1) / INT8_BLOCK * INT8_BLOCK *
+                         value->dimension[2] * value->dimension[3] / (int64_t)sizeof(float);
     return tensor;
 }
 
@@ -99,22 +105,36 @@ struct cpu_tensor *cpu_add_tensor(struct cpu_runner *runner, enum layout layout,
     return tensor->buffer >= 0 ? tensor : NULL;
 }
 
+static bool lies_in_parent(const struct plan *plan, int number, enum layout layout)
+{
+    int parent = plan->parent[number];
+
+    if (layout == LAYOUT_PLAIN || parent < 0)
+        return false;
+    return layout == LAYOUT_BLOCKED ||
+           (plan->wants_codes[parent] &&
+            plan->parent_block[number] * plan->runner->kernels->block % INT8_BLOCK == 0);
+}
+
 /* Where a value will lie: in the value that it is joined into, or in a buffer of its own. */
 static struct cpu_tensor *home_of(struct plan *plan, int number, enum layout layout)
 {
     const struct value *value = &plan->graph->values[number];
     struct cpu_tensor  *parent, **home = in_layout(&plan->homes[number], layout);
+    int64_t             offset;
 
     if (*home != NULL)
         return *home;
-    if (layout == LAYOUT_PLAIN || plan->parent[number] < 0)
+    if (!lies_in_parent(plan, number, layout))
         return *home = cpu_add_tensor(plan->runner, layout, value);
-    parent = home_of(plan, plan->parent[number], LAYOUT_BLOCKED);
+    parent = home_of(plan, plan->parent[number], layout);
     if (parent == NULL || (*home = plan_describe(plan->runner, layout, value)) == NULL)
         return NULL;
     (*home)->buffer = parent->buffer;
-    (*home)->offset = parent->offset + plan->parent_block[number] * value->dimension[2] *
-                                           value->dimension[3] * plan->runner->kernels->block;
+    offset          = (int64_t)plan->parent_block[number] * plan->runner->kernels->block *
+             value->dimension[2] * value->dimension[3];
+    (*home)->offset = parent->offset +
+                      (layout == LAYOUT_CODES ? offset / (int64_t)sizeof(float) : offset);
     return *home;
 }
 
@@ -125,7 +145,8 @@ struct cpu_tensor *plan_output(struct plan *plan, int value, enum layout layout)
 
 bool plan_has_blocked(const struct plan *plan, int value)
 {
-    return plan->runner->tensors[value].blocked != NULL || plan->channels[value] != NULL;
+    return plan->runner->tensors[value].blocked != NULL ||
+           plan->runner->tensors[value].codes != NULL || plan->channels[value] != NULL;
 }
 
 /* The number of the step's input that is `tensor`, which is added if need be. */
@@ -285,6 +306,12 @@ struct cpu_tensor *plan_tensor(struct plan *plan, int number, enum layout layout
     y = *in_layout(&runner->tensors[number], layout);
     if (y != NULL)
         return y;
+    if (layout == LAYOUT_CODES)
+        return cpu_codes_tensor(plan, number);
+    if (runner->tensors[number].codes != NULL && runner->tensors[number].blocked == NULL &&
+        runner->tensors[number].plain == NULL &&
+        (cpu_codes_to_blocked(plan, number) == NULL || layout == LAYOUT_BLOCKED))
+        return runner->tensors[number].blocked;
     if (layout == LAYOUT_PLAIN && value->floats != NULL) {
         y = plan_describe(runner, layout, value);
         if (y != NULL)

@@ -24,6 +24,11 @@ const struct int8_kernels *int8_best(void)
     return best != NULL ? best : &INT8_PLAIN;
 }
 
+const struct int8_kernels *int8_beside(const char *kernels)
+{
+    return strcmp(kernels, "avx512") == 0 ? int8_best() : &INT8_PLAIN;
+}
+
 bool int8_gains(const struct int8_kernels *kernels)
 {
     return kernels != &INT8_PLAIN;
@@ -94,29 +99,37 @@ static int16_t to_16_bits(double x)
     return (int16_t)fmin(fmax(rint(x), INT16_MIN), INT16_MAX);
 }
 
-void int8_curve_make(const struct activation *activation, float in_range, float *out_range,
-                     struct int8_curve *curve)
+static double curve_at(const struct activation *activation, bool bump, double x)
 {
-    double width = in_range / (INT8_CURVE_SEGMENTS / 2.0), range = 1e-6;
+    double y = (double)graph_activate(activation, (float)x);
 
-    for (int i = 0; i <= INT8_CURVE_SEGMENTS; i++) {
-        double x = (i - INT8_CURVE_SEGMENTS / 2) * width, y, next;
-        y        = graph_activate(activation, (float)x);
-        next     = graph_activate(activation, (float)(x + width));
+    return bump ? y - fmax(x, 0) : y;
+}
+
+void int8_curve_make(const struct activation *activation, bool bump, float in_range,
+                     float *out_range, struct int8_curve *curve)
+{
+    double width = (double)in_range / (INT8_CURVE_SEGMENTS / 2.0), range = 1e-6;
+
+    for (int i = 0; i < INT8_CURVE_SEGMENTS; i++) {
+        double x    = (i - INT8_CURVE_SEGMENTS / 2) * width;
+        double y    = curve_at(activation, bump, x);
+        double next = curve_at(activation, bump, x + width);
         /* Slopes are below 1 in units of the two ranges. */
-        range = fmax(range, fmax(fabs(y), fabs(next - y) / width * in_range));
+        range = fmax(range,
+                     fmax(fmax(fabs(y), fabs(next)), fabs(next - y) / width * (double)in_range));
     }
     range *= 1.02;
     *out_range = (float)range;
     for (int i = 0; i < INT8_CURVE_SEGMENTS; i++) {
         int    piece    = i < INT8_CURVE_SEGMENTS / 2 ? i : i - INT8_CURVE_SEGMENTS;
         double x        = piece * width;
-        double y        = graph_activate(activation, (float)x);
-        double end      = graph_activate(activation, (float)(x + width));
-        double middle   = graph_activate(activation, (float)(x + width / 2));
+        double y        = curve_at(activation, bump, x);
+        double end      = curve_at(activation, bump, x + width);
+        double middle   = curve_at(activation, bump, x + width / 2);
         double slope    = (end - y) / width;
         double base     = y - slope * x + (middle - (y + end) / 2) / 2; /* halves the error */
-        curve->slope[i] = to_16_bits(slope * in_range / range * 32768);
+        curve->slope[i] = to_16_bits(slope * (double)in_range / range * 32768);
         curve->base[i]  = to_16_bits(base / range * 32768);
     }
 }

@@ -20,8 +20,8 @@
 #define INT8_GROUP_MAX      3 /* output blocks that are computed together */
 /* More products than this could leave 32 bits. */
 #define INT8_PRODUCTS_MAX 65536
-/* Codes with a residual have so many steps more while they are added. */
-#define INT8_RESIDUAL_FRACTION 16
+/* Steps of one code while several parts are added up. */
+#define INT8_FRACTION 16
 
 /* A function of a signed 16-bit number by straight pieces: base + (slope * x) / 2^15. */
 struct int8_curve {
@@ -31,17 +31,27 @@ struct int8_curve {
 
 /* From a sum to what is stored. Numbers are by channel, filled up to whole blocks.
  *   v = saturate16(round(sum * scale + bias))
- *   with a curve:    v = curve(v); v = saturate16(high(v, gain) + zero)
- *   with a residual: v = saturate16(v + high(code * 128, residual_gain)); v = high(v, 2^15 / 16)
+ *   with a curve:
+ *     with a residual before it: v = saturate16(v + high(code * 128, residual_gain))
+ *     v = curve(v); v = saturate16(high(v, gain) + zero)
+ *     with a line:               l = saturate16(round(sum * line_scale + line_bias))
+ *                                v = saturate16(v + (l > 0 ? l : 0))
+ *     with a residual after it:  v = saturate16(v + high(code * 128, residual_gain))
+ *     with a line or a residual after it: v = high(v, 2^15 / INT8_FRACTION)
  *   code = saturate to 0..255 (v)
- * where high(a, b) = (a * b + 2^14) >> 15. Without `codes` the result is sum * scale + bias. */
+ * where high(a, b) = (a * b + 2^14) >> 15. A SiLU is a line and a small curve near zero, so that
+ * channels with large numbers and with small ones are both exact. Without `codes` the result is
+ * sum * scale + bias. */
 struct int8_finish {
     const float             *scale;
     const float             *bias;
     const struct int8_curve *curve; /* NULL: none */
     const int16_t           *gain;
     const int16_t           *zero;
+    const float             *line_scale; /* NULL: none; only with a curve */
+    const float             *line_bias;
     const int16_t           *residual_gain; /* NULL: none; only with a curve */
+    bool                     residual_first;
 };
 
 /* A convolution over a picture that needs no padding any more. */
@@ -130,6 +140,8 @@ extern const struct int8_kernels INT8_AVX512; /* with VNNI and VBMI */
 const struct int8_kernels *int8_best(void);
 /* By name ("plain", "avx512_vnni"); NULL when this machine cannot run it. */
 const struct int8_kernels *int8_find(const char *name);
+/* Those that go with float kernels of that name. */
+const struct int8_kernels *int8_beside(const char *kernels);
 /* True when 8 bits are faster than floats with these kernels. */
 bool int8_gains(const struct int8_kernels *kernels);
 
@@ -147,8 +159,8 @@ int64_t int8_depthwise_scratch(const struct int8_depthwise *conv);
 int64_t int8_depthwise_each(const struct int8_depthwise *conv);
 
 /* The curve of an activation from [-in_range, in_range] to [-*out_range, *out_range], both ends of
- * 16 bits; *out_range is chosen. */
-void int8_curve_make(const struct activation *activation, float in_range, float *out_range,
-                     struct int8_curve *curve);
+ * 16 bits; *out_range is chosen. With `bump` it is what the activation has beside max(x, 0). */
+void int8_curve_make(const struct activation *activation, bool bump, float in_range,
+                     float *out_range, struct int8_curve *curve);
 
 #endif

@@ -19,10 +19,10 @@ INLINE __m512i dot(__m512i sum, __m512i x, __m512i weights)
     return sum;
 }
 
-/* Four pixels of one block: what the compiler keeps at hand. */
+/* Numbers by channel as the packed pixels need them. */
 struct finisher {
     const struct int8_finish *finish;
-    __m512i                   gain, zero, residual_gain; /* in the order of packed pixels */
+    __m512i                   gain, zero, residual_gain;
 };
 
 /* The 16-bit numbers of 16 channels in the order that two packed pixels have: four channels of one
@@ -60,35 +60,51 @@ INLINE __m512i round_sums(__m512i sums, __m512 scale, __m512 bias)
     return _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scale, bias));
 }
 
-INLINE __m512i bend(const struct finisher *f, __m512i v, __m512i gain, __m512i zero)
+/* What follows the rounded sum; `line` is the sum's other form, `codes` those of the residual. */
+INLINE __m512i bend(const struct finisher *f, __m512i v, __m512i line, __m512i codes)
 {
-    v = curve_of(f->finish->curve, v);
-    return _mm512_adds_epi16(_mm512_mulhrs_epi16(v, gain), zero);
+    const struct int8_finish *finish   = f->finish;
+    __m512i                   residual = _mm512_setzero_si512();
+
+    if (finish->residual_gain != NULL)
+        residual = _mm512_mulhrs_epi16(_mm512_slli_epi16(codes, 7), f->residual_gain);
+    if (finish->residual_first)
+        v = _mm512_adds_epi16(v, residual);
+    v = curve_of(finish->curve, v);
+    v = _mm512_adds_epi16(_mm512_mulhrs_epi16(v, f->gain), f->zero);
+    if (finish->line_scale != NULL)
+        v = _mm512_adds_epi16(v, _mm512_max_epi16(line, _mm512_setzero_si512()));
+    if (finish->residual_gain != NULL && !finish->residual_first)
+        v = _mm512_adds_epi16(v, residual);
+    else if (finish->line_scale == NULL)
+        return v;
+    return _mm512_mulhrs_epi16(v, _mm512_set1_epi16((1 << 15) / INT8_FRACTION));
 }
 
-INLINE __m512i add_residual(__m512i v, __m512i codes, __m512i gain)
+/* The codes of four pixels × 16 channels; numbers of 16 channels in `scale` and the others. */
+INLINE __m512i finish_pixels(const struct finisher *f, const __m512i sums[4], int64_t channel,
+                             __m512i residual)
 {
-    v = _mm512_adds_epi16(v, _mm512_mulhrs_epi16(_mm512_slli_epi16(codes, 7), gain));
-    return _mm512_mulhrs_epi16(v, _mm512_set1_epi16((1 << 15) / INT8_RESIDUAL_FRACTION));
-}
+    const __m512 scale   = _mm512_loadu_ps(f->finish->scale + channel);
+    const __m512 bias    = _mm512_loadu_ps(f->finish->bias + channel);
+    __m512i      a       = _mm512_packs_epi32(round_sums(sums[0], scale, bias),
+                                              round_sums(sums[1], scale, bias));
+    __m512i      b       = _mm512_packs_epi32(round_sums(sums[2], scale, bias),
+                                              round_sums(sums[3], scale, bias));
+    __m512i      line[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
-/* The codes of four pixels × 16 channels. */
-INLINE __m512i finish_pixels(const struct finisher *f, const __m512i sums[4], __m512 scale,
-                             __m512 bias, __m512i residual)
-{
-    __m512i a = _mm512_packs_epi32(round_sums(sums[0], scale, bias),
-                                   round_sums(sums[1], scale, bias));
-    __m512i b = _mm512_packs_epi32(round_sums(sums[2], scale, bias),
-                                   round_sums(sums[3], scale, bias));
-
-    if (f->finish->curve != NULL) {
-        a = bend(f, a, f->gain, f->zero);
-        b = bend(f, b, f->gain, f->zero);
+    if (f->finish->line_scale != NULL) {
+        const __m512 slope = _mm512_loadu_ps(f->finish->line_scale + channel);
+        const __m512 start = _mm512_loadu_ps(f->finish->line_bias + channel);
+        line[0]            = _mm512_packs_epi32(round_sums(sums[0], slope, start),
+                                                round_sums(sums[1], slope, start));
+        line[1]            = _mm512_packs_epi32(round_sums(sums[2], slope, start),
+                                                round_sums(sums[3], slope, start));
     }
-    if (f->finish->residual_gain != NULL) {
+    if (f->finish->curve != NULL) {
         const __m512i codes = transpose_words(residual), none = _mm512_setzero_si512();
-        a = add_residual(a, _mm512_unpacklo_epi8(codes, none), f->residual_gain);
-        b = add_residual(b, _mm512_unpackhi_epi8(codes, none), f->residual_gain);
+        a = bend(f, a, line[0], _mm512_unpacklo_epi8(codes, none));
+        b = bend(f, b, line[1], _mm512_unpackhi_epi8(codes, none));
     }
     return transpose_words(_mm512_packus_epi16(a, b));
 }
@@ -107,8 +123,6 @@ INLINE void store_codes(const struct spot *spot, const __m512i *sums, int64_t bl
 {
     const struct int8_conv *conv   = spot->conv;
     const int64_t           at     = (block * conv->rows * conv->columns + spot->at) * INT8_BLOCK;
-    const __m512            scale  = _mm512_loadu_ps(conv->finish.scale + block * INT8_BLOCK);
-    const __m512            bias   = _mm512_loadu_ps(conv->finish.bias + block * INT8_BLOCK);
     struct finisher         finish = {.finish = &conv->finish};
 
     if (conv->finish.curve != NULL) {
@@ -126,7 +140,7 @@ INLINE void store_codes(const struct spot *spot, const __m512i *sums, int64_t bl
             four[i] = sums[p + (i < count ? i : 0)];
         if (conv->residual != NULL)
             residual = _mm512_maskz_loadu_epi32(words, conv->residual + at + p * INT8_BLOCK);
-        residual = finish_pixels(&finish, four, scale, bias, residual);
+        residual = finish_pixels(&finish, four, block * INT8_BLOCK, residual);
         if (count == 4)
             _mm512_storeu_si512(conv->y + at + p * INT8_BLOCK, residual);
         else
@@ -191,18 +205,22 @@ typedef void tile_function(const struct spot *spot);
     {                                                                        \
         tile(spot, blocks, pixels, stride);                                  \
     }
-#define TILES_OF_1(X, stride)                                                           \
-    X(1, 1, stride)                                                                     \
-    X(1, 2, stride)                                                                     \
-    X(1, 4, stride)                                                                     \
-    X(1, 8, stride) X(1, 10, stride) X(1, 11, stride) X(1, 12, stride) X(1, 13, stride) \
-        X(1, 14, stride) X(1, 16, stride)
-#define TILES_OF_2(X, stride)                                                       \
-    X(2, 1, stride)                                                                 \
-    X(2, 2, stride)                                                                 \
-    X(2, 4, stride)                                                                 \
-    X(2, 5, stride) X(2, 6, stride) X(2, 7, stride) X(2, 8, stride) X(2, 9, stride) \
-        X(2, 10, stride) X(2, 11, stride) X(2, 12, stride) X(2, 13, stride)
+#define TILES_OF_1(X, stride) \
+    X(1, 1, stride)           \
+    X(1, 2, stride)           \
+    X(1, 4, stride)           \
+    X(1, 8, stride)           \
+    X(1, 10, stride)          \
+    X(1, 11, stride) X(1, 12, stride) X(1, 13, stride) X(1, 14, stride) X(1, 16, stride)
+#define TILES_OF_2(X, stride) \
+    X(2, 1, stride)           \
+    X(2, 2, stride)           \
+    X(2, 4, stride)           \
+    X(2, 5, stride)           \
+    X(2, 6, stride)           \
+    X(2, 7, stride)           \
+    X(2, 8, stride)           \
+    X(2, 9, stride) X(2, 10, stride) X(2, 11, stride) X(2, 12, stride) X(2, 13, stride)
 #define TILES_OF_3(X, stride) \
     X(3, 1, stride)           \
     X(3, 2, stride) X(3, 4, stride) X(3, 5, stride) X(3, 7, stride) X(3, 8, stride) X(3, 9, stride)
@@ -210,9 +228,11 @@ typedef void tile_function(const struct spot *spot);
 TILES_OF_1(TILE, 16)
 TILES_OF_2(TILE, 16)
 TILES_OF_3(TILE, 16)
-TILES_OF_1(TILE, 4) TILES_OF_2(TILE, 4) TILES_OF_3(TILE, 4)
+TILES_OF_1(TILE, 4)
+TILES_OF_2(TILE, 4)
+TILES_OF_3(TILE, 4)
 
-    struct tile_row {
+struct tile_row {
     int            blocks, pixels, stride;
     tile_function *run;
 };
@@ -430,32 +450,43 @@ INLINE __m512i eight(const int16_t *numbers)
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)numbers));
 }
 
-/* Lane l of sums[q]: pixel l, channels 4q to 4q + 3. Packed, the channels stand in order. */
+INLINE __m512i round_quad(const float *scale, const float *bias, __m512i sums)
+{
+    return round_sums(sums, _mm512_broadcast_f32x4(_mm_loadu_ps(scale)),
+                      _mm512_broadcast_f32x4(_mm_loadu_ps(bias)));
+}
+
+/* Lane l of sums[q]: pixel l, channels 4q to 4q + 3. Packed, eight channels stand in order. */
+INLINE __m512i finish_eight(const struct int8_finish *finish, int64_t channel,
+                            const __m512i sums[2], __m512i codes)
+{
+    struct finisher f    = {.finish = finish};
+    __m512i         line = _mm512_setzero_si512();
+    __m512i         v    = _mm512_packs_epi32(
+                   round_quad(finish->scale + channel, finish->bias + channel, sums[0]),
+                   round_quad(finish->scale + channel + 4, finish->bias + channel + 4, sums[1]));
+
+    if (finish->curve == NULL)
+        return v;
+    if (finish->line_scale != NULL)
+        line = _mm512_packs_epi32(
+            round_quad(finish->line_scale + channel, finish->line_bias + channel, sums[0]),
+            round_quad(finish->line_scale + channel + 4, finish->line_bias + channel + 4, sums[1]));
+    f.gain = eight(finish->gain + channel);
+    f.zero = eight(finish->zero + channel);
+    if (finish->residual_gain != NULL)
+        f.residual_gain = eight(finish->residual_gain + channel);
+    return bend(&f, v, line, codes);
+}
+
 INLINE __m512i finish_quads(const struct int8_finish *finish, int64_t channel,
                             const __m512i sums[4], __m512i residual)
 {
-    const struct finisher f = {.finish = finish};
-    __m512i               v[4], a, b;
+    const __m512i none = _mm512_setzero_si512();
 
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; q++)
-        v[q] = round_sums(sums[q],
-                          _mm512_broadcast_f32x4(_mm_loadu_ps(finish->scale + channel + q * 4)),
-                          _mm512_broadcast_f32x4(_mm_loadu_ps(finish->bias + channel + q * 4)));
-    a = _mm512_packs_epi32(v[0], v[1]);
-    b = _mm512_packs_epi32(v[2], v[3]);
-    if (finish->curve != NULL) {
-        a = bend(&f, a, eight(finish->gain + channel), eight(finish->zero + channel));
-        b = bend(&f, b, eight(finish->gain + channel + 8), eight(finish->zero + channel + 8));
-    }
-    if (finish->residual_gain != NULL) {
-        const __m512i none = _mm512_setzero_si512();
-        a                  = add_residual(a, _mm512_unpacklo_epi8(residual, none),
-                                          eight(finish->residual_gain + channel));
-        b                  = add_residual(b, _mm512_unpackhi_epi8(residual, none),
-                                          eight(finish->residual_gain + channel + 8));
-    }
-    return _mm512_packus_epi16(a, b);
+    return _mm512_packus_epi16(
+        finish_eight(finish, channel, sums, _mm512_unpacklo_epi8(residual, none)),
+        finish_eight(finish, channel + 8, sums + 2, _mm512_unpackhi_epi8(residual, none)));
 }
 
 INLINE void depthwise_pixels(const struct int8_depthwise *conv, const struct taps *taps,

@@ -31,20 +31,37 @@ static uint8_t round8(float x)
     return (uint8_t)saturate(round16(x), 0, UINT8_MAX);
 }
 
+static int16_t bend(const struct int8_finish *finish, int32_t sum, int16_t v, int64_t channel,
+                    const uint8_t *residual)
+{
+    int16_t add = 0, line;
+    int     segment;
+
+    if (finish->residual_gain != NULL)
+        add = high(*residual << 7, finish->residual_gain[channel]);
+    if (finish->residual_first)
+        v = saturate16(v + add);
+    segment = (v >> 10) & (INT8_CURVE_SEGMENTS - 1);
+    v       = saturate16(finish->curve->base[segment] + high(finish->curve->slope[segment], v));
+    v       = saturate16(high(v, finish->gain[channel]) + finish->zero[channel]);
+    if (finish->line_scale != NULL) {
+        line = round16(fmaf((float)sum, finish->line_scale[channel], finish->line_bias[channel]));
+        v    = saturate16(v + (line > 0 ? line : 0));
+    }
+    if (finish->residual_gain != NULL && !finish->residual_first)
+        v = saturate16(v + add);
+    else if (finish->line_scale == NULL)
+        return v;
+    return high(v, (1 << 15) / INT8_FRACTION);
+}
+
 uint8_t int8_finish_code(const struct int8_finish *finish, int32_t sum, int64_t channel,
                          const uint8_t *residual)
 {
     int16_t v = round16(fmaf((float)sum, finish->scale[channel], finish->bias[channel]));
 
-    if (finish->curve != NULL) {
-        int segment = (v >> 10) & (INT8_CURVE_SEGMENTS - 1);
-        v = saturate16(finish->curve->base[segment] + high(finish->curve->slope[segment], v));
-        v = saturate16(high(v, finish->gain[channel]) + finish->zero[channel]);
-    }
-    if (finish->residual_gain != NULL) {
-        v = saturate16(v + high(*residual << 7, finish->residual_gain[channel]));
-        v = high(v, (1 << 15) / INT8_RESIDUAL_FRACTION);
-    }
+    if (finish->curve != NULL)
+        v = bend(finish, sum, v, channel, residual);
     return (uint8_t)saturate(v, 0, UINT8_MAX);
 }
 
@@ -59,10 +76,11 @@ static void conv_point(const struct int8_conv *conv, const int8_t *weights, int 
                          INT8_BLOCK +
                      i % INT8_BLOCK;
         int32_t sum = 0;
-        for (int k = 0; k < conv->step_count; k++)
+        for (int k = 0; k < conv->step_count; k++) {
             for (int q = 0; q < INT8_QUAD; q++)
                 sum += x[conv->steps[k] + q] *
                        weights[((int64_t)k * blocks * INT8_BLOCK + i) * INT8_QUAD + q];
+        }
         if (conv->floats != NULL)
             conv->floats[at] = fmaf((float)sum, conv->finish.scale[channel],
                                     conv->finish.bias[channel]);

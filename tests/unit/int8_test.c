@@ -67,13 +67,19 @@ static struct int8_finish random_finish(int64_t lanes, int products, bool curve,
         spread /= 128;
     finish.scale = floats_of(lanes, spread / 2, spread * 2);
     if (curve) {
-        int8_curve_make(&SILU, 8.0F, &range, made);
+        int8_curve_make(&SILU, pick(0, 1) == 1, 8.0F, &range, made);
+        if (pick(0, 1) == 1) {
+            finish.line_scale = floats_of(lanes, spread / 64, spread / 8);
+            finish.line_bias  = floats_of(lanes, -500, 500);
+        }
         finish.curve = made;
         finish.gain  = words_of(lanes, 100, residual ? 4000 : 600);
         finish.zero  = words_of(lanes, 0, 60);
     }
-    if (residual)
-        finish.residual_gain = words_of(lanes, 500, 9000);
+    if (residual) {
+        finish.residual_gain  = words_of(lanes, 500, 9000);
+        finish.residual_first = pick(0, 1) == 1;
+    }
     return finish;
 }
 
@@ -81,6 +87,8 @@ static void free_finish(struct int8_finish *finish)
 {
     free((void *)(uintptr_t)finish->scale);
     free((void *)(uintptr_t)finish->bias);
+    free((void *)(uintptr_t)finish->line_scale);
+    free((void *)(uintptr_t)finish->line_bias);
     free((void *)(uintptr_t)finish->gain);
     free((void *)(uintptr_t)finish->zero);
     free((void *)(uintptr_t)finish->residual_gain);
@@ -366,7 +374,7 @@ static void test_curves(void)
                 continue; /* there it is flat */
             struct int8_curve curve;
             float             out_range;
-            int8_curve_make(&KINDS[k], range, &out_range, &curve);
+            int8_curve_make(&KINDS[k], false, range, &out_range, &curve);
             for (int x = INT16_MIN; x <= INT16_MAX; x++) {
                 int    segment = (x >> 10) & 63;
                 double y = (curve.base[segment] + curve.slope[segment] * (double)x / 32768) / 32768;
