@@ -3,8 +3,8 @@
 //
 // With arguments it is the client of the tests that need real cameras:
 //   camera_crowd_test watch SECONDS FPS [--isolated] URL...
-// prints a line for each change of a camera's state, one for each second, and one for each camera at the
-// end; a URL "user:password@@rtsp://..." has its credentials apart. Ends early when standard input closes.
+// prints a line for each change of the state of the first 16, one for each second, and one for each camera at the
+// end. CROWD_SETTLE_S: longer gaps before it are not counted. A URL "user:password@@rtsp://..." has its credentials apart. Ends early when standard input closes.
 #include "tests/tap.h"
 
 #include <dirent.h>
@@ -29,7 +29,7 @@ struct member {
     int               index;
     enum camera_state state;
     _Atomic uint64_t  frames;
-    _Atomic int64_t   last_ns, gap_ns; /* between frames, the longest */
+    _Atomic int64_t   last_ns, gap_ns, gap_at_ns; /* between frames, the longest */
     _Atomic int       width, height;
     int64_t           first_ns;
 };
@@ -42,7 +42,7 @@ static struct {
     struct member       members[MEMBERS_MAX];
     int                 count;
     bool                quiet;
-    int64_t             started_ns;
+    int64_t             started_ns, settle_ns;
     char                discard[64];
 } crowd;
 
@@ -57,8 +57,11 @@ static void on_frame(void *arg, struct frame *frame)
     int64_t        now_ns = clock_monotonic_ns();
     int64_t        gap_ns = now_ns - atomic_load(&member->last_ns);
 
-    if (atomic_load(&member->last_ns) != 0 && gap_ns > atomic_load(&member->gap_ns))
+    if (atomic_load(&member->last_ns) != 0 && gap_ns > atomic_load(&member->gap_ns) &&
+        now_ns - crowd.started_ns > crowd.settle_ns) {
         atomic_store(&member->gap_ns, gap_ns);
+        atomic_store(&member->gap_at_ns, now_ns - crowd.started_ns);
+    }
     if (atomic_fetch_add(&member->frames, 1) == 0)
         member->first_ns = now_ns;
     atomic_store(&member->last_ns, now_ns);
@@ -73,7 +76,8 @@ static void on_changed(void *arg, struct camera *camera)
     struct camera_stats stats;
 
     camera_stats(camera, &stats);
-    if (!crowd.quiet && (stats.state != member->state || stats.state == CAMERA_STREAMING))
+    if (!crowd.quiet && member->index < 16 &&
+        (stats.state != member->state || stats.state == CAMERA_STREAMING))
         printf("change %d %.3f %s %s\n", member->index, seconds(), camera_state_name(stats.state),
                stats.reason);
     member->state = stats.state;
@@ -93,8 +97,9 @@ static int open_members(int count, char **urls, double fps)
 
     for (int i = 0; i < count && i < MEMBERS_MAX; i++) {
         struct member     *member = &crowd.members[i];
-        struct camera_sink sink   = {member, on_frame, on_changed, on_unit};
-        const char        *url    = strstr(urls[i], "@@");
+        struct camera_sink sink   = {
+              .arg = member, .frame = on_frame, .changed = on_changed, .unit = on_unit};
+        const char *url = strstr(urls[i], "@@");
 
         member->index = i;
         settings_camera_default(&settings);
@@ -109,6 +114,18 @@ static int open_members(int count, char **urls, double fps)
                         &why) != 0) {
             printf("not opened: %s\n", why.text);
             return 1;
+        }
+        /* Those behind the first CROWD_PATIENT come back at once, whatever happens. */
+        if (getenv("CROWD_PATIENT") != NULL && i >= strtol(getenv("CROWD_PATIENT"), NULL, 10)) {
+            struct camera_tuning tuning = camera_tuning_default;
+
+            tuning.connect_ms     = 1000;
+            tuning.stall_ms       = 500;
+            tuning.stall_grace_ms = 100;
+            tuning.backoff_min_ms = 5;
+            tuning.backoff_max_ms = 20;
+            tuning.seed           = (uint64_t)i;
+            camera_tune(member->camera, &tuning);
         }
         crowd.count++;
         camera_start(member->camera, 0);
@@ -175,15 +192,17 @@ static void print_members(void)
         struct camera_stats stats;
 
         camera_stats(member->camera, &stats);
-        printf("camera %d state %s frames %llu size %dx%d first_s %.3f gap_ms %lld connects %llu "
+        printf("camera %d state %s frames %llu size %dx%d first_s %.3f gap_ms %lld gap_at_s %.1f "
+               "connects %llu "
                "reconnects %llu lost %llu received %llu errors %llu decoded %llu transport %s",
                i, camera_state_name(stats.state), (unsigned long long)atomic_load(&member->frames),
                atomic_load(&member->width), atomic_load(&member->height),
                member->first_ns != 0 ? (double)(member->first_ns - crowd.started_ns) / 1e9 : -1.0,
                (long long)(atomic_load(&member->gap_ns) / NS_PER_MS),
-               (unsigned long long)stats.connects, (unsigned long long)stats.reconnects,
-               (unsigned long long)stats.rtp_lost, (unsigned long long)stats.rtp_received,
-               (unsigned long long)stats.decode_errors, (unsigned long long)stats.frames_decoded,
+               (double)atomic_load(&member->gap_at_ns) / 1e9, (unsigned long long)stats.connects,
+               (unsigned long long)stats.reconnects, (unsigned long long)stats.rtp_lost,
+               (unsigned long long)stats.rtp_received, (unsigned long long)stats.decode_errors,
+               (unsigned long long)stats.frames_decoded,
                stats.transport[0] != '\0' ? stats.transport : "none");
         for (int j = 0; j < CAMERA_LOSSES; j++)
             printf(" %s %llu", camera_loss_name((enum camera_loss)j),
@@ -240,6 +259,8 @@ static int watch_crowd(int count, char **arguments)
     int        rc;
 
     crowd.started_ns = clock_monotonic_ns();
+    if (getenv("CROWD_SETTLE_S") != NULL)
+        crowd.settle_ns = strtol(getenv("CROWD_SETTLE_S"), NULL, 10) * NS_PER_S;
     setvbuf(stdout, NULL, _IOLBF, 0);
     log_set_level(getenv("CROWD_LOG") != NULL ? LOG_DEBUG : LOG_ERROR);
     uv_loop_init(&crowd.loop);
