@@ -150,20 +150,22 @@ static int open_detector(struct detector **detector, const char *model, struct w
 }
 
 static int run_loop(struct run *run, const struct detector *detector,
-                    const struct settings_camera *camera, struct why *why)
+                    const struct count_options *options, struct why *why)
 {
-    struct pipeline_settings settings = {
-        .loop        = &run->loop,
-        .detector    = detector,
-        .every_frame = run->is_file,
-        .output      = {.arg            = run,
-                        .event          = on_event,
-                        .tracks         = on_tracks,
-                        .occupancy      = on_occupancy,
-                        .coverage       = on_coverage,
-                        .unit           = on_unit,
-                        .camera_changed = on_camera_changed,
-                        .finished       = on_finished},
+    const struct settings_camera *camera   = &options->camera;
+    struct pipeline_settings      settings = {
+             .loop        = &run->loop,
+             .detector    = detector,
+             .every_frame = run->is_file,
+             .isolation   = options->isolation,
+             .output      = {.arg            = run,
+                             .event          = on_event,
+                             .tracks         = on_tracks,
+                             .occupancy      = on_occupancy,
+                             .coverage       = on_coverage,
+                             .unit           = on_unit,
+                             .camera_changed = on_camera_changed,
+                             .finished       = on_finished},
     };
     struct camera_stats stats;
     int                 rc = pipeline_open(&run->pipeline, &settings, why);
@@ -218,7 +220,7 @@ int command_count(int argc, char **argv)
     uv_signal_start(&run.interrupt, on_interrupt, SIGINT);
     rc = open_detector(&detector, options.model, &why);
     if (rc == 0)
-        rc = run_loop(&run, detector, &options.camera, &why);
+        rc = run_loop(&run, detector, &options, &why);
     detector_close(&detector);
     uv_close((uv_handle_t *)&run.progress, NULL);
     uv_close((uv_handle_t *)&run.interrupt, NULL);

@@ -11,7 +11,8 @@
 
 const char COUNT_USAGE[] =
     "usage: sightline count SOURCE [--line NAME:x1,y1,x2,y2]... [--zone NAME:x,y,x,y,x,y...]...\n"
-    "                       [--model FILE] [--fps N] [--json]\n"
+    "                       [--model FILE] [--fps N] [--motion on|off] [--isolation KIND]\n"
+    "                       [--json]\n"
     "\n"
     "Counts the people and vehicles of a video that cross lines or enter zones, as fast as the\n"
     "machine can. SOURCE is a file, or an rtsp:// address (counted until Ctrl-C).\n"
@@ -23,6 +24,9 @@ const char COUNT_USAGE[] =
     "1.\n"
     "  --model  ONNX file of a detector\n"
     "  --fps    analyse at most N pictures a second (default: every picture)\n"
+    "  --motion on: a trial of the motion gate of live cameras: only the pictures count that it\n"
+    "           would let through, and the result says how many (default: off)\n"
+    "  --isolation  process (default): the video is decoded in a sandboxed process; or thread\n"
     "  --json   the result as one JSON object\n";
 
 #define ARGUMENT_BYTES 4096
@@ -175,6 +179,22 @@ static int set_fps(struct count_options *options, const char *argument, struct w
     return 0;
 }
 
+static int set_motion(struct count_options *options, const char *value, struct why *why)
+{
+    options->camera.motion.enabled = strcmp(value, "on") == 0;
+    if (options->camera.motion.enabled || strcmp(value, "off") == 0)
+        return 0;
+    return why_set(why, ERR_INVALID, "--motion: \"%s\" is neither on nor off", value);
+}
+
+static int set_isolation(struct count_options *options, const char *value, struct why *why)
+{
+    options->isolation = strcmp(value, "thread") == 0 ? ISOLATION_THREAD : ISOLATION_PROCESS;
+    if (options->isolation == ISOLATION_THREAD || strcmp(value, "process") == 0)
+        return 0;
+    return why_set(why, ERR_INVALID, "--isolation: \"%s\" is neither process nor thread", value);
+}
+
 static int check_names(const struct settings_camera *camera, struct why *why)
 {
     const char *names[LIMIT_LINES + LIMIT_ZONES];
@@ -219,6 +239,8 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
     options->camera.loop       = false;
     options->camera.pace       = PACE_FASTEST;
     options->camera.detect_fps = 0;
+
+    options->camera.motion.enabled = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             options->help = true;
@@ -248,6 +270,10 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             options->model = argv[++i];
         } else if (strcmp(argv[i], "--fps") == 0) {
             rc = set_fps(options, argv[++i], why);
+        } else if (strcmp(argv[i], "--motion") == 0) {
+            rc = set_motion(options, argv[++i], why);
+        } else if (strcmp(argv[i], "--isolation") == 0) {
+            rc = set_isolation(options, argv[++i], why);
         } else {
             rc = why_set(why, ERR_INVALID, "no option \"%s\"", argv[i]);
         }

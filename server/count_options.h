@@ -8,11 +8,12 @@
 #include <stdbool.h>
 
 struct count_options {
-    const char            *source; /* as it was given; credentials and all */
-    const char            *model;  /* NULL: the default */
-    bool                   json;
-    bool                   help;
-    struct settings_camera camera; /* named "video"; lines and zones relative to the picture */
+    const char             *source; /* as it was given; credentials and all */
+    const char             *model;  /* NULL: the default */
+    bool                    json;
+    bool                    help;
+    enum settings_isolation isolation;
+    struct settings_camera  camera; /* named "video"; lines and zones relative to the picture */
 };
 
 /* Lines and zones may be given in pixels of the video (any number above 1) instead of parts of the picture: then the

@@ -26,6 +26,19 @@ void coverage_frame(struct coverage *coverage, int64_t frame_ns)
     coverage->last_frame_ns = frame_ns;
 }
 
+void coverage_still(struct coverage *coverage, int64_t since_ns, int64_t until_ns)
+{
+    int64_t from_ns = coverage->last_frame_ns;
+
+    /* The last picture that was analysed lies before them by one interval. */
+    if (from_ns < since_ns - coverage->gap_ns)
+        from_ns = since_ns;
+    if (until_ns <= from_ns)
+        return;
+    coverage->analysed_ns += until_ns - from_ns;
+    coverage->last_frame_ns = until_ns;
+}
+
 static void close_minute(struct coverage *coverage, int64_t minute)
 {
     if (minute == coverage->minute)

@@ -30,6 +30,8 @@ struct coverage {
 
 void coverage_begin(struct coverage *coverage, double wanted_fps, int64_t now_ns);
 void coverage_frame(struct coverage *coverage, int64_t frame_ns);
+/* From here to there pictures came without a gap and nothing moved in them: as good as analysed. */
+void coverage_still(struct coverage *coverage, int64_t since_ns, int64_t until_ns);
 /* Gives out what has accumulated, one minute at a time; false when there is nothing more. Called every
  * second; small spans are held back until COVERAGE_FLUSH_NS or the minute's end. */
 bool coverage_take(struct coverage *coverage, int64_t now_ns, struct coverage_span *span);

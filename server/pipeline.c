@@ -9,7 +9,8 @@
  *                            follow_stream()   a new stream or picture size forgets the old tracks
  *                            tracker_update()  boxes become objects with an identity
  *                            counter_update()  paths become events
- *   loop, every second     on_tick()      coverage: which part of the time was really analysed
+ *   loop, every second     on_tick()      coverage: which part of the time was really analysed;
+ *                                         under overload, each camera's share of its wanted rate
  *
  * Only the loop touches what is here, except on_frame() and wake(), which run on workers and touch
  * the pool and one atomic number. */
@@ -20,8 +21,10 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "server/camera/decode.h"
+#include "server/camera/motion.h"
 #include "server/count/counter.h"
 #include "server/coverage.h"
+#include "server/rate_share.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -55,7 +58,13 @@ struct pipeline_camera {
     uint64_t               events;
     int64_t                latency_ns;
     struct counter_time    last_time; /* of the last counted picture */
-    uint32_t               occupancy[LIMIT_ZONES][OBJECT_CLASSES];
+    double                 given_fps;
+    struct motion_gate     gate;   /* offline: which pictures a live camera would have analysed */
+    bool                   active; /* something is followed */
+    /* Pictures in which nothing moves, one after the other, taken from then to then (UTC). A decode
+     * worker writes; the loop reads them the other way round. */
+    _Atomic int64_t still_since_ns, still_until_ns;
+    uint32_t        occupancy[LIMIT_ZONES][OBJECT_CLASSES];
 };
 
 struct pipeline {
@@ -69,6 +78,8 @@ struct pipeline {
     struct pipeline_camera  *cameras[LIMIT_CAMERAS];
     struct pipeline_camera  *slots[LIMIT_CAMERAS]; /* by frame.slot; NULL: free */
     struct track             wanted[LIMIT_TRACKS]; /* scratch of one picture */
+    struct rate_share        share;
+    uint64_t                 submitted, dropped; /* by the pool until the last tick */
 };
 
 /* ---- from the camera to the inference pool ---- */
@@ -91,6 +102,17 @@ static void on_frame(void *arg, struct frame *frame)
         rc = inference_pool_submit(pool, frame);
     if (rc != 0)
         atomic_fetch_add(&camera->frames_dropped, 1);
+}
+
+/* On a decode worker. */
+static void on_still(void *arg, int64_t wall_ns)
+{
+    struct pipeline_camera *camera = arg;
+    int64_t until_ns = atomic_load_explicit(&camera->still_until_ns, memory_order_relaxed);
+
+    if (wall_ns < until_ns || wall_ns - until_ns > MOTION_REFRESH_NS)
+        atomic_store_explicit(&camera->still_since_ns, wall_ns, memory_order_relaxed);
+    atomic_store_explicit(&camera->still_until_ns, wall_ns, memory_order_release);
 }
 
 static void on_camera_changed(void *arg, struct camera *source);
@@ -174,6 +196,36 @@ static int wanted_tracks(const struct pipeline_camera *camera, const struct trac
     return kept;
 }
 
+/* What may be or become an object that is followed: then the motion gate stays open. */
+static bool is_active(const struct inference_result *result, int track_count)
+{
+    float new_score = tracker_settings_default().new_score;
+
+    for (int i = 0; i < result->box_count && track_count == 0; i++) {
+        if (result->boxes[i].score >= new_score)
+            return true;
+    }
+    return track_count > 0;
+}
+
+/* Offline all pictures are analysed, and those that a live camera's gate would have kept back are
+ * put aside here, in their order: the same video gives the same counts. */
+static bool is_kept_back(struct pipeline_camera *camera, const struct frame *frame)
+{
+    return camera->pipeline->settings.every_frame && camera->settings.motion.enabled &&
+           !motion_gate_wants(&camera->gate, !frame->still, camera->active, frame->pts_ns);
+}
+
+static void take_still(struct pipeline_camera *camera)
+{
+    int64_t until_ns = atomic_load_explicit(&camera->still_until_ns, memory_order_acquire);
+
+    if (until_ns != 0)
+        coverage_still(&camera->coverage,
+                       atomic_load_explicit(&camera->still_since_ns, memory_order_relaxed),
+                       until_ns);
+}
+
 static void count_frame(struct pipeline_camera *camera, const struct inference_result *result)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
@@ -183,6 +235,8 @@ static void count_frame(struct pipeline_camera *camera, const struct inference_r
     struct why                    why;
     int                           count;
 
+    if (is_kept_back(camera, frame))
+        return;
     if (follow_stream(camera, frame, &why) != 0) {
         log_error(camera->settings.name, "cannot count: %s", why.text);
         camera->frames_failed++;
@@ -193,7 +247,10 @@ static void count_frame(struct pipeline_camera *camera, const struct inference_r
     counter_update(camera->counter, tracks, count, &time, on_event, camera);
     camera->last_time = time;
     tell_occupancy(camera);
+    take_still(camera);
     coverage_frame(&camera->coverage, frame->wall_ns);
+    camera->active = is_active(result, count);
+    camera_set_active(camera->camera, camera->active);
     camera->latency_ns = clock_monotonic_ns() - frame->decoded_ns;
     count              = wanted_tracks(camera, tracks, count, camera->pipeline->wanted);
     output->tracks(output->arg, index_of(camera->pipeline, camera), frame, camera->pipeline->wanted,
@@ -275,13 +332,47 @@ static void flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
                          span.elapsed_ms);
 }
 
+/* Every camera gets the same share of what it wants. */
+static void share_rates(struct pipeline *pipeline)
+{
+    struct inference_pool_stats stats  = inference_pool_stats(pipeline->inference_pool);
+    double                      before = pipeline->share.share;
+
+    rate_share_note(&pipeline->share, stats.submitted - pipeline->submitted,
+                    stats.dropped - pipeline->dropped, clock_monotonic_ns());
+    pipeline->submitted = stats.submitted;
+    pipeline->dropped   = stats.dropped;
+    if (before >= 1 && pipeline->share.share < 1)
+        log_warning("inference", "the detector cannot keep up: every camera is slowed down");
+    else if (before < 1 && pipeline->share.share >= 1)
+        log_info("inference", "every camera is analysed at its wanted rate again");
+    for (int i = 0; i < pipeline->count; i++) {
+        struct pipeline_camera *camera = pipeline->cameras[i];
+        struct camera_stats     source = {.source_fps = 0};
+        double                  fps;
+
+        if (camera->settings.detect_fps <= 0 && pipeline->share.share < 1)
+            camera_stats(camera->camera, &source);
+        fps = rate_share_fps(&pipeline->share, camera->settings.detect_fps,
+                             source.source_fps > 0 ? source.source_fps : source.decoded_fps);
+        if (fps == camera->given_fps)
+            continue;
+        camera->given_fps = fps;
+        camera_set_rate(camera->camera, fps);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct pipeline *pipeline = timer->data;
     int64_t          now_ns   = clock_wall_ns();
 
-    for (int i = 0; i < pipeline->count; i++)
+    if (pipeline->inference_pool != NULL && !pipeline->settings.every_frame)
+        share_rates(pipeline);
+    for (int i = 0; i < pipeline->count; i++) {
+        take_still(pipeline->cameras[i]);
         flush_coverage(pipeline->cameras[i], now_ns);
+    }
 }
 
 /* ---- cameras come and go ---- */
@@ -327,9 +418,10 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
 {
     struct pipeline_camera *camera;
     struct tracker_settings tracking = tracker_settings_default();
-    struct camera_sink sink = {.frame = on_frame, .changed = on_camera_changed, .unit = on_unit};
-    int                slot = free_slot(pipeline);
-    int                rc;
+    struct camera_sink      sink     = {
+                 .frame = on_frame, .still = on_still, .changed = on_camera_changed, .unit = on_unit};
+    int slot = free_slot(pipeline);
+    int rc;
 
     if (slot < 0)
         return why_set(why, ERR_LIMIT, "more than %d cameras", LIMIT_CAMERAS);
@@ -341,6 +433,7 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
     camera->settings      = *settings;
     camera->slot          = (unsigned)slot;
     camera->opened_ns     = clock_monotonic_ns();
+    camera->given_fps     = settings->detect_fps;
     sink.arg              = camera;
     coverage_begin(&camera->coverage, settings->detect_fps, clock_wall_ns());
     rc = tracker_open(&camera->tracker, &tracking);
@@ -457,6 +550,7 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
     pipeline->tick.data    = pipeline;
     pipeline->handles_open = 2;
     uv_timer_start(&pipeline->tick, on_tick, TICK_MS, TICK_MS);
+    rate_share_begin(&pipeline->share);
     rc = decode_pool_open_isolated(&pipeline->decode_pool, settings->decode_workers,
                                    settings->isolation, why);
     if (rc == 0 && settings->detector != NULL)
@@ -516,6 +610,8 @@ void pipeline_camera_stats(const struct pipeline *pipeline, int index,
         .frames_failed  = camera->frames_failed,
         .events         = camera->events,
         .coverage       = coverage_last_minute(&camera->coverage),
+        .given_fps      = camera->given_fps,
+        .share          = pipeline->share.share,
         .latency_ns     = camera->latency_ns,
     };
 }

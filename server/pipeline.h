@@ -65,6 +65,8 @@ struct pipeline_camera_stats {
     uint64_t frames_dropped; /* newer ones took their place before they were analysed */
     uint64_t frames_failed;
     uint64_t events;
+    double   given_fps;  /* the rate at which it is to be analysed now; 0: every picture */
+    double   share;      /* of the wanted rate, 0..1: below 1 the detector cannot keep up */
     double   coverage;   /* of the last full minute, 0..1; negative before it */
     int64_t  latency_ns; /* decode to counted, of the last picture */
 };
