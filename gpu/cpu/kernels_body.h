@@ -140,25 +140,77 @@ static void gather(const struct kernel_gather *gather)
         gather_any(gather, gather->sources);
 }
 
+/* Lanes of the upper and the lower of two rows after numbers `step` apart have changed places. */
+#define UPPER(lane, step) (((lane) & (step)) != 0 ? B + (lane) - (step) : (lane))
+#define LOWER(lane, step) (((lane) & (step)) != 0 ? B + (lane) : (lane) + (step))
+#define EIGHT(row, from, step)                                                      \
+    row(from, step), row(from + 1, step), row(from + 2, step), row(from + 3, step), \
+        row(from + 4, step), row(from + 5, step), row(from + 6, step), row(from + 7, step)
+#if B == 16
+#define ALL_LANES(row, step) EIGHT(row, 0, step), EIGHT(row, 8, step)
+#else
+#define ALL_LANES(row, step) EIGHT(row, 0, step)
+#endif
+#define TRADE(rows, step)                                                                       \
+    do {                                                                                        \
+        for (int i = 0; i < B; i++) {                                                           \
+            vec upper = (rows)[i], lower = (rows)[(i + (step)) % B];                            \
+            if ((i & (step)) != 0)                                                              \
+                continue;                                                                       \
+            (rows)[i]          = __builtin_shufflevector(upper, lower, ALL_LANES(UPPER, step)); \
+            (rows)[i + (step)] = __builtin_shufflevector(upper, lower, ALL_LANES(LOWER, step)); \
+        }                                                                                       \
+    } while (0)
+
+INLINE void transpose(vec rows[B])
+{
+    TRADE(rows, 1);
+    TRADE(rows, 2);
+    TRADE(rows, 4);
+#if B == 16
+    TRADE(rows, 8);
+#endif
+}
+
 static void from_plain(const float *x, int64_t channels, int64_t pixels, float *y)
 {
     for (int64_t block = 0; block < blocks_of(channels); block++) {
-        int64_t lanes = channels - block * B < B ? channels - block * B : B;
-        for (int64_t p = 0; p < pixels; p++) {
-            float *to = y + (block * pixels + p) * B;
-            for (int64_t i = 0; i < lanes; i++)
-                to[i] = x[(block * B + i) * pixels + p];
-            for (int64_t i = lanes; i < B; i++)
-                to[i] = 0.0F;
+        int64_t      lanes = channels - block * B < B ? channels - block * B : B, p = 0;
+        const float *from = x + block * B * pixels;
+        float       *to   = y + block * B * pixels;
+        for (; p + B <= pixels; p += B) {
+            vec rows[B];
+            for (int64_t i = 0; i < B; i++)
+                rows[i] = i < lanes ? v_load(from + i * pixels + p) : v_all(0.0F);
+            transpose(rows);
+            for (int64_t i = 0; i < B; i++)
+                v_store(to + (p + i) * B, rows[i]);
         }
+        for (; p < pixels; p++)
+            for (int64_t i = 0; i < B; i++)
+                to[p * B + i] = i < lanes ? from[i * pixels + p] : 0.0F;
     }
 }
 
 static void to_plain(const float *x, int64_t channels, int64_t pixels, float *y)
 {
-    for (int64_t c = 0; c < channels; c++)
-        for (int64_t p = 0; p < pixels; p++)
-            y[c * pixels + p] = x[(c / B * pixels + p) * B + c % B];
+    for (int64_t block = 0; block < blocks_of(channels); block++) {
+        int64_t      lanes = channels - block * B < B ? channels - block * B : B, p = 0;
+        const float *from = x + block * B * pixels;
+        float       *to   = y + block * B * pixels;
+        for (; p + B <= pixels; p += B) {
+            vec rows[B];
+            for (int64_t i = 0; i < B; i++)
+                rows[i] = v_load(from + (p + i) * B);
+            transpose(rows);
+            for (int64_t i = 0; i < B; i++)
+                if (i < lanes)
+                    v_store(to + i * pixels + p, rows[i]);
+        }
+        for (; p < pixels; p++)
+            for (int64_t i = 0; i < lanes; i++)
+                to[i * pixels + p] = from[p * B + i];
+    }
 }
 
 static void to_rows(const float *x, int64_t channels, int64_t pixels, float *y, int64_t row)
@@ -196,21 +248,41 @@ static void activate(const struct activation *activation, const float *x, float 
 
 static void softmax(const float *x, float *y, int64_t count)
 {
-    float largest = x[0], sum = 0.0F;
+    float     lanes[B] = {0};
+    float     largest = x[0], sum = 0.0F;
+    const vec scale     = v_all(1.44269504F);
+    vec       v_largest = v_all(x[0]), v_sum = v_all(0.0F);
+    int64_t   i = 0;
 
-    for (int64_t i = 1; i < count; i++)
-        largest = x[i] > largest ? x[i] : largest;
-    for (int64_t i = 0; i < count; i += B) {
-        int64_t lanes   = count - i < B ? count - i : B;
-        float   part[B] = {0};
-        memcpy(part, x + i, (size_t)lanes * sizeof *x);
-        v_store(part, v_exp2((v_load(part) - v_all(largest)) * v_all(1.44269504F)));
-        for (int64_t k = 0; k < lanes; k++)
-            sum += part[k];
-        memcpy(y + i, part, (size_t)lanes * sizeof *y);
+    for (; i + B <= count; i += B)
+        v_largest = V_MAX(v_load(x + i), v_largest);
+    v_store(lanes, v_largest);
+    for (int k = 0; k < B; k++)
+        largest = lanes[k] > largest ? lanes[k] : largest;
+    for (int64_t k = i; k < count; k++)
+        largest = x[k] > largest ? x[k] : largest;
+    v_largest = v_all(largest);
+    for (i = 0; i + B <= count; i += B) {
+        vec e = v_exp2((v_load(x + i) - v_largest) * scale);
+        v_sum = v_sum + e;
+        v_store(y + i, e);
     }
-    for (int64_t i = 0; i < count; i++)
-        y[i] /= sum;
+    v_store(lanes, v_sum);
+    for (int k = 0; k < B; k++)
+        sum += lanes[k];
+    if (i < count) {
+        float last[B] = {0};
+        memcpy(last, x + i, (size_t)(count - i) * sizeof *x);
+        v_store(last, v_exp2((v_load(last) - v_largest) * scale));
+        for (int64_t k = 0; k < count - i; k++)
+            sum += last[k];
+        memcpy(y + i, last, (size_t)(count - i) * sizeof *y);
+    }
+    v_sum = v_all(1.0F / sum);
+    for (i = 0; i + B <= count; i += B)
+        v_store(y + i, v_load(y + i) * v_sum);
+    for (; i < count; i++)
+        y[i] *= 1.0F / sum;
 }
 
 INLINE vec v_binary(enum binary_kind kind, vec a, vec b)
