@@ -21,20 +21,21 @@ static int answer_all(struct runner *runner, const struct model_info *info, stru
 {
     size_t count = numbers_of(&info->input);
     float *input = calloc(count, sizeof *input);
+    int    rc    = 0;
 
     if (input == NULL)
         return why_set(why, -1, "no memory for a picture");
-    while (fread(input, sizeof *input, count, stdin) == count) {
-        if (runner->ops->run(runner, input, 1, why) != 0)
-            break;
+    while (rc == 0 && fread(input, sizeof *input, count, stdin) == count) {
+        rc = runner->ops->run(runner, input, 1, why);
         for (int i = 0; i < info->output_count; i++)
-            fwrite(runner->ops->output(runner, i), sizeof *input, numbers_of(&info->output[i]),
-                   stdout);
+            if (rc == 0)
+                fwrite(runner->ops->output(runner, i), sizeof *input, numbers_of(&info->output[i]),
+                       stdout);
         if (fflush(stdout) != 0)
-            break;
+            break; /* nobody reads any more */
     }
     free(input);
-    return why->text[0] != '\0' ? -1 : 0;
+    return rc;
 }
 
 int main(int count, char **words)

@@ -7,6 +7,7 @@ VARINT, BYTES = 0, 2
 FLOAT, INT64 = 1, 7
 ATTRIBUTE_INT, ATTRIBUTE_STRING, ATTRIBUTE_INTS = 2, 3, 7
 OPSET = 13
+FIRST = "stem.0"  # the convolution that has the scale of the input
 
 
 def _varint(value: int) -> bytes:
@@ -69,6 +70,16 @@ def _name_of(value: bytes) -> str:
     return next(value[content:end].decode() for number, _, content, end in _fields(value) if number == 1)
 
 
+def _varint_at(data: bytes, at: int) -> int:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift += 7
+        if data[at] < 128:
+            return value
+        at += 1
+
+
 def _graph_of(model: bytes) -> bytes:
     return next(model[content:end] for number, _, content, end in _fields(model) if number == 7)
 
@@ -84,13 +95,33 @@ def output_width(model: bytes) -> int:
     for number in (12, 2, 1, 2):  # graph's output: its type, tensor type and shape
         piece = next(piece[c:e] for n, _, c, e in _fields(piece) if n == number)
     last = [piece[c:e] for n, _, c, e in _fields(piece) if n == 1][-1]
-    value, shift = 0, 0
-    for byte in last[1:]:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            break
-    return value
+    return _varint_at(last, 1)
+
+
+def metadata(model: bytes) -> dict:
+    entries = [model[content:end] for number, _, content, end in _fields(model) if number == 14]
+    pairs = [[entry[c:e].decode() for _, _, c, e in _fields(entry)] for entry in entries]
+    return {key: value for key, value in pairs}
+
+
+def weights(model: bytes) -> dict:
+    """The weights of a file that this module wrote, by name."""
+    found = {}
+    graph = _graph_of(model)
+    for number, _, content, end in _fields(graph):
+        if number != 5:
+            continue
+        tensor = graph[content:end]
+        shape, name, data = [], "", b""
+        for part, begin, start, stop in _fields(tensor):
+            if part == 1:
+                shape.append(_varint_at(tensor, begin + 1))
+            elif part == 8:
+                name = tensor[start:stop].decode()
+            elif part == 9:
+                data = tensor[start:stop]
+        found[name] = torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(shape)
+    return found
 
 
 def resized(model: bytes, width: int, height: int, outputs: list) -> bytes:
@@ -117,8 +148,9 @@ def resized(model: bytes, width: int, height: int, outputs: list) -> bytes:
 class Writer:
     """Collects nodes and weights; every node gives one value, whose name it returns."""
 
-    def __init__(self):
+    def __init__(self, net: network.Net):
         self.nodes, self.weights, self.count = [], [], 0
+        self.names = {module: name for name, module in net.named_modules()}
 
     def weight(self, name: str, tensor: torch.Tensor) -> str:
         data = tensor.detach().float().contiguous().numpy().tobytes()
@@ -135,29 +167,30 @@ class Writer:
         self.nodes.append(_bytes(1, text))
         return output
 
-    def conv(self, x: str, weight: torch.Tensor, bias: torch.Tensor, stride: int, output: str = "") -> str:
-        name = f"w{self.count}"
+    def conv(self, x: str, name: str, weight: torch.Tensor, bias: torch.Tensor, stride: int,
+             output: str = "") -> str:
         kernel = weight.shape[2]
         return self.node("Conv", [x, self.weight(name + "_weight", weight), self.weight(name + "_bias", bias)],
                          output, kernel_shape=(kernel, kernel), strides=(stride, stride),
                          pads=(kernel // 2,) * 4)
 
-    def module(self, x: str, conv: network.Conv, first: bool = False) -> str:
+    def module(self, x: str, conv: network.Conv) -> str:
+        name = self.names[conv]
         weight, bias = conv.folded()
-        if first:  # (x - mean) * scale goes into the weights; the border is padded with the mean, see below
+        if name == FIRST:
             weight = weight * network.INPUT_SCALE
-        x = self.conv(x, weight, bias, conv.conv.stride[0])
+        x = self.conv(x, name, weight, bias, conv.conv.stride[0])
         return self.node("Relu", [x]) if conv.relu else x
 
 
 def write(net: network.Net, path: str, width: int, height: int, extra: dict) -> None:
     """`extra`: metadata besides the class names."""
-    w = Writer()
-    # The border of the first convolution is padded with zeros, which after the mean is taken off means
-    # grey: so the mean is taken off by the program (0..255 - mean), and only the scale is folded.
+    w = Writer(net)
+    # Zeros around the picture mean grey once the mean is taken off: so the program takes it off, and the
+    # first convolution's weights have the scale alone.
     x = "picture"
-    for i, conv in enumerate(net.stem):
-        x = w.module(x, conv, first=i == 0)
+    for conv in net.stem:
+        x = w.module(x, conv)
     maps = []
     for down, blocks in zip(net.down, net.blocks):
         x = w.module(x, down)
@@ -178,14 +211,14 @@ def write(net: network.Net, path: str, width: int, height: int, extra: dict) -> 
     outputs = b""
     for stride, p, tower, out in zip(network.STRIDES, (p8, p16, p32), net.towers, net.outs):
         name = f"cells{stride}"
-        w.conv(w.module(p, tower), out.weight, out.bias, 1, name)
+        w.conv(w.module(p, tower), w.names[out], out.weight, out.bias, 1, name)
         outputs += _value(12, name, (1, out.out_channels, height // stride, width // stride))
     graph = b"".join(w.nodes) + _bytes(2, "sightline") + b"".join(w.weights)
     graph += _value(11, "picture", (1, 3, height, width)) + outputs
-    metadata = {"names": ",".join(network.CLASSES), **extra}
+    described = {"names": ",".join(network.CLASSES), "shape": net.shape, **extra}
     model = _number(1, 8) + _bytes(2, "sightline") + _bytes(7, graph)
     model += _bytes(8, _bytes(1, "") + _number(2, OPSET))
-    for key, value in metadata.items():
+    for key, value in described.items():
         model += _bytes(14, _bytes(1, key) + _bytes(2, value))
     with open(path, "wb") as stream:
         stream.write(model)
