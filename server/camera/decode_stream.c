@@ -29,7 +29,11 @@ int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,
     stream->fps      = settings->fps;
     stream->packet   = av_packet_alloc();
     decode_rate_set(&stream->rate, settings->fps);
-    if (stream->packet == NULL || decode_actor_join(pool, &stream->actor, stream_step) != 0) {
+    if (settings->motion != NULL)
+        stream->motion = motion_open(settings->motion);
+    stream->settings.motion = NULL; /* it is the caller's */
+    if (stream->packet == NULL || (settings->motion != NULL && stream->motion == NULL) ||
+        decode_actor_join(pool, &stream->actor, stream_step) != 0) {
         av_packet_free(&stream->packet);
         motion_close(&stream->motion);
         pthread_mutex_destroy(&stream->lock);
