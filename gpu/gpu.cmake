@@ -3,6 +3,11 @@ sightline_room(gpu gpu config PkgConfig::PROTOBUF_C PkgConfig::SODIUM ${DNNL})
 if(TARGET gpu)
     file(GLOB cpu_sources CONFIGURE_DEPENDS gpu/cpu/*.c)
     target_sources(gpu PRIVATE ${cpu_sources})
+    # The CUDA backend's planner knows no device: it is always built and tested. The plug-in itself
+    # is in cuda/cuda.cmake.
+    set(cuda_planner gpu/cuda/cuda_plan.c gpu/cuda/cuda_pictures.c gpu/cuda/cuda_plain.c
+                     gpu/cuda/cuda_tensor.c gpu/cuda/cuda_bind.c gpu/cuda/cuda_start.c)
+    target_sources(gpu PRIVATE ${cuda_planner})
 
     # The reader of the file format is made by protoc-c; our warnings are not meant for its code.
     find_program(PROTOC_C protoc-c REQUIRED)

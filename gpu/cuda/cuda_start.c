@@ -1,0 +1,45 @@
+/* Which launch a step is. Linked into the plug-in, and into tests that emulate the launches. */
+#include "gpu/cuda/cuda_plan.h"
+
+#include "config/assert.h"
+
+int cuda_start_step(enum cuda_step_kind kind, const union cuda_args *args, int batch, void *stream)
+{
+    switch (kind) {
+    case CUDA_STEP_INPUT:
+        return cuda_launch_input(&args->input, batch, stream);
+    case CUDA_STEP_DEPTHWISE:
+        return cuda_launch_depthwise(&args->conv, batch, stream);
+    case CUDA_STEP_GROUPED:
+        return cuda_launch_grouped(&args->conv, batch, stream);
+    case CUDA_STEP_POOL:
+        return cuda_launch_pool(&args->pool, batch, stream);
+    case CUDA_STEP_RESIZE:
+        return cuda_launch_resize(&args->resize, batch, stream);
+    case CUDA_STEP_LANES:
+        return cuda_launch_lanes(&args->lanes, batch, stream);
+    case CUDA_STEP_CHANNELS:
+        return cuda_launch_channels(&args->channels, batch, stream);
+    case CUDA_STEP_MEAN:
+        return cuda_launch_mean(&args->mean, batch, stream);
+    case CUDA_STEP_COPY:
+        return cuda_launch_copy(&args->copy, batch, stream);
+    case CUDA_STEP_BINARY:
+        return cuda_launch_binary(&args->binary, batch, stream);
+    case CUDA_STEP_SOFTMAX:
+        return cuda_launch_softmax(&args->softmax, batch, stream);
+    case CUDA_STEP_REDUCE:
+        return cuda_launch_reduce(&args->reduce, batch, stream);
+    case CUDA_STEP_PAD:
+        return cuda_launch_pad(&args->pad, batch, stream);
+    case CUDA_STEP_PIECE:
+        return cuda_launch_piece(&args->piece, batch, stream);
+    case CUDA_STEP_MATMUL:
+        return cuda_launch_matmul(&args->matmul, batch, stream);
+    case CUDA_STEP_CONV:
+    case CUDA_STEP_KINDS:
+        break;
+    }
+    ASSERT(!"a step with a kernel of our own");
+    return 0;
+}
