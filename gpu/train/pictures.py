@@ -170,7 +170,7 @@ def read_folder(folder: str, teacher_path: str = "", partial: bool = False) -> l
                                and table[:, 1:].min() >= 0 and table[:, 1:].max() <= 1):
             raise SystemExit(f"{path}: a line must be \"class cx cy w h\", class 0 to 6, the rest 0 to 1")
         labelled = ALL if path and not partial else frozenset()
-        picture = Picture(name, "own", os.path.dirname(name) or name, table[:, 1:],
+        picture = Picture(name, "own", name, table[:, 1:],
                           table[:, 0].astype(int), np.ones(len(table), np.float32), labelled)
         if name in teacher:
             add_teacher(picture, teacher[name])
