@@ -1,10 +1,13 @@
 // links: camera
 // What moves and what does not, in pictures drawn here; which pictures are analysed.
 #include "config/clock.h"
+#include "server/camera/decode.h"
 #include "server/camera/motion.h"
 #include "tests/tap.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FPS 5
 
@@ -135,11 +138,96 @@ static void test_gate(void)
     ok(motion_gate_wants(&gate, false, false, 0), "time that runs back is another stream");
 }
 
+/* ---- a real camera, through the decoder ---- */
+
+#define CLIP_PICTURES 1000
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t  changed;
+    int             count;
+    int64_t         pts_ns[CLIP_PICTURES];
+    bool            still[CLIP_PICTURES];
+    bool            woken;
+} clip = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void on_frame(void *arg, struct frame *frame)
+{
+    (void)arg;
+    pthread_mutex_lock(&clip.lock);
+    if (clip.count < CLIP_PICTURES) {
+        clip.pts_ns[clip.count]  = frame->pts_ns;
+        clip.still[clip.count++] = frame->still;
+    }
+    pthread_mutex_unlock(&clip.lock);
+    frame_unref(&frame);
+}
+
+static void on_wake(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&clip.lock);
+    clip.woken = true;
+    pthread_cond_signal(&clip.changed);
+    pthread_mutex_unlock(&clip.lock);
+}
+
+static int still_between(int64_t from_ns, int64_t until_ns, int *of)
+{
+    int still = 0;
+
+    *of = 0;
+    for (int i = 0; i < clip.count; i++) {
+        if (clip.pts_ns[i] < from_ns || clip.pts_ns[i] >= until_ns)
+            continue;
+        (*of)++;
+        still += clip.still[i];
+    }
+    return still;
+}
+
+static void test_real(void)
+{
+    static const struct settings_motion MOTION   = {.enabled = true};
+    struct decode_settings              settings = {
+                     .fps = 5, .motion = &MOTION, .frame = on_frame, .wake = on_wake};
+    char                  path[1024];
+    struct decode_pool   *pool;
+    struct decode_stream *stream;
+    struct decode_status  status = {.ended = false};
+    struct why            why;
+    int                   of;
+
+    snprintf(path, sizeof path, "%s/videos/one-by-one-person-detection.mp4",
+             material() != NULL ? material() : "");
+    if (access(path, R_OK) != 0 || decode_pool_open(&pool, 1, &why) != 0 ||
+        decode_stream_open(&stream, pool, &settings, &why) != 0) {
+        skip_one("no test material");
+        return;
+    }
+    decode_stream_play(stream, path, PACE_FASTEST, false);
+    while (!status.ended) {
+        pthread_mutex_lock(&clip.lock);
+        while (!clip.woken)
+            pthread_cond_wait(&clip.changed, &clip.lock);
+        clip.woken = false;
+        pthread_mutex_unlock(&clip.lock);
+        decode_stream_status(stream, &status);
+    }
+    decode_stream_close(&stream);
+    decode_pool_close(&pool);
+    is_int(clip.count, 697, "offline every picture is given out, marked");
+    ok(still_between(NS_PER_S, 5 * NS_PER_S, &of) == of && of == 20,
+       "a real room in which nobody is, is still");
+    is_int(still_between(7 * NS_PER_S, 15 * NS_PER_S, &of), 0, "until somebody comes");
+}
+
 int main(void)
 {
     test_look(640, 360);
     test_look(1920, 1080);
     test_mask();
     test_gate();
+    test_real();
     return done_testing();
 }
