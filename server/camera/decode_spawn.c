@@ -18,17 +18,6 @@
 /* Above the numbers that the child's descriptors get. */
 #define FIRST_FD 10
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 int decode_spawn_find(char *path, size_t bytes, struct why *why)
 {
     static const char *const PLACES[] = {"", "../bin/"};
@@ -90,7 +79,7 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
     failed |= posix_spawn_file_actions_adddup2(actions, area_fd, DECODE_WIRE_PACKET);
     /* What it has to say comes through the socket, checked. A sanitizer's report has no other
      * way. */
-    for (int fd = 0; fd <= (SANITIZED ? 1 : 2); fd++)
+    for (int fd = 0; fd <= (DECODE_WIRE_SANITIZED ? 1 : 2); fd++)
         failed |= posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR, 0);
     failed |= posix_spawn_file_actions_addclosefrom_np(actions, DECODE_WIRE_PACKET + 1);
     return failed;

@@ -21,6 +21,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A sanitizer's runtime needs more of the system than a decoder may have otherwise. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DECODE_WIRE_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define DECODE_WIRE_SANITIZED 1
+#endif
+#endif
+#ifndef DECODE_WIRE_SANITIZED
+#define DECODE_WIRE_SANITIZED 0
+#endif
+
 #define DECODE_WIRE_VERSION    1U /* server and decoder are built together */
 #define DECODE_WIRE_SOCKET     3  /* the decoder's descriptors */
 #define DECODE_WIRE_PACKET     4

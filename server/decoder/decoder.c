@@ -395,13 +395,16 @@ static void handle(const struct decode_wire_request *request)
         close_decoder(closing[--closing_count]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct decode_wire_request request;
     const char                *refused;
     int                        fd;
-    void *memory = mmap(NULL, DECODE_WIRE_AREA_BYTES, PROT_READ, MAP_SHARED, DECODE_WIRE_PACKET, 0);
+    void                      *memory;
 
+    if (argc == 3 && strcmp(argv[1], "--try") == 0)
+        return sandbox_try(argv[2]);
+    memory = mmap(NULL, DECODE_WIRE_AREA_BYTES, PROT_READ, MAP_SHARED, DECODE_WIRE_PACKET, 0);
     if (memory == MAP_FAILED) {
         fputs("sightline-decode is started by the server, not by hand\n", stderr);
         return 2;

@@ -1,19 +1,20 @@
 #include "server/decoder/sandbox.h"
 
+#include "server/camera/decode_wire.h"
+
+#include <fcntl.h>
+#include <pthread.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
 
 /* What decoding asks of the system; found by running every decoder that is used. */
 static const int ALLOWED[] = {
@@ -36,26 +37,31 @@ static const int SANITIZER_ALLOWED[] = {
     SCMP_SYS(mincore),   SCMP_SYS(ioctl),
 };
 
+static bool allow_when(scmp_filter_ctx filter, int call, struct scmp_arg_cmp argument)
+{
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &argument) == 0;
+}
+
 static bool allow_list(scmp_filter_ctx filter)
 {
+    const struct scmp_arg_cmp no_code = {
+        .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0};
+    const struct scmp_arg_cmp ourselves = {
+        .arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid(), .datum_b = 0};
+
     for (size_t i = 0; i < sizeof ALLOWED / sizeof ALLOWED[0]; i++) {
         if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, ALLOWED[i], 0) != 0)
             return false;
     }
-    for (size_t i = 0; SANITIZED && i < sizeof SANITIZER_ALLOWED / sizeof SANITIZER_ALLOWED[0];
-         i++) {
+    for (size_t i = 0;
+         DECODE_WIRE_SANITIZED && i < sizeof SANITIZER_ALLOWED / sizeof SANITIZER_ALLOWED[0]; i++) {
         if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SANITIZER_ALLOWED[i], 0) != 0)
             return false;
     }
-    /* Memory yes, code no. */
-    if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0 ||
-        seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) != 0)
-        return false;
-    /* abort() ends this process and no other. */
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())) == 0;
+    /* Memory yes, code no; abort() ends this process and no other. */
+    return allow_when(filter, SCMP_SYS(mmap), no_code) &&
+           allow_when(filter, SCMP_SYS(mprotect), no_code) &&
+           allow_when(filter, SCMP_SYS(tgkill), ourselves);
 }
 
 static bool filter_calls(void)
@@ -84,12 +90,97 @@ const char *sandbox_enter(void)
         return "the process cannot be made to end with the server";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return "privileges cannot be given up";
-    if (!SANITIZED && prctl(PR_SET_DUMPABLE, 0) != 0)
+    if (!DECODE_WIRE_SANITIZED && prctl(PR_SET_DUMPABLE, 0) != 0)
         return "the process cannot be made untraceable";
     /* RLIMIT_AS would count the arenas, which are mapped in full and used in part. A sanitizer
      * keeps terabytes of shadow. */
-    if (!limit(RLIMIT_CORE, 0) || (!SANITIZED && (!limit(RLIMIT_DATA, SANDBOX_DATA_BYTES) ||
-                                                  !limit(RLIMIT_NOFILE, SANDBOX_DESCRIPTORS))))
+    if (!limit(RLIMIT_CORE, 0) ||
+        (!DECODE_WIRE_SANITIZED &&
+         (!limit(RLIMIT_DATA, SANDBOX_DATA_BYTES) || !limit(RLIMIT_NOFILE, SANDBOX_DESCRIPTORS))))
         return "limits cannot be set";
     return filter_calls() ? NULL : "the system calls cannot be filtered (seccomp)";
+}
+
+/* ---- whether it holds ---- */
+
+static bool try_open(void)
+{
+    return open("/etc/hostname", O_RDONLY | O_CLOEXEC) >= 0;
+}
+
+static bool try_socket(void)
+{
+    return socket(AF_INET, SOCK_STREAM, 0) >= 0;
+}
+
+static bool try_exec(void)
+{
+    char *const arguments[] = {"true", NULL};
+
+    return execve("/bin/true", arguments, arguments + 1) == 0;
+}
+
+static bool try_fork(void)
+{
+    return fork() >= 0;
+}
+
+static void *in_thread(void *arg)
+{
+    return arg;
+}
+
+static bool try_thread(void)
+{
+    pthread_t thread;
+
+    return pthread_create(&thread, NULL, in_thread, NULL) == 0;
+}
+
+static bool try_kill(void)
+{
+    return kill(getppid(), 0) == 0;
+}
+
+static bool try_trace(void)
+{
+    return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) == 0;
+}
+
+static bool try_code(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+           MAP_FAILED;
+}
+
+static bool try_descriptor(void)
+{
+    return memfd_create("more", 0) >= 0;
+}
+
+static bool try_memory(void)
+{
+    return mmap(NULL, SANDBOX_DATA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                0) != MAP_FAILED;
+}
+
+static const struct {
+    const char *name;
+    bool (*does)(void);
+} TRIES[] = {
+    {"open", try_open},     {"socket", try_socket},
+    {"exec", try_exec},     {"fork", try_fork},
+    {"thread", try_thread}, {"kill", try_kill},
+    {"trace", try_trace},   {"code", try_code},
+    {"memory", try_memory}, {"descriptor", try_descriptor},
+};
+
+int sandbox_try(const char *name)
+{
+    for (size_t i = 0; i < sizeof TRIES / sizeof TRIES[0]; i++) {
+        if (strcmp(TRIES[i].name, name) != 0)
+            continue;
+        return sandbox_enter() != NULL ? 2 : TRIES[i].does() ? 0 : 1;
+    }
+    return 2;
 }

@@ -17,4 +17,9 @@
 /* 0, or the text of what the system refuses. */
 const char *sandbox_enter(void);
 
+/* `sightline-decode --try NAME`: shuts itself in and then does what it must not: "open", "socket",
+ * "exec", "fork", "thread", "kill", "trace", "code", "descriptor"; or "memory", more than it may
+ * have. Returns when it was let: 0, or 1 when an error was all that came of it; 2: no such name. */
+int sandbox_try(const char *name);
+
 #endif
