@@ -25,6 +25,8 @@ static bool house_camera(void *arg, int index, struct api_camera *camera)
     camera_stats(pipeline_camera(server->pipeline, index), &camera->stats);
     camera->frames_dropped = stats.frames_dropped;
     camera->coverage       = stats.coverage;
+    camera->given_fps      = stats.given_fps;
+    camera->share          = stats.share;
     return true;
 }
 

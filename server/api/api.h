@@ -28,6 +28,8 @@ struct api_camera {
     struct camera_stats           stats;
     uint64_t frames_dropped; /* given up by the inference pool for newer ones */
     double   coverage;       /* of the last full minute, 0..1; negative before it */
+    double   given_fps;      /* at which it is to be analysed now; 0: every picture */
+    double   share;          /* of the wanted rate, 0..1; below 1 under overload */
 };
 /* A problem that an operator should know: shown by ready, health and the dashboard. */
 struct api_problem {

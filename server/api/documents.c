@@ -169,6 +169,20 @@ static void write_counters_of(struct json_writer *json, const struct settings_ca
     json_end_array(json);
 }
 
+/* Why the pictures that are analysed are not those that are wanted. */
+static const char *analysis_text(const struct api_camera *camera)
+{
+    if (camera->stats.relief == CAMERA_KEY_FRAMES_ONLY)
+        return "key frames only: the processors cannot decode more";
+    if (camera->stats.relief == CAMERA_SKIPS_UNREFERENCED)
+        return "some pictures are not decoded: the processors cannot keep up";
+    if (camera->stats.resting)
+        return "resting: nothing moves";
+    if (camera->share < 1)
+        return "slowed down: the detector cannot keep up";
+    return "as wanted";
+}
+
 static void write_rates(struct json_writer *json, const struct api_camera *camera)
 {
     const struct camera_stats *stats = &camera->stats;
@@ -179,7 +193,9 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_number(json, "decoded", stats->decoded_fps, 2);
     key_number(json, "analysed", stats->analysed_fps, 2);
     key_number(json, "wanted", camera->settings->detect_fps, 3);
+    key_number(json, "given", camera->given_fps, 3);
     json_end_object(json);
+    key_text(json, "analysis", analysis_text(camera));
     key_number(json, "progress", stats->progress, 4);
     json_key(json, "coverage");
     if (camera->coverage < 0)
@@ -191,6 +207,7 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_uint(json, "decoded", stats->frames_decoded);
     key_uint(json, "analysed", stats->frames_analysed);
     key_uint(json, "skipped", stats->frames_skipped);
+    key_uint(json, "still", stats->frames_still);
     key_uint(json, "dropped", camera->frames_dropped);
     json_end_object(json);
     key_uint(json, "reconnects", stats->reconnects);

@@ -191,6 +191,26 @@ static double value_skipped(const struct api_camera *camera)
     return (double)camera->stats.frames_skipped;
 }
 
+static double value_still(const struct api_camera *camera)
+{
+    return (double)camera->stats.frames_still;
+}
+
+static double value_wanted(const struct api_camera *camera)
+{
+    return camera->settings->detect_fps;
+}
+
+static double value_given(const struct api_camera *camera)
+{
+    return camera->given_fps;
+}
+
+static double value_relief(const struct api_camera *camera)
+{
+    return (double)camera->stats.relief;
+}
+
 static double value_dropped(const struct api_camera *camera)
 {
     return (double)camera->frames_dropped;
@@ -259,8 +279,17 @@ static const struct camera_family {
     {"sightline_frames_analysed", "counter", NULL, "Pictures analysed.", value_analysed},
     {"sightline_frames_skipped", "counter", NULL,
      "Pictures decoded and not analysed, as the wanted rate is lower.", value_skipped},
+    {"sightline_frames_still", "counter", NULL, "Pictures not analysed, as nothing moved.",
+     value_still},
     {"sightline_frames_dropped", "counter", NULL, "Pictures given up for newer ones under load.",
      value_dropped},
+    {"sightline_analysis_wanted_rate", "gauge", NULL,
+     "Pictures a second that are to be analysed; 0: all.", value_wanted},
+    {"sightline_analysis_given_rate", "gauge", NULL,
+     "Pictures a second that the detector has time for; 0: all.", value_given},
+    {"sightline_decode_relief", "gauge", NULL,
+     "What is decoded under load: 0 all, 1 not what no other refers to, 2 key frames only.",
+     value_relief},
     {"sightline_decode_errors", "counter", NULL, "Pictures that could not be decoded.",
      value_errors},
     {"sightline_decode_packets_dropped", "counter", NULL,
