@@ -12,7 +12,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         build-essential cmake ninja-build pkg-config ca-certificates nodejs npm \
         libuv1-dev libwebsockets-dev libavformat-dev libavcodec-dev libavutil-dev \
         libswscale-dev libdnnl-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
-        libyaml-dev libjansson-dev liblmdb-dev libhiredis-dev libssl-dev libsodium-dev libexpat1-dev \
+        libyaml-dev libjansson-dev liblmdb-dev libhiredis-dev libssl-dev libcurl4-openssl-dev \
+        libsodium-dev libexpat1-dev \
         libseccomp-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
@@ -25,7 +26,7 @@ FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends \
         libuv1 libwebsockets17 libwebsockets-evlib-uv libavformat59 libavcodec59 libavutil57 \
         libswscale6 libdnnl2 libprotobuf-c1 libyaml-0-2 libjansson4 liblmdb0 libhiredis0.14 \
-        libssl3 libsodium23 libexpat1 libseccomp2 \
+        libssl3 libcurl4 libsodium23 libexpat1 libseccomp2 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin sightline \
     && mkdir /data && chown sightline:sightline /data && chmod 0700 /data
