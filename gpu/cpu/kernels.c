@@ -7,7 +7,10 @@ const struct kernels *kernels_find(const char *name)
 {
     if (strcmp(name, "plain") == 0)
         return &KERNELS_PLAIN;
-#if defined(__x86_64__)
+#if defined(__aarch64__)
+    if (strcmp(name, "neon") == 0) /* every such machine has it */
+        return &KERNELS_NEON;
+#elif defined(__x86_64__)
     if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") &&
         __builtin_cpu_supports("fma"))
         return &KERNELS_AVX2;
@@ -25,5 +28,7 @@ const struct kernels *kernels_best(void)
 
     if (best == NULL)
         best = kernels_find("avx2");
+    if (best == NULL)
+        best = kernels_find("neon");
     return best != NULL ? best : &KERNELS_PLAIN;
 }

@@ -101,10 +101,11 @@ struct kernels {
 extern const struct kernels KERNELS_PLAIN; /* vectors of the compiler, any machine */
 extern const struct kernels KERNELS_AVX2;
 extern const struct kernels KERNELS_AVX512;
+extern const struct kernels KERNELS_NEON;
 
 /* The widest that this machine runs. */
 const struct kernels *kernels_best(void);
-/* By name ("plain", "avx2", "avx512"); NULL when this machine cannot run it. For tests and bench.
+/* By name ("plain", "avx2", "avx512", "neon"); NULL when this machine cannot run it. For tests and bench.
  */
 const struct kernels *kernels_find(const char *name);
 
