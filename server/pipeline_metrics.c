@@ -1,4 +1,5 @@
 /* OpenMetrics families of the pipeline: what each stage of inference costs, and what was dropped. */
+#include "server/camera/decode.h"
 #include "server/server.h"
 
 #include <inttypes.h>
@@ -52,6 +53,25 @@ static void stage_histogram(const struct metrics_out *metrics, const struct late
         stage, latency->count, stage, (double)latency->sum_ns / 1e9, stage, latency->count);
 }
 
+static void decode_metrics(const struct metrics_out *metrics, const struct server *server)
+{
+    struct decode_pool_stats stats;
+
+    decode_pool_stats(pipeline_decode_pool(server->pipeline), &stats);
+    counter(metrics, "sightline_decode_restarts",
+            "Decoder processes that died or hung and were started again.", stats.restarts);
+    out(metrics,
+        "# TYPE sightline_decode_workers gauge\n"
+        "# HELP sightline_decode_workers Decode workers; each has a process, unless isolation is "
+        "thread.\n"
+        "sightline_decode_workers{isolation=\"%s\"} %d\n"
+        "# TYPE sightline_decode_quarantined gauge\n"
+        "# HELP sightline_decode_quarantined Cameras whose streams kill decoder processes.\n"
+        "sightline_decode_quarantined %d\n",
+        stats.isolation == ISOLATION_PROCESS ? "process" : "thread", stats.workers,
+        stats.quarantined);
+}
+
 void pipeline_metrics(const struct server *server,
                       void (*write)(void *write_arg, const char *text, size_t bytes),
                       void *write_arg)
@@ -60,6 +80,7 @@ void pipeline_metrics(const struct server *server,
     struct inference_pool      *pool    = pipeline_inference_pool(server->pipeline);
     struct inference_pool_stats stats;
 
+    decode_metrics(&metrics, server);
     if (pool == NULL)
         return;
     stats = inference_pool_stats(pool);
