@@ -6,8 +6,8 @@
 #include "config/err.h"
 #include "server/server.h"
 
-static const struct job_kind *const KINDS[] = {&JOB_DISCOVER, &JOB_PROBE, &JOB_SET_CAMERA,
-                                               &JOB_REMOVE_CAMERA};
+static const struct job_kind *const KINDS[] = {&JOB_DISCOVER, &JOB_STREAMS, &JOB_PROBE,
+                                               &JOB_SET_CAMERA, &JOB_REMOVE_CAMERA};
 
 struct jobs {
     struct server *server;
@@ -88,7 +88,7 @@ int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why
 
     if (kind == NULL)
         rc = why_set(why, ERR_INVALID,
-                     "a job is a JSON object with \"do\": discover, probe, set_camera or "
+                     "a job is a JSON object with \"do\": discover, streams, probe, set_camera or "
                      "remove_camera");
     else if ((job = take_place(jobs)) == NULL)
         rc = why_set(why, ERR_FULL, "%d jobs are running: wait for one to end", JOBS_MAX);

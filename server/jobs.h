@@ -62,6 +62,7 @@ struct job {
 void job_done(struct job *job);
 void job_failed(struct job *job, const struct why *why);
 
-extern const struct job_kind JOB_DISCOVER, JOB_PROBE, JOB_SET_CAMERA, JOB_REMOVE_CAMERA;
+extern const struct job_kind JOB_DISCOVER, JOB_STREAMS, JOB_PROBE, JOB_SET_CAMERA,
+    JOB_REMOVE_CAMERA;
 
 #endif

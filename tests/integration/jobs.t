@@ -47,6 +47,28 @@ tap.equal((job["state"], [device["name"] for device in job["result"]["devices"]]
 tap.equal(job["progress"], 1, "its progress is whole")
 onvif.close()
 
+# ---- its streams, whichever way it signs people in, and with a clock that is wrong ----
+STREAMS = [("main", "Main", "H264", 1920, 1080, 25, "/main"), ("sub", "Sub", "H264", 640, 360, 10, "/live")]
+for words, settings in [("a token in the message", {"clock_ahead_s": -86400 * 900}), ("HTTP digest", {"http_digest": True})]:
+    onvif = Camera(signed.port, STREAMS, USER, PASSWORD, snapshot=b"\xff\xd8\xff", **settings)
+    service = f"http://127.0.0.1:{onvif.http_port}/onvif/device_service"
+    job = run(server, {"do": "streams", "service": service, "user": USER, "password": PASSWORD})
+    result = job.get("result") or {"streams": []}
+    tap.equal(job["state"], "done", f"streams by {words}: {job.get('error')}")
+    tap.equal([(s["address"], s["width"], s["role"]) for s in result["streams"]],
+              [(f"rtsp://127.0.0.1:{signed.port}/main", 1920, "view"), (f"rtsp://127.0.0.1:{signed.port}/live", 640, "detect")],
+              "at the host that was asked, with their roles")
+    tap.equal((result.get("model"), result.get("snapshot")), ("Sim-1", f"http://127.0.0.1:{onvif.http_port}/snapshot.jpg"),
+              "model and snapshot")
+    job = run(server, {"do": "streams", "service": service, "user": USER, "password": "wrong"})
+    tap.ok(job["state"] == "failed" and "refuses this user and password" in job["error"], f"wrong password: {job['error']}")
+    onvif.close()
+job = run(server, {"do": "streams", "service": service})
+tap.ok(job["state"] == "failed" and "cannot connect" in job["error"], f"nobody there: {job['error']}")
+job = run(server, {"do": "streams", "service": "http://169.254.169.254/latest/"})
+tap.ok(job["state"] in ("failed", "refused") and "169.254" not in server.log(), f"not everywhere: {job['error']}")
+tap.equal(run(server, {"do": "streams", "service": "file:///etc/passwd"})["state"], "refused", "HTTP alone")
+
 # ---- tried ----
 job = run(server, {"do": "probe", "address": address, "user": USER, "password": PASSWORD})
 tap.equal(job["state"], "done", f"a good address: {job.get('error')}")
