@@ -128,7 +128,7 @@ int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, con
     return 0;
 }
 
-static int read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why)
+int model_read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why)
 {
     int         fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
     struct stat status;
@@ -166,7 +166,7 @@ int model_load(struct model **out, const char *path, struct why *why)
     int      rc;
 
     *out = NULL;
-    rc   = read_file(path, &bytes, &count, why);
+    rc   = model_read_file(path, &bytes, &count, why);
     if (rc == 0)
         rc = model_load_bytes(out, bytes, count, path, why);
     free(bytes);

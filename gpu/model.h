@@ -53,6 +53,8 @@ struct model_info {
 int  model_load(struct model **out, const char *path, struct why *why);
 int  model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
                       struct why *why);
+/* The bytes of a file, to be freed; refused like model_load(). */
+int  model_read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why);
 void model_close(struct model **model);
 const struct model_info *model_info(const struct model *model);
 

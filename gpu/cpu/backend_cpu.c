@@ -105,7 +105,7 @@ static const struct kernels *choose_kernels(const char *name)
 
 /* Plans the runner; with a calibration in 8 bits. */
 static int open_planned(struct runner **out, const struct model *model, const char *kernels,
-                        const struct calibration *calibration, struct why *why)
+                        const struct calibration *calibration, bool shows_all, struct why *why)
 {
     struct cpu_runner *runner = calloc(1, sizeof *runner);
     int                rc     = ERR_MEMORY;
@@ -124,6 +124,7 @@ static int open_planned(struct runner **out, const struct model *model, const ch
                      kernels != NULL ? kernels : getenv(BACKEND_CPU_ISA_VARIABLE));
         goto fail;
     }
+    runner->shows_all   = shows_all;
     runner->calibration = calibration;
     runner->int8        = calibration != NULL ? int8_beside(runner->kernels->name) : NULL;
     stay_on_this_thread();
@@ -148,7 +149,12 @@ fail:
 int backend_cpu_open_calibrated(struct runner **out, const struct model *model, const char *kernels,
                                 const struct calibration *calibration, struct why *why)
 {
-    return open_planned(out, model, kernels, calibration, why);
+    return open_planned(out, model, kernels, calibration, false, why);
+}
+
+int backend_cpu_open_observed(struct runner **out, const struct model *model, struct why *why)
+{
+    return open_planned(out, model, NULL, NULL, true, why);
 }
 
 /* The calibration of the model when it is to run in 8 bits; false: in float32. */
@@ -189,7 +195,7 @@ int backend_cpu_open_with(struct runner **out, const struct model *model, const 
 
     *out = NULL;
     if (rc == 0)
-        rc = open_planned(out, model, kernels, eight_bits ? &calibration : NULL, why);
+        rc = open_planned(out, model, kernels, eight_bits ? &calibration : NULL, false, why);
     calibration_free(&calibration);
     return rc;
 }
@@ -279,8 +285,11 @@ void backend_cpu_observe(struct runner *base, const float *input,
     const struct value *x      = &graph->values[graph->input];
 
     memcpy(&runner->input->data, &input, sizeof input);
-    see(context, &(struct backend_cpu_value){x->name, x->dimension[1],
-                                             x->dimension[2] * x->dimension[3], 1, input});
+    see(context, &(struct backend_cpu_value){.name     = x->name,
+                                             .channels = x->dimension[1],
+                                             .pixels   = x->dimension[2] * x->dimension[3],
+                                             .lanes    = 1,
+                                             .numbers  = input});
     for (int i = 0; i < runner->step_count; i++) {
         const struct cpu_step   *step = &runner->steps[i];
         const struct cpu_tensor *y    = step->output;
@@ -290,9 +299,12 @@ void backend_cpu_observe(struct runner *base, const float *input,
             runner->tensors[step->node->output].blocked != y ||
             (i + 1 < runner->step_count && runner->steps[i + 1].output == y))
             continue;
-        see(context, &(struct backend_cpu_value){graph->values[step->node->output].name,
-                                                 y->dimension[1], y->dimension[2] * y->dimension[3],
-                                                 runner->kernels->block, y->data});
+        see(context, &(struct backend_cpu_value){.name     = graph->values[step->node->output].name,
+                                                 .channels = y->dimension[1],
+                                                 .pixels   = y->dimension[2] * y->dimension[3],
+                                                 .lanes    = runner->kernels->block,
+                                                 .numbers  = y->data,
+                                                 .convolution = step->node->kind == NODE_CONV});
     }
 }
 

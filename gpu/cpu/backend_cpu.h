@@ -42,9 +42,13 @@ struct backend_cpu_value {
     const char  *name;
     int64_t      channels, pixels, lanes;
     const float *numbers;
+    bool         convolution; /* it comes out of one */
 };
 
-/* Runs a float32 runner once and shows the input and every picture between the layers. */
+/* A runner in float32 in which every value between the layers can be seen. */
+int backend_cpu_open_observed(struct runner **out, const struct model *model, struct why *why);
+
+/* Runs such a runner once and shows the input and every picture between the layers. */
 void backend_cpu_observe(struct runner *runner, const float *input,
                          void (*see)(void *context, const struct backend_cpu_value *value),
                          void *context);

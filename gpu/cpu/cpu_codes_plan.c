@@ -33,7 +33,8 @@ static void want(struct plan *plan, int value)
 static void find_wanted(struct plan *plan, const struct node *node)
 {
     if (node->kind == NODE_CONV) {
-        if (!cpu_codes_conv_fits(plan, node))
+        const struct calibrated *range = cpu_codes_range(plan, node->output);
+        if (!cpu_codes_conv_fits(plan, node) || range == NULL || range->keep_float)
             return;
         if (!cpu_codes_is_stem(plan, node))
             want(plan, node->input[0]);
@@ -79,12 +80,23 @@ static bool can_be_codes(const struct plan *plan, int value)
     return true;
 }
 
+/* True when the value lies as codes already, whole or in parts. */
+static bool lies_as_codes(const struct plan *plan, int value)
+{
+    const struct channel *channels = plan->channels[value];
+
+    for (int64_t c = 0; channels != NULL && c < plan->graph->values[value].dimension[1]; c++)
+        if (plan->runner->tensors[channels[c].value].codes == NULL)
+            return false;
+    return channels != NULL || plan->runner->tensors[value].codes != NULL;
+}
+
 static bool takes_conv(const struct plan *plan, const struct node *node)
 {
     const struct calibrated *range = cpu_codes_range(plan, node->output);
-    bool                     gives = plan->wants_codes[node->output] && range != NULL;
+    bool                     gives = plan->wants_codes[node->output];
 
-    if (!cpu_codes_conv_fits(plan, node) || (range != NULL && range->keep_float))
+    if (!cpu_codes_conv_fits(plan, node) || range == NULL || range->keep_float)
         return false;
     if (!gives && (node->input[3] >= 0 || node->window.groups > 1 ||
                    plan->runner->kernels->block != INT8_BLOCK))
@@ -105,7 +117,7 @@ bool cpu_codes_takes(const struct plan *plan, const struct node *node)
     if (node->kind == NODE_CONV)
         return takes_conv(plan, node);
     return moves_codes(node) && plan->wants_codes[node->output] &&
-           can_be_codes(plan, node->input[0]);
+           lies_as_codes(plan, node->input[0]);
 }
 
 struct cpu_scales *cpu_codes_scales(struct plan *plan, int64_t channels)

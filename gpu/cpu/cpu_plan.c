@@ -60,7 +60,7 @@ static int plan_pool(struct plan *plan, const struct node *node)
     struct cpu_tensor *y;
     struct cpu_step   *step;
 
-    if (largest && cpu_stem_takes_pool(plan->runner, node)) {
+    if (largest && !plan->runner->shows_all && cpu_stem_takes_pool(plan->runner, node)) {
         y = plan_output(plan, node->output, LAYOUT_BLOCKED);
         return y != NULL ? cpu_stem_take_pool(plan->runner, node, y) : ERR_MEMORY;
     }

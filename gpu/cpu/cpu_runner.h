@@ -89,6 +89,7 @@ struct cpu_runner {
     /* For 8 bits; NULL: all in floats. The calibration is needed only while it is planned. */
     const struct int8_kernels *int8;
     const struct calibration  *calibration;
+    bool                       shows_all; /* no value is computed on the way only */
     struct graph_memory        memory; /* steps, tensors, packed weights */
     float                     *arena;
     int64_t                    arena_floats;

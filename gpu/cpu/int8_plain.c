@@ -1,5 +1,5 @@
 /* The 8-bit kernels in plain C: what the others must give, byte by byte. */
-#include "gpu/cpu/int8_plain.h"
+#include "gpu/cpu/int8.h"
 
 #include <math.h>
 #include <string.h>
@@ -55,8 +55,8 @@ static int16_t bend(const struct int8_finish *finish, int32_t sum, int16_t v, in
     return high(v, (1 << 15) / INT8_FRACTION);
 }
 
-uint8_t int8_finish_code(const struct int8_finish *finish, int32_t sum, int64_t channel,
-                         const uint8_t *residual)
+static uint8_t finish_code(const struct int8_finish *finish, int32_t sum, int64_t channel,
+                           const uint8_t *residual)
 {
     int16_t v = round16(fmaf((float)sum, finish->scale[channel], finish->bias[channel]));
 
@@ -85,8 +85,8 @@ static void conv_point(const struct int8_conv *conv, const int8_t *weights, int 
             conv->floats[at] = fmaf((float)sum, conv->finish.scale[channel],
                                     conv->finish.bias[channel]);
         else
-            conv->y[at] = int8_finish_code(&conv->finish, sum, channel,
-                                           conv->residual != NULL ? conv->residual + at : NULL);
+            conv->y[at] = finish_code(&conv->finish, sum, channel,
+                                      conv->residual != NULL ? conv->residual + at : NULL);
     }
 }
 
@@ -135,13 +135,13 @@ static void plain_depthwise(const struct int8_depthwise *conv)
         for (int64_t row = 0; row < conv->out_height; row++)
             for (int64_t column = 0; column < conv->out_width; column++)
                 for (int lane = 0; lane < INT8_BLOCK; lane++, at++)
-                    conv->y[at] = int8_finish_code(
-                        &conv->finish, depthwise_sum(conv, block, lane, row, column),
-                        block * INT8_BLOCK + lane,
-                        conv->residual != NULL ? conv->residual + at : NULL);
+                    conv->y[at] = finish_code(&conv->finish,
+                                              depthwise_sum(conv, block, lane, row, column),
+                                              block * INT8_BLOCK + lane,
+                                              conv->residual != NULL ? conv->residual + at : NULL);
 }
 
-void int8_plain_pad(const struct int8_pad *pad)
+static void plain_pad(const struct int8_pad *pad)
 {
     int64_t each = pad->out_width / pad->stride;
 
@@ -179,7 +179,7 @@ static void plain_stem(const struct int8_stem *stem)
         }
 }
 
-void int8_plain_max_pool(const struct int8_pool *pool)
+static void plain_max_pool(const struct int8_pool *pool)
 {
     const struct window *window = &pool->window;
     uint8_t             *to     = pool->y;
@@ -204,7 +204,7 @@ void int8_plain_max_pool(const struct int8_pool *pool)
             }
 }
 
-void int8_plain_gather(const struct int8_gather *gather)
+static void plain_gather(const struct int8_gather *gather)
 {
     for (int64_t p = 0; p < gather->pixels; p++)
         for (int i = 0; i < INT8_BLOCK; i++)
@@ -230,10 +230,10 @@ const struct int8_kernels INT8_PLAIN = {
     .name        = "plain",
     .conv        = plain_conv,
     .depthwise   = plain_depthwise,
-    .pad         = int8_plain_pad,
+    .pad         = plain_pad,
     .stem        = plain_stem,
-    .max_pool    = int8_plain_max_pool,
-    .gather      = int8_plain_gather,
+    .max_pool    = plain_max_pool,
+    .gather      = plain_gather,
     .from_floats = plain_from_floats,
     .to_floats   = plain_to_floats,
 };
