@@ -4,11 +4,15 @@
 #include <stdlib.h>
 
 #include "config/assert.h"
+#include "config/clock.h"
 #include "config/err.h"
+#include "gpu/cpu/backend_cpu.h"
 #include "gpu/inference_pool_internal.h"
 
 /* Results beyond those that the workers hold: the taker's turn to breathe, 16 cameras' worth. */
 #define SPARE_RESULTS 16
+/* A driver that resets a device takes about as long. */
+#define RETRY_NS_DEFAULT NS_PER_S
 
 static int  allocate(struct inference_pool *pool);
 static int  start_workers(struct inference_pool *pool, struct why *why);
@@ -51,6 +55,10 @@ int inference_pool_open(struct inference_pool **out, const struct inference_pool
         return why_set(why, ERR_MEMORY, "no memory for the inference pool");
     pool->settings     = *settings;
     pool->worker_count = settings->workers > 0 ? settings->workers : usable_processors();
+    if (pool->settings.retry_ns == 0)
+        pool->settings.retry_ns = RETRY_NS_DEFAULT;
+    if (pool->settings.fallback == NULL && detector_backend(settings->detector) != &BACKEND_CPU)
+        pool->settings.fallback = &BACKEND_CPU;
     pthread_mutex_init(&pool->opening, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -92,6 +100,10 @@ void inference_pool_close(struct inference_pool **out)
     for (int i = 0; i < pool->worker_count && pool->workers != NULL; i++)
         if (pool->workers[i].pool != NULL)
             pthread_join(pool->workers[i].thread, NULL);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->swapping)
+        pthread_cond_wait(&pool->room, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
     for (unsigned slot = 0; slot < LIMIT_CAMERAS && pool->slots != NULL; slot++)
         inference_pool_clear_slot(pool, slot);
     pthread_mutex_lock(&pool->lock);
@@ -136,7 +148,7 @@ static int start_workers(struct inference_pool *pool, struct why *why)
     for (int i = 0; i < pool->worker_count; i++) {
         struct worker *worker = &pool->workers[i];
 
-        *worker = (struct worker){.pool = pool, .number = i};
+        *worker = (struct worker){.pool = pool, .number = i, .detector = pool->settings.detector};
         if (pthread_create(&worker->thread, NULL, inference_worker_main, worker) != 0) {
             worker->pool = NULL;
             return why_set(why, ERR_LIMIT, "cannot start inference worker %d of %d", i + 1,

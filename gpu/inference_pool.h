@@ -11,6 +11,10 @@
  * dropped (submit) or wait too (submit_or_wait). So the thread that takes must never call
  * submit_or_wait.
  *
+ * The model can be changed while frames come: inference_pool_swap(). A device that is lost does not
+ * stop the pool: its worker goes on with the fallback backend, the very pictures of that run
+ * first, and tries the device again after 1 s, 2 s, and so on to INFERENCE_RETRY_MAX_S.
+ *
  * Threads: submit from any thread; take from one (the loop); free results on any. The wake function
  * is called on a worker when there is something to take; it may only unblock. */
 #ifndef SIGHTLINE_GPU_INFERENCE_POOL_H
@@ -27,10 +31,14 @@ struct inference_pool;
 
 #define INFERENCE_WORKERS_MAX 256
 #define INFERENCE_WAITING_MAX 64 /* frames in one slot */
+#define INFERENCE_RETRY_MAX_S 60
 
 struct inference_pool_settings {
-    const struct detector *detector; /* outlives the pool */
-    int                    workers;  /* threads; 0: one for each processor that we may use */
+    const struct detector *detector; /* outlives the pool, or the swap that ends its use */
+    /* Takes over while a device is lost; NULL: the CPU, unless that is the detector's own. */
+    const struct backend_ops *fallback;
+    int64_t retry_ns;        /* before a lost device is tried again the first time; 0: 1 s */
+    int     workers;         /* threads; 0: one for each processor that we may use */
     int waiting_per_slot;    /* frames that may wait in one slot; 1 in the server, more for files */
     int64_t deadline_ns;     /* longest wait for a fuller batch; 0 with a best batch of 1 */
     void (*wake)(void *arg); /* may be NULL */
@@ -63,9 +71,13 @@ struct inference_pool_stats {
     uint64_t failed;
     uint64_t batches;
     int      workers;
-    int      results; /* how many there are in all */
-    int      waiting; /* frames that wait now */
-    int      running; /* frames taken by workers whose results are not out yet */
+    int      results;             /* how many there are in all */
+    int      waiting;             /* frames that wait now */
+    int      running;             /* frames taken by workers whose results are not out yet */
+    uint64_t swaps;               /* models that took the place of another */
+    uint64_t device_losses;       /* sessions that ended with a lost device */
+    int      fallback_workers;    /* that do without their device now */
+    char     device_problem[160]; /* of the last loss; empty: all workers have their device */
     struct latency latency[INFERENCE_STAGES];
 };
 
@@ -79,6 +91,17 @@ int inference_pool_open(struct inference_pool **out, const struct inference_pool
 /* Finishes what runs, drops what waits, frees results not taken; those taken stay valid until they
  * are freed. Whoever waits in submit_or_wait gets ERR_CLOSED; no new call may begin. */
 void inference_pool_close(struct inference_pool **pool);
+
+/* Puts another model in the place of the one that runs, between two batches of each worker: no frame
+ * is lost for it. First a session for every worker is opened and a picture run on one: what fails
+ * there is the answer, and the old model stays. Waits until all workers have changed: when it
+ * returns 0 the pool uses nothing of the old detector, and the new one outlives the pool or its own
+ * swap; otherwise the pool uses nothing of the new one. Never more pictures are run at once than the
+ * first detector's best batch. Any thread but the taker's. ERR_AGAIN: another swap is on its way.
+ * ERR_CLOSED: the pool is closed meanwhile, which waits for this call; both detectors may be in use
+ * until it is. */
+int inference_pool_swap(struct inference_pool *pool, const struct detector *detector,
+                        struct why *why);
 
 /* Takes over the caller's reference in every case. When the slot is full the oldest waiting frame
  * is dropped. Returns 0, or 1 when a frame was dropped for it, or ERR_CLOSED. */

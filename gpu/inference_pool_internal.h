@@ -1,8 +1,9 @@
-/* gpu/inference_pool_internal.h: what the three files of the pool share.
+/* gpu/inference_pool_internal.h: what the files of the pool share.
  *
  *   inference_pool.c    the outside: open, submit, take, close
  *   inference_round.c   who waits, and whose turn it is
- *   inference_worker.c  the threads */
+ *   inference_worker.c  the threads
+ *   inference_swap.c    another model, and a lost device */
 #ifndef SIGHTLINE_GPU_INFERENCE_POOL_INTERNAL_H
 #define SIGHTLINE_GPU_INFERENCE_POOL_INTERNAL_H
 
@@ -44,6 +45,16 @@ struct worker {
     struct inference_pool *pool;
     pthread_t              thread;
     int                    number;
+
+    /* The worker's own. */
+    const struct detector   *detector;
+    struct detector_session *session; /* NULL: none could be opened */
+    bool                     lost;    /* its device is: the session is on the fallback, or none */
+    int64_t                  retry_at_ns, retry_after_ns;
+
+    /* Under the pool's lock. */
+    const struct detector   *next_detector;
+    struct detector_session *next; /* to be taken between two batches */
 };
 
 struct inference_pool {
@@ -69,6 +80,8 @@ struct inference_pool {
     int                         opened;
     int                         open_error;
     struct why                  open_why;
+    bool                        swapping; /* a thread is in inference_pool_swap() */
+    int                         changing; /* workers that have not taken their next session */
     bool                        closing;
     bool                        closed; /* by its owner: only results that were taken keep it */
     struct inference_pool_stats stats;
@@ -95,5 +108,14 @@ int64_t round_oldest_ns(const struct inference_pool *pool);
 /* ---- inference_worker.c ---- */
 
 void *inference_worker_main(void *worker);
+
+/* ---- inference_swap.c; without the lock ---- */
+
+/* Takes the next session, if there is one, in the place of the worker's. */
+void worker_take_next(struct worker *worker);
+/* The device is gone: closes the session and opens one on the fallback. True: go on with that. */
+bool worker_lose_device(struct worker *worker, const struct why *reason);
+/* Before a batch: tries a lost device again when its time has come. */
+void worker_try_device(struct worker *worker);
 
 #endif

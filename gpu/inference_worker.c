@@ -8,6 +8,9 @@
 #include "config/log.h"
 #include "gpu/inference_pool_internal.h"
 
+/* Of libgomp, with which oneDNN may be built: see gpu/cpu/backend_cpu.c. */
+extern void omp_set_num_threads(int count) __attribute__((weak));
+
 /* One worker's place for a batch; the fields are arrays of best_batch. */
 struct batch {
     struct job   **job;
@@ -17,13 +20,15 @@ struct batch {
     int  count;
 };
 
-/* Waits until there is a batch to start, or the end: false. Under the lock. */
-static bool wait_for_batch(struct inference_pool *pool)
+/* Waits until there is a batch to start or a session to take, or the end: false. Under the lock. */
+static bool wait_for_batch(struct inference_pool *pool, const struct worker *worker)
 {
     while (!pool->closing) {
         int64_t         until_ns;
         struct timespec until;
 
+        if (worker->next != NULL)
+            return true;
         if (pool->round_frames == 0 || pool->free_jobs.first == NULL) {
             pthread_cond_wait(&pool->work, &pool->lock);
             continue;
@@ -73,14 +78,20 @@ static void collect(struct inference_pool *pool, struct batch *batch)
     pthread_cond_broadcast(&pool->room);
 }
 
-/* Runs `count` pictures from `first` on; the results stay the worker's until they are given out. */
-static int run_pictures(struct detector_session *session, struct batch *batch, int first, int count)
+/* Runs `count` pictures from `first` on; the results stay the worker's until they are given out.
+ * ERR_AGAIN: the device was lost, and the worker has another session for them. */
+static int run_pictures(struct worker *worker, struct batch *batch, int first, int count)
 {
-    struct detector_timing timing;
-    struct why             why = {""};
-    int rc = detector_session_run(session, batch->frame + first, count, batch->boxes + first,
-                                  batch->box_count + first, &timing, &why);
+    struct detector_timing timing = {0};
+    struct why             why    = {"there is no device to run it on"};
+    int                    rc     = ERR_DEVICE_LOST;
 
+    if (worker->session != NULL) {
+        rc = detector_session_run(worker->session, batch->frame + first, count,
+                                  batch->boxes + first, batch->box_count + first, &timing, &why);
+        if (rc == ERR_DEVICE_LOST && worker_lose_device(worker, &why))
+            return ERR_AGAIN;
+    }
     for (int i = first; i < first + count; i++) {
         struct inference_result *result = &batch->job[i]->result;
 
@@ -96,12 +107,26 @@ static int run_pictures(struct detector_session *session, struct batch *batch, i
     return rc;
 }
 
-static void run_batch(struct detector_session *session, struct batch *batch)
+/* As many at once as the session takes: another model or the fallback may take fewer than the pool
+ * collects. */
+static void run_batch(struct worker *worker, struct batch *batch)
 {
-    /* One picture may be to blame for all: each gets its own chance. */
-    if (run_pictures(session, batch, 0, batch->count) != 0 && batch->count > 1)
-        for (int i = 0; i < batch->count; i++)
-            run_pictures(session, batch, i, 1);
+    for (int first = 0, count; first < batch->count; first += count) {
+        int left = batch->count - first;
+        int most = worker->session != NULL ? detector_session_best_batch(worker->session) : 1;
+        int rc;
+
+        count = left < most ? left : most;
+        rc    = run_pictures(worker, batch, first, count);
+        if (rc == ERR_AGAIN) {
+            count = 0;
+            continue;
+        }
+        /* One picture may be to blame for all: each gets its own chance. */
+        for (int i = first; rc != 0 && count > 1 && i < first + count; i++)
+            while (run_pictures(worker, batch, i, 1) == ERR_AGAIN)
+                ;
+    }
 }
 
 /* Gives out what is at the head of its slot's running frames. Under the lock; true: wake the taker. */
@@ -157,15 +182,15 @@ static int open_batch(struct batch *batch, int best_batch)
 }
 
 /* Tells inference_pool_open() how it went. */
-static int open_worker(struct inference_pool *pool, struct batch *batch,
-                       struct detector_session **session)
+static int open_worker(struct worker *worker, struct batch *batch)
 {
-    struct why why = {"no memory for an inference worker"};
-    int        rc  = open_batch(batch, pool->best_batch);
+    struct inference_pool *pool = worker->pool;
+    struct why             why  = {"no memory for an inference worker"};
+    int                    rc   = open_batch(batch, pool->best_batch);
 
     pthread_mutex_lock(&pool->opening);
     if (rc == 0)
-        rc = detector_session_open(session, pool->settings.detector, &why);
+        rc = detector_session_open(&worker->session, worker->detector, &why);
     pthread_mutex_unlock(&pool->opening);
     pthread_mutex_lock(&pool->lock);
     pool->opened++;
@@ -178,35 +203,53 @@ static int open_worker(struct inference_pool *pool, struct batch *batch,
     return rc;
 }
 
+/* Under the lock, which it gives away while it works. */
+static void do_batch(struct worker *worker, struct batch *batch)
+{
+    struct inference_pool *pool = worker->pool;
+    bool                   wake;
+
+    collect(pool, batch);
+    pthread_mutex_unlock(&pool->lock);
+    if (worker->lost)
+        worker_try_device(worker);
+    run_batch(worker, batch);
+    pthread_mutex_lock(&pool->lock);
+    wake = give_out(pool, batch);
+    if (wake && pool->settings.wake != NULL) {
+        pthread_mutex_unlock(&pool->lock);
+        pool->settings.wake(pool->settings.arg);
+        pthread_mutex_lock(&pool->lock);
+    }
+}
+
 void *inference_worker_main(void *arg)
 {
-    struct worker           *worker  = arg;
-    struct inference_pool   *pool    = worker->pool;
-    struct detector_session *session = NULL;
-    struct batch             batch;
-    char                     name[16];
+    struct worker         *worker = arg;
+    struct inference_pool *pool   = worker->pool;
+    struct batch           batch;
+    char                   name[16];
 
     snprintf(name, sizeof name, "infer-%d", worker->number % 1000);
     pthread_setname_np(pthread_self(), name);
-    if (open_worker(pool, &batch, &session) == 0) {
+    /* A session that another thread opens for this one must find it so too. */
+    if (omp_set_num_threads != NULL)
+        omp_set_num_threads(1);
+    if (open_worker(worker, &batch) == 0) {
         pthread_mutex_lock(&pool->lock);
-        while (wait_for_batch(pool)) {
-            bool wake;
-
-            collect(pool, &batch);
-            pthread_mutex_unlock(&pool->lock);
-            run_batch(session, &batch);
-            pthread_mutex_lock(&pool->lock);
-            wake = give_out(pool, &batch);
-            if (wake && pool->settings.wake != NULL) {
-                pthread_mutex_unlock(&pool->lock);
-                pool->settings.wake(pool->settings.arg);
-                pthread_mutex_lock(&pool->lock);
+        while (wait_for_batch(pool, worker)) {
+            if (worker->next == NULL) {
+                do_batch(worker, &batch);
+                continue;
             }
+            pthread_mutex_unlock(&pool->lock);
+            worker_take_next(worker);
+            pthread_mutex_lock(&pool->lock);
         }
         pthread_mutex_unlock(&pool->lock);
     }
-    detector_session_close(&session);
+    worker_take_next(worker);
+    detector_session_close(&worker->session);
     close_batch(&batch);
     return NULL;
 }
