@@ -19,6 +19,8 @@ static const char USAGE[] =
     "  sightline config check [FILE]      say everything that is wrong with a configuration\n"
     "  sightline ledger verify|stats|export [OPTIONS]   the history (see: sightline ledger "
     "--help)\n"
+    "  sightline model check|bench|compare|quantize FILE [OPTIONS]   a network before it is used\n"
+    "                                     (see: sightline model --help)\n"
     "  sightline health [-c FILE]         is the server on this machine ready?\n"
     "  sightline version\n"
     "\n"
@@ -102,10 +104,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } COMMANDS[] = {
-    {"count", command_count},       {"config", command_config}, {"ledger", command_ledger},
-    {"discover", command_discover}, {"health", command_health}, {"version", command_version},
-    {"--version", command_version}, {"help", command_help},     {"--help", command_help},
-    {"-h", command_help},
+    {"count", command_count},     {"config", command_config},     {"ledger", command_ledger},
+    {"model", command_model},     {"discover", command_discover}, {"health", command_health},
+    {"version", command_version}, {"--version", command_version}, {"help", command_help},
+    {"--help", command_help},     {"-h", command_help},
 };
 
 int commands_run(int argc, char **argv)

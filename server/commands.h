@@ -22,5 +22,6 @@ int command_discover(int argc, char **argv); /* discover_command.c */
 int command_count(int argc, char **argv);    /* count_command.c */
 int command_config(int argc, char **argv);   /* commands.c */
 int command_ledger(int argc, char **argv);   /* ledger_command.c */
+int command_model(int argc, char **argv);    /* model_command.c */
 
 #endif
