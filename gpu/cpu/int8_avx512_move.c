@@ -73,23 +73,38 @@ INLINE __m512i stem_pixels(const struct int8_stem *stem, const float *x, __mmask
     return all;
 }
 
+INLINE __mmask16 mask_of(int64_t first, int64_t end)
+{
+    __mmask16 upto  = end >= 16 ? 0xffff : end <= 0 ? 0 : (__mmask16)((1U << end) - 1);
+    __mmask16 below = first >= 16 ? 0xffff : first <= 0 ? 0 : (__mmask16)((1U << first) - 1);
+
+    return (__mmask16)(upto & ~below);
+}
+
+/* 16 pixels, the even ones to `y` and the odd ones to `odd`; a store that compresses is slow. */
+INLINE void store_halves(__m512i all, uint8_t *y, uint8_t *odd, int64_t count)
+{
+    const __m512i  order = _mm512_set_epi32(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i  apart = _mm512_permutexvar_epi32(order, all);
+    const __mmask8 half  = (__mmask8)mask_of(0, count / 2 < 8 ? count / 2 : 8);
+
+    _mm256_mask_storeu_epi32(y, half, _mm512_castsi512_si256(apart));
+    _mm256_mask_storeu_epi32(odd, half, _mm512_extracti64x4_epi64(apart, 1));
+}
+
 static void stem_row(const struct int8_stem *stem, const float *x, uint8_t *y, __m512i nothing)
 {
     int64_t each = stem->out_width / stem->stride;
 
     for (int64_t column = 0; column < stem->out_width; column += 16) {
-        int64_t   from = column - stem->left;
-        __mmask16 real = 0, there = 0;
-        for (int i = 0; i < 16; i++) {
-            real |= (__mmask16)((from + i >= 0 && from + i < stem->in_width ? 1U : 0U) << i);
-            there |= (__mmask16)((column + i < stem->out_width ? 1U : 0U) << i);
-        }
-        __m512i all = x != NULL ? stem_pixels(stem, x + from, real) : nothing;
+        int64_t from = column - stem->left, left = stem->out_width - column;
+        __m512i all = nothing;
+        if (x != NULL)
+            all = stem_pixels(stem, x + from, mask_of(-from, stem->in_width - from));
         if (stem->stride == 1) {
-            _mm512_mask_storeu_epi32(y + column * 4, there, all);
+            _mm512_mask_storeu_epi32(y + column * 4, mask_of(0, left), all);
         } else if (stem->stride == 2) {
-            _mm512_mask_compressstoreu_epi32(y + column / 2 * 4, there & 0x5555, all);
-            _mm512_mask_compressstoreu_epi32(y + (each + column / 2) * 4, there & 0xaaaa, all);
+            store_halves(all, y + column * 2, y + (each + column / 2) * 4, left);
         } else {
             uint8_t pixels[64];
             _mm512_storeu_si512(pixels, all);
