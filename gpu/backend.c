@@ -1,11 +1,13 @@
 #include "gpu/backend.h"
 
 #include "config/err.h"
+#include "gpu/backend_cuda.h"
 #include "gpu/cpu/backend_cpu.h"
 
 #include <string.h>
 
 const struct backend_ops *const BACKENDS[] = {
+    &BACKEND_CUDA,
     &BACKEND_CPU,
     NULL,
 };
@@ -22,7 +24,8 @@ const struct backend_ops *backend_find(const char *name, struct why *why)
         if (!any)
             return NULL;
     }
-    why_set(why, 0, "there is no backend '%s': possible are auto and cpu", any ? "auto" : name);
+    why_set(why, 0, "there is no backend '%s': possible are auto, cuda and cpu",
+            any ? "auto" : name);
     return NULL;
 }
 

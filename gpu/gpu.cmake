@@ -47,8 +47,7 @@ if(TARGET gpu)
         set_source_files_properties(
             ${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx512.c PROPERTIES COMPILE_OPTIONS
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
-    elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|ARM64|arm64")
-        set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_neon.c PROPERTIES
-                                    COMPILE_OPTIONS "${kernel_options};-ffp-contract=fast")
     endif()
+
+    include(gpu/cuda/cuda.cmake)
 endif()

@@ -8,6 +8,7 @@
 #define SIGHTLINE_GPU_CUDA_CUDA_CUDNN_H
 
 #include "config/why.h"
+#include "gpu/cuda/cuda_plan.h"
 #include "gpu/graph.h"
 
 #include <cudnn.h>
@@ -23,6 +24,9 @@ struct cudnn_conv_shape {
     /* RESIDUAL_AFTER_ACTIVATION and such. */
     enum residual_kind residual;
 };
+
+/* Of a step of kind CUDA_STEP_CONV, as the plan left it. Equal shapes are equal bytes. */
+struct cudnn_conv_shape cudnn_conv_shape_of(const struct cuda_step *step, int batch);
 
 /* True for the activations that a graph of cuDNN can end with. */
 bool cudnn_conv_takes(const struct activation *activation);

@@ -65,9 +65,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (input = calloc((size_t)elements, sizeof *input)) != NULL) {
         for (int64_t i = 0; i < elements; i++)
             input[i] = (float)(i % 7) - 3.0F;
-        if (BACKENDS[0]->open(&runner, model, &settings, &why) == 0) {
-            BACKENDS[0]->run(runner, input, 1, &why);
-            BACKENDS[0]->close(&runner);
+        if (backend_find("cpu", NULL)->open(&runner, model, &settings, &why) == 0) {
+            backend_find("cpu", NULL)->run(runner, input, 1, &why);
+            backend_find("cpu", NULL)->close(&runner);
         }
         free(input);
     }

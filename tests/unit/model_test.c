@@ -248,9 +248,9 @@ static int try_bytes(const uint8_t *bytes, size_t count)
         elements *= model_info(model)->input.dimension[i];
     input = calloc((size_t)elements, sizeof *input);
     if (input != NULL && model_info(model)->multiply_adds < 1000000000 && elements < 1 << 24 &&
-        BACKENDS[0]->open(&runner, model, &(struct runner_settings){0}, &why) == 0) {
-        ran = BACKENDS[0]->run(runner, input, 1, &why) == 0;
-        BACKENDS[0]->close(&runner);
+        backend_find("cpu", NULL)->open(&runner, model, &(struct runner_settings){0}, &why) == 0) {
+        ran = backend_find("cpu", NULL)->run(runner, input, 1, &why) == 0;
+        backend_find("cpu", NULL)->close(&runner);
     }
     free(input);
     model_close(&model);

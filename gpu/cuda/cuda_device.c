@@ -1,0 +1,303 @@
+#include "gpu/cuda/cuda_device.h"
+
+#include "config/err.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CANDIDATES_MAX 4 /* timed for one convolution: the heuristics' order is good */
+#define TIMED_RUNS     5
+
+static pthread_mutex_t     lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cuda_shared *first;                     /* under the lock, as the next two */
+static int                 runners[CUDA_DEVICES_MAX]; /* open on each device */
+static bool                failed[CUDA_DEVICES_MAX];
+
+int cuda_failed(int device, cudaError_t status, const char *what, struct why *why)
+{
+    if (device >= 0 && device < CUDA_DEVICES_MAX && status != cudaErrorMemoryAllocation)
+        __atomic_store_n(&failed[device], true, __ATOMIC_SEQ_CST);
+    cudaGetLastError(); /* an error that does not stick is not to be found by the next call */
+    return why_set(why, ERR_DEVICE_LOST, "CUDA device %d, %s: %s", device, what,
+                   cudaGetErrorString(status));
+}
+
+int cuda_device_enter(int device, struct why *why)
+{
+    cudaError_t status;
+    int         rc = 0;
+
+    pthread_mutex_lock(&lock);
+    if (__atomic_load_n(&failed[device], __ATOMIC_SEQ_CST)) {
+        status = cudaSuccess;
+        if (runners[device] > 0)
+            rc = why_set(why, ERR_DEVICE_LOST,
+                         "CUDA device %d has failed and %d runners still hold it", device,
+                         runners[device]);
+        else if ((status = cudaSetDevice(device)) != cudaSuccess ||
+                 (status = cudaDeviceReset()) != cudaSuccess)
+            rc = cuda_failed(device, status, "resetting it", why);
+        else
+            __atomic_store_n(&failed[device], false, __ATOMIC_SEQ_CST);
+    }
+    if (rc == 0 && (status = cudaSetDevice(device)) != cudaSuccess)
+        rc = cuda_failed(device, status, "choosing it", why);
+    if (rc == 0)
+        runners[device]++;
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+void cuda_device_leave(int device)
+{
+    pthread_mutex_lock(&lock);
+    runners[device]--;
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- what runners share ---- */
+
+static void close_engines(struct cuda_shared *shared)
+{
+    for (int b = 0; b < CUDA_BATCHES; b++) {
+        struct cuda_engine *engines = shared->engines[b];
+
+        for (int i = 0; engines != NULL && i < shared->plan->step_count; i++) {
+            bool owned = engines[i].plan != NULL;
+
+            for (int k = 0; owned && k < i; k++)
+                owned = engines[k].plan != engines[i].plan;
+            if (owned)
+                cudnnBackendDestroyDescriptor(engines[i].plan);
+        }
+        /* Freed only after all have been looked at. */
+        free(engines);
+    }
+}
+
+static void close_shared(struct cuda_shared *shared)
+{
+    if (shared->plan != NULL)
+        close_engines(shared);
+    if (shared->properties != NULL)
+        cudnnBackendDestroyDescriptor(shared->properties);
+    if (shared->constants != NULL)
+        cudaFree(shared->constants); /* a failed device has freed it already */
+    cuda_plan_close(&shared->plan);
+    free(shared);
+}
+
+static int upload(struct cuda_shared *shared, struct why *why)
+{
+    size_t      bytes = (size_t)shared->plan->constant_bytes;
+    void       *to    = NULL;
+    cudaError_t status;
+
+    if ((status = cudaMalloc(&to, bytes > 0 ? bytes : 1)) != cudaSuccess)
+        return cuda_failed(shared->device, status, "memory for the weights", why);
+    shared->constants = to;
+    status            = cudaMemcpy(to, shared->plan->constants, bytes, cudaMemcpyHostToDevice);
+    /* The copy may still be on its way, and the runners' streams do not wait for this one. */
+    if (status == cudaSuccess)
+        status = cudaDeviceSynchronize();
+    return status == cudaSuccess ? 0
+                                 : cuda_failed(shared->device, status, "copying the weights", why);
+}
+
+static int open_shared(struct cuda_shared **out, const struct model *model,
+                       const struct graph *graph, int device, cudnnHandle_t handle, struct why *why)
+{
+    struct cuda_shared *shared = calloc(1, sizeof *shared);
+    int                 rc;
+
+    if (shared == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a model on a CUDA device");
+    shared->model      = model;
+    shared->device     = device;
+    shared->references = 1;
+    rc                 = cuda_plan_open(&shared->plan, graph, why);
+    if (rc == 0)
+        rc = upload(shared, why);
+    if (rc == 0)
+        rc = cudnn_device_of_handle(&shared->properties, handle, why);
+    if (rc != 0) {
+        close_shared(shared);
+        return rc;
+    }
+    *out = shared;
+    return 0;
+}
+
+int cuda_shared_get(struct cuda_shared **out, const struct model *model, const struct graph *graph,
+                    int device, cudnnHandle_t handle, struct why *why)
+{
+    int rc = 0;
+
+    *out = NULL;
+    pthread_mutex_lock(&lock);
+    for (struct cuda_shared *at = first; at != NULL && *out == NULL; at = at->next)
+        if (at->model == model && at->device == device) {
+            at->references++;
+            *out = at;
+        }
+    if (*out == NULL && (rc = open_shared(out, model, graph, device, handle, why)) == 0) {
+        (*out)->next = first;
+        first        = *out;
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+void cuda_shared_put(struct cuda_shared **shared)
+{
+    struct cuda_shared *old = *shared, **at = &first;
+
+    *shared = NULL;
+    if (old == NULL)
+        return;
+    pthread_mutex_lock(&lock);
+    if (--old->references == 0) {
+        while (*at != old)
+            at = &(*at)->next;
+        *at = old->next;
+        close_shared(old);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- engines ---- */
+
+static struct cudnn_conv_data data_of(const struct cuda_conv *conv, void *workspace)
+{
+    return (struct cudnn_conv_data){.x         = conv->x.at,
+                                    .weights   = conv->weights,
+                                    .bias      = conv->bias,
+                                    .residual  = conv->residual != 0 ? conv->r.at : NULL,
+                                    .y         = conv->y.at,
+                                    .workspace = workspace};
+}
+
+/* Milliseconds of one run, or a negative number when it does not run. */
+static float time_plan(const struct cuda_trial *trial, cudnnBackendDescriptor_t plan,
+                       cudnnBackendDescriptor_t pack)
+{
+    cudaEvent_t begin = NULL, end = NULL;
+    float       ms = -1.0F;
+    bool works = cudaEventCreate(&begin) == cudaSuccess && cudaEventCreate(&end) == cudaSuccess &&
+                 cudnnBackendExecute(trial->handle, plan, pack) == CUDNN_STATUS_SUCCESS &&
+                 cudaEventRecord(begin, trial->stream) == cudaSuccess;
+
+    for (int i = 0; works && i < TIMED_RUNS; i++)
+        works = cudnnBackendExecute(trial->handle, plan, pack) == CUDNN_STATUS_SUCCESS;
+    if (works && cudaEventRecord(end, trial->stream) == cudaSuccess &&
+        cudaEventSynchronize(end) == cudaSuccess &&
+        cudaEventElapsedTime(&ms, begin, end) == cudaSuccess)
+        ms /= TIMED_RUNS;
+    else
+        ms = -1.0F;
+    if (begin != NULL)
+        cudaEventDestroy(begin);
+    if (end != NULL)
+        cudaEventDestroy(end);
+    return ms;
+}
+
+/* Keeps the candidate in `engine` when it works and is faster than what is there. */
+static void try_config(struct cuda_shared *shared, const struct cuda_trial *trial,
+                       cudnnBackendDescriptor_t config, cudnnBackendDescriptor_t pack,
+                       struct cuda_engine *engine)
+{
+    cudnnBackendDescriptor_t plan;
+    int64_t                  bytes;
+    float                    ms;
+
+    if (cudnn_plan_open(&plan, config, shared->properties, &bytes, NULL) != 0)
+        return;
+    ms = bytes <= CUDA_WORKSPACE_BYTES ? time_plan(trial, plan, pack) : -1.0F;
+    if (ms < 0.0F || (engine->plan != NULL && ms >= engine->ms)) {
+        cudnnBackendDestroyDescriptor(plan);
+        return;
+    }
+    if (engine->plan != NULL)
+        cudnnBackendDestroyDescriptor(engine->plan);
+    engine->plan = plan;
+    engine->ms   = ms;
+}
+
+static void choose(struct cuda_shared *shared, const struct cuda_trial *trial,
+                   const struct cudnn_graph *graph, const struct cuda_conv *conv,
+                   struct cuda_engine *engine)
+{
+    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
+    struct cudnn_conv_data              data    = data_of(conv, trial->workspace);
+    cudnnBackendDescriptor_t            configs[CUDNN_CONFIGS_MAX], pack;
+
+    if (cudnn_pack_open(&pack, &data, NULL) != 0)
+        return;
+    for (int m = 0; m < 2 && engine->plan == NULL; m++) {
+        int count = cudnn_graph_configs(graph, shared->properties, modes[m], configs,
+                                        CUDNN_CONFIGS_MAX, NULL);
+        int tried = 0;
+
+        for (int i = 0; i < count; i++) {
+            if (tried < (trial->timed ? CANDIDATES_MAX : CUDNN_CONFIGS_MAX) &&
+                (trial->timed || engine->plan == NULL)) {
+                try_config(shared, trial, configs[i], pack, engine);
+                tried++;
+            }
+            cudnnBackendDestroyDescriptor(configs[i]);
+        }
+    }
+    cudnnBackendDestroyDescriptor(pack);
+}
+
+static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
+                      const struct cuda_trial *trial, struct why *why)
+{
+    for (int i = 0; i < shared->plan->step_count; i++) {
+        const struct cuda_step *step = &shared->plan->steps[i];
+        struct cudnn_graph      graph;
+        union cuda_args         args;
+        cudaError_t             status;
+        int                     same = 0;
+
+        if (step->kind != CUDA_STEP_CONV)
+            continue;
+        engines[i].shape = cudnn_conv_shape_of(step, trial->memory->batch);
+        while (same < i &&
+               (shared->plan->steps[same].kind != CUDA_STEP_CONV ||
+                memcmp(&engines[same].shape, &engines[i].shape, sizeof engines[i].shape) != 0))
+            same++;
+        if (same < i) {
+            engines[i] = engines[same];
+            continue;
+        }
+        cuda_bind_step(shared->plan, step, trial->memory, &args);
+        if (cudnn_graph_conv(&graph, &engines[i].shape, NULL) == 0)
+            choose(shared, trial, &graph, &args.conv, &engines[i]);
+        cudnn_graph_close(&graph);
+        status = cudaStreamSynchronize(trial->stream);
+        if (status != cudaSuccess)
+            return cuda_failed(shared->device, status, "trying convolutions", why);
+    }
+    return 0;
+}
+
+int cuda_shared_engines(struct cuda_shared *shared, int batch_bit, const struct cuda_trial *trial,
+                        struct why *why)
+{
+    struct cuda_engine *engines;
+    int                 rc = 0;
+
+    pthread_mutex_lock(&lock);
+    if (shared->engines[batch_bit] == NULL) {
+        engines = calloc((size_t)shared->plan->step_count + 1, sizeof *engines);
+        rc      = engines != NULL ? choose_all(shared, engines, trial, why)
+                                  : why_set(why, ERR_MEMORY, "no memory for cuDNN's engines");
+        /* Also half-chosen ones: whoever closes frees them, and a step without one has a kernel. */
+        shared->engines[batch_bit] = engines;
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}

@@ -1,0 +1,30 @@
+/* gpu/cuda/cuda_plugin.h: how the program and libsightline_cuda.so meet.
+ *
+ * The program links nothing of CUDA. It opens the plug-in with dlopen(), asks for one symbol and
+ * compares a number and the sizes of what both sides read; a plug-in of another build is refused. */
+#ifndef SIGHTLINE_GPU_CUDA_CUDA_PLUGIN_H
+#define SIGHTLINE_GPU_CUDA_CUDA_PLUGIN_H
+
+#include "gpu/backend.h"
+#include "gpu/graph.h"
+
+#define CUDA_PLUGIN_ABI    1
+#define CUDA_PLUGIN_SYMBOL "sightline_cuda_plugin"
+
+/* What the plug-in asks of the program. */
+struct cuda_host {
+    const struct graph *(*model_graph)(const struct model *model);
+};
+
+struct cuda_plugin {
+    int    abi; /* CUDA_PLUGIN_ABI */
+    size_t graph_bytes, node_bytes, value_bytes, ops_bytes;
+    /* Once, before anything else. False with the reason when no device can be used: no driver, too
+     * old a driver, no device, a cuDNN that is too old. */
+    bool (*probe)(const struct cuda_host *host, struct why *why);
+    const struct backend_ops *ops;
+};
+
+typedef const struct cuda_plugin *cuda_plugin_fn(void);
+
+#endif

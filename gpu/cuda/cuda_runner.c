@@ -1,0 +1,451 @@
+/* The backend's operations: pictures in pinned memory, copies on one stream, kernels on another, the
+ * whole network as one CUDA graph for each batch size. */
+#include "gpu/cuda/cuda_runner.h"
+
+#include "config/assert.h"
+#include "config/err.h"
+#include "gpu/cuda/cuda_device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_DEFAULT \
+    16 /* four cameras' worth of pictures at once; larger ones only gain a little */
+#define BATCH_MAX    64
+#define RUNNER_BYTES ((int64_t)8 << 30) /* of arena and input; the batch is halved until it fits */
+
+struct cuda_runner {
+    struct runner       base;
+    int                 device;
+    bool                entered, lost, eager;
+    int                 batch_bits; /* batches 1 .. 1 << (batch_bits - 1) */
+    struct cuda_shared *shared;
+    cudnnHandle_t       handle;
+    cudaStream_t        compute, copy;
+    cudaEvent_t         copied;
+    uint8_t            *arena;
+    float              *input; /* device memory, as the next */
+    void               *workspace;
+    float              *staging; /* pinned, as the next */
+    float              *outputs[MODEL_MAX_OUTPUTS];
+    /* By batch and step: what cuDNN executes; only convolutions have one. */
+    cudnnBackendDescriptor_t *packs[CUDA_BATCHES];
+    cudaGraphExec_t           graphs[CUDA_BATCHES];
+};
+
+static const struct cuda_host *host;
+
+void cuda_runner_set_host(const struct cuda_host *given)
+{
+    host = given;
+}
+
+#define TRY(call, what)                                                \
+    do {                                                               \
+        cudaError_t try_status = (call);                               \
+        if (try_status != cudaSuccess)                                 \
+            return cuda_failed(runner->device, try_status, what, why); \
+    } while (0)
+
+static struct cuda_runner *as_cuda(struct runner *runner)
+{
+    return (struct cuda_runner *)(void *)runner;
+}
+
+/* ---- how many pictures ---- */
+
+static int wanted_batch(void)
+{
+    const char *set   = getenv("SIGHTLINE_CUDA_BATCH");
+    long        batch = set != NULL ? strtol(set, NULL, 10) : BATCH_DEFAULT;
+
+    return batch < 1 || batch > BATCH_MAX ? BATCH_DEFAULT : (int)batch;
+}
+
+/* A limit on the device memory of one runner, lower for tests of what happens without memory. */
+static int64_t runner_bytes(void)
+{
+    const char *set = getenv("SIGHTLINE_CUDA_MEMORY_MIB");
+
+    return set != NULL ? (int64_t)strtoll(set, NULL, 10) << 20 : RUNNER_BYTES;
+}
+
+static int64_t bytes_of_picture(const struct cuda_plan *plan)
+{
+    return plan->arena_bytes + plan->input->image_bytes;
+}
+
+/* Without a plan: from the input alone, so that the answer is there before a runner is. */
+static int best_batch(const struct model *model)
+{
+    (void)model;
+    return wanted_batch();
+}
+
+static int batch_of(const struct cuda_runner *runner, int bit)
+{
+    int most = wanted_batch();
+
+    (void)runner;
+    return 1 << bit < most ? 1 << bit : most;
+}
+
+/* ---- one network ---- */
+
+static struct cuda_memory memory_of(const struct cuda_runner *runner, int bit)
+{
+    return (struct cuda_memory){.arena     = runner->arena,
+                                .constants = runner->shared->constants,
+                                .input     = runner->input,
+                                .batch     = batch_of(runner, bit)};
+}
+
+static int start_conv(struct cuda_runner *runner, int bit, int number, const union cuda_args *args)
+{
+    const struct cuda_engine *engine = &runner->shared->engines[bit][number];
+
+    if (engine->plan == NULL)
+        return cuda_launch_grouped(&args->conv, batch_of(runner, bit), runner->compute);
+    return cudnnBackendExecute(runner->handle, engine->plan, runner->packs[bit][number]) ==
+                   CUDNN_STATUS_SUCCESS
+               ? 0
+               : (int)cudaErrorUnknown;
+}
+
+/* Every step on the compute stream. */
+static int start_all(struct cuda_runner *runner, int bit, struct why *why)
+{
+    const struct cuda_plan *plan   = runner->shared->plan;
+    struct cuda_memory      memory = memory_of(runner, bit);
+
+    for (int i = 0; i < plan->step_count; i++) {
+        union cuda_args args;
+        int             status;
+
+        cuda_bind_step(plan, &plan->steps[i], &memory, &args);
+        if (plan->steps[i].kind == CUDA_STEP_CONV)
+            status = start_conv(runner, bit, i, &args);
+        else
+            status = cuda_start_step(plan->steps[i].kind, &args, memory.batch, runner->compute);
+        if (status != 0)
+            return cuda_failed(runner->device, (cudaError_t)status,
+                               cuda_step_name(plan->steps[i].kind), why);
+    }
+    return 0;
+}
+
+static int open_packs(struct cuda_runner *runner, int bit, struct why *why)
+{
+    const struct cuda_plan *plan   = runner->shared->plan;
+    struct cuda_memory      memory = memory_of(runner, bit);
+
+    runner->packs[bit] = calloc((size_t)plan->step_count + 1, sizeof(void *));
+    if (runner->packs[bit] == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a CUDA runner");
+    for (int i = 0; i < plan->step_count; i++) {
+        struct cudnn_conv_data data;
+        union cuda_args        args;
+        int                    rc;
+
+        if (plan->steps[i].kind != CUDA_STEP_CONV || runner->shared->engines[bit][i].plan == NULL)
+            continue;
+        cuda_bind_step(plan, &plan->steps[i], &memory, &args);
+        data = (struct cudnn_conv_data){.x        = args.conv.x.at,
+                                        .weights  = args.conv.weights,
+                                        .bias     = args.conv.bias,
+                                        .residual = args.conv.residual != 0 ? args.conv.r.at : NULL,
+                                        .y        = args.conv.y.at,
+                                        .workspace = runner->workspace};
+        if ((rc = cudnn_pack_open(&runner->packs[bit][i], &data, why)) != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Once as it is, which also compiles what cuDNN compiles late; then into a graph. */
+static int capture(struct cuda_runner *runner, int bit, struct why *why)
+{
+    cudaGraph_t graph = NULL;
+    cudaError_t status;
+    int         rc = start_all(runner, bit, why);
+
+    if (rc != 0)
+        return rc;
+    TRY(cudaStreamSynchronize(runner->compute), "the first run");
+    if (runner->eager)
+        return 0;
+    TRY(cudaStreamBeginCapture(runner->compute, cudaStreamCaptureModeThreadLocal), "a graph");
+    rc     = start_all(runner, bit, why);
+    status = cudaStreamEndCapture(runner->compute, &graph);
+    if (rc == 0 && status == cudaSuccess)
+        status = cudaGraphInstantiate(&runner->graphs[bit], graph, 0);
+    if (graph != NULL)
+        cudaGraphDestroy(graph);
+    if (rc != 0)
+        return rc;
+    return status == cudaSuccess ? 0 : cuda_failed(runner->device, status, "a graph", why);
+}
+
+/* ---- open ---- */
+
+static int allocate(struct cuda_runner *runner, struct why *why)
+{
+    const struct cuda_plan *plan   = runner->shared->plan;
+    size_t                  most   = (size_t)batch_of(runner, runner->batch_bits - 1);
+    void                   *at     = NULL;
+    const int               device = runner->device;
+
+    if ((int64_t)most * bytes_of_picture(plan) + plan->constant_bytes > runner_bytes())
+        return cuda_failed(device, cudaErrorMemoryAllocation, "memory for a runner", why);
+    TRY(cudaMalloc(&at, (size_t)plan->arena_bytes * most + CUDA_ALIGN_BYTES), "the arena");
+    runner->arena = at;
+    TRY(cudaMemset(at, 0, (size_t)plan->arena_bytes * most), "the arena");
+    TRY(cudaMalloc(&at, (size_t)plan->input->image_bytes * most), "the input");
+    runner->input = at;
+    TRY(cudaMemset(at, 0, (size_t)plan->input->image_bytes * most), "the input");
+    TRY(cudaMalloc(&at, (size_t)CUDA_WORKSPACE_BYTES), "the workspace");
+    runner->workspace = at;
+    TRY(cudaHostAlloc(&at, (size_t)plan->input->image_bytes * most, cudaHostAllocDefault),
+        "pinned memory");
+    runner->staging = at;
+    for (int i = 0; i < plan->graph->output_count; i++) {
+        TRY(cudaHostAlloc(&at, (size_t)plan->outputs[i]->image_bytes * most, cudaHostAllocDefault),
+            "pinned memory");
+        runner->outputs[i] = at;
+    }
+    /* The runner's streams do not wait for the one that fills. */
+    TRY(cudaDeviceSynchronize(), "memory for a runner");
+    return 0;
+}
+
+static int open_batches(struct cuda_runner *runner, struct why *why)
+{
+    int rc = 0;
+
+    for (int bit = runner->batch_bits - 1; rc == 0 && bit >= 0; bit--) {
+        struct cuda_memory memory = memory_of(runner, bit);
+        struct cuda_trial  trial  = {.handle    = runner->handle,
+                                     .stream    = runner->compute,
+                                     .memory    = &memory,
+                                     .workspace = runner->workspace,
+                                     .timed     = bit == 0 || bit == runner->batch_bits - 1};
+
+        rc = cuda_shared_engines(runner->shared, bit, &trial, why);
+        if (rc == 0)
+            rc = open_packs(runner, bit, why);
+        if (rc == 0)
+            rc = capture(runner, bit, why);
+    }
+    return rc;
+}
+
+static int open_streams(struct cuda_runner *runner, struct why *why)
+{
+    cudnnStatus_t status;
+
+    TRY(cudaStreamCreateWithFlags(&runner->compute, cudaStreamNonBlocking), "a stream");
+    TRY(cudaStreamCreateWithFlags(&runner->copy, cudaStreamNonBlocking), "a stream");
+    TRY(cudaEventCreateWithFlags(&runner->copied, cudaEventDisableTiming), "an event");
+    status = cudnnCreate(&runner->handle);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnSetStream(runner->handle, runner->compute);
+    if (status != CUDNN_STATUS_SUCCESS)
+        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d: cuDNN: %s", runner->device,
+                       cudnnGetErrorString(status));
+    return 0;
+}
+
+static int check_settings(const struct runner_settings *settings, struct why *why)
+{
+    int         count  = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+
+    if (status != cudaSuccess)
+        return why_set(why, ERR_DEVICE_LOST, "CUDA: %s", cudaGetErrorString(status));
+    if (settings->device < 0 || settings->device >= count || settings->device >= CUDA_DEVICES_MAX)
+        return why_set(why, ERR_UNSUPPORTED, "there is no CUDA device %d: there are %d",
+                       settings->device, count);
+    if (settings->precision != PRECISION_AUTO && settings->precision != PRECISION_F16)
+        return why_set(why, ERR_UNSUPPORTED, "the CUDA backend computes in f16, not in %s",
+                       settings->precision == PRECISION_F32    ? "f32"
+                       : settings->precision == PRECISION_BF16 ? "bf16"
+                                                               : "int8");
+    return 0;
+}
+
+static int supports(const struct model *model, const struct runner_settings *settings,
+                    struct why *why)
+{
+    struct cuda_plan *plan;
+    int               rc = check_settings(settings, why);
+
+    if (rc == 0)
+        rc = cuda_plan_open(&plan, host->model_graph(model), why);
+    if (rc == 0)
+        cuda_plan_close(&plan);
+    return rc;
+}
+
+static void close_runner(struct runner **base);
+
+static int open_runner(struct runner **out, const struct model *model,
+                       const struct runner_settings *settings, struct why *why)
+{
+    struct cuda_runner *runner;
+    int                 rc = check_settings(settings, why);
+
+    *out = NULL;
+    if (rc != 0)
+        return rc;
+    if ((runner = calloc(1, sizeof *runner)) == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a CUDA runner");
+    runner->base   = (struct runner){&BACKEND_CUDA_DEVICE, model, PRECISION_F16};
+    runner->device = settings->device;
+    runner->eager  = getenv("SIGHTLINE_CUDA_EAGER") != NULL;
+    while (runner->batch_bits < CUDA_BATCHES && 1 << runner->batch_bits < 2 * wanted_batch())
+        runner->batch_bits++;
+    if ((rc = cuda_device_enter(runner->device, why)) != 0)
+        goto fail;
+    runner->entered = true;
+    if ((rc = open_streams(runner, why)) != 0)
+        goto fail;
+    if ((rc = cuda_shared_get(&runner->shared, model, host->model_graph(model), runner->device,
+                              runner->handle, why)) != 0)
+        goto fail;
+    if ((rc = allocate(runner, why)) != 0)
+        goto fail;
+    if ((rc = open_batches(runner, why)) != 0)
+        goto fail;
+    *out = &runner->base;
+    return 0;
+
+fail:
+    *out = &runner->base;
+    close_runner(out);
+    return rc;
+}
+
+/* Also of a failed device: every call then says so, and there is nothing else to do. */
+static void close_runner(struct runner **base)
+{
+    struct cuda_runner *runner = *base != NULL ? as_cuda(*base) : NULL;
+
+    *base = NULL;
+    if (runner == NULL)
+        return;
+    if (runner->entered)
+        cudaSetDevice(runner->device);
+    if (runner->compute != NULL)
+        cudaStreamSynchronize(runner->compute);
+    for (int b = 0; b < CUDA_BATCHES; b++) {
+        if (runner->graphs[b] != NULL)
+            cudaGraphExecDestroy(runner->graphs[b]);
+        for (int i = 0; runner->packs[b] != NULL && i < runner->shared->plan->step_count; i++)
+            if (runner->packs[b][i] != NULL)
+                cudnnBackendDestroyDescriptor(runner->packs[b][i]);
+        free(runner->packs[b]);
+    }
+    cuda_shared_put(&runner->shared);
+    if (runner->handle != NULL)
+        cudnnDestroy(runner->handle);
+    for (int i = 0; i < MODEL_MAX_OUTPUTS; i++)
+        cudaFreeHost(runner->outputs[i]); /* NULL is allowed, as below */
+    cudaFreeHost(runner->staging);
+    cudaFree(runner->workspace);
+    cudaFree(runner->input);
+    cudaFree(runner->arena);
+    if (runner->copied != NULL)
+        cudaEventDestroy(runner->copied);
+    if (runner->copy != NULL)
+        cudaStreamDestroy(runner->copy);
+    if (runner->compute != NULL)
+        cudaStreamDestroy(runner->compute);
+    cudaGetLastError();
+    if (runner->entered)
+        cuda_device_leave(runner->device);
+    free(runner);
+}
+
+/* ---- run ---- */
+
+/* Picture by picture: while one is on its way the next is brought into pinned memory. */
+static int upload(struct cuda_runner *runner, const float *input, int batch, struct why *why)
+{
+    size_t bytes = (size_t)runner->shared->plan->input->image_bytes, floats = bytes / sizeof(float);
+
+    for (int i = 0; i < batch; i++) {
+        memcpy(runner->staging + (size_t)i * floats, input + (size_t)i * floats, bytes);
+        TRY(cudaMemcpyAsync(runner->input + (size_t)i * floats,
+                            runner->staging + (size_t)i * floats, bytes, cudaMemcpyHostToDevice,
+                            runner->copy),
+            "copying pictures");
+    }
+    TRY(cudaEventRecord(runner->copied, runner->copy), "copying pictures");
+    TRY(cudaStreamWaitEvent(runner->compute, runner->copied, 0), "copying pictures");
+    return 0;
+}
+
+static int download(struct cuda_runner *runner, int bit, int batch, struct why *why)
+{
+    const struct cuda_plan *plan   = runner->shared->plan;
+    struct cuda_memory      memory = memory_of(runner, bit);
+
+    for (int i = 0; i < plan->graph->output_count; i++)
+        TRY(cudaMemcpyAsync(runner->outputs[i], cuda_bind_tensor(plan, plan->outputs[i], &memory),
+                            (size_t)plan->outputs[i]->image_bytes * (size_t)batch,
+                            cudaMemcpyDeviceToHost, runner->compute),
+            "copying outputs");
+    TRY(cudaStreamSynchronize(runner->compute), "the network");
+    return 0;
+}
+
+static int start_network(struct cuda_runner *runner, int bit, struct why *why)
+{
+    if (runner->graphs[bit] == NULL)
+        return start_all(runner, bit, why);
+    TRY(cudaGraphLaunch(runner->graphs[bit], runner->compute), "the network");
+    return 0;
+}
+
+static int run(struct runner *base, const float *input, int batch, struct why *why)
+{
+    struct cuda_runner *runner = as_cuda(base);
+    int                 bit    = 0, rc;
+    cudaError_t         status;
+
+    ASSERT(batch >= 1 && batch <= batch_of(runner, runner->batch_bits - 1));
+    if (runner->lost)
+        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d was lost before", runner->device);
+    while (batch_of(runner, bit) < batch)
+        bit++;
+    status = cudaSetDevice(runner->device);
+    rc     = status == cudaSuccess ? upload(runner, input, batch, why)
+                                   : cuda_failed(runner->device, status, "choosing it", why);
+    if (rc == 0)
+        rc = start_network(runner, bit, why);
+    if (rc == 0)
+        rc = download(runner, bit, batch, why);
+    runner->lost = rc != 0;
+    return rc;
+}
+
+static const float *output(const struct runner *base, int index)
+{
+    return ((const struct cuda_runner *)(const void *)base)->outputs[index];
+}
+
+/* The plug-in is asked through probe() before any of these. */
+static bool available(struct why *why)
+{
+    (void)why;
+    return true;
+}
+
+const struct backend_ops BACKEND_CUDA_DEVICE = {.name       = "cuda",
+                                                .available  = available,
+                                                .best_batch = best_batch,
+                                                .supports   = supports,
+                                                .open       = open_runner,
+                                                .run        = run,
+                                                .output     = output,
+                                                .close      = close_runner};
