@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define CELL_PX        8
-#define FINE_PX        1920 /* wider pictures have larger cells */
+#define FINE_PX        1280 /* wider pictures have larger cells */
 #define SAMPLES        16   /* of a cell: 8 pixels of two rows */
 #define FIRST_ROW      2    /* of a cell's eight, and the second */
 #define SECOND_ROW     5

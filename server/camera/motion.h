@@ -1,7 +1,7 @@
 /* server/camera/motion.h: whether anything moves in a camera's pictures, so that the detector may
  * rest while nothing does.
  *
- * A grid of cells of 8x8 pixels (more for pictures wider than 1920), each the mean of 16 samples
+ * A grid of cells of 8x8 pixels (more for pictures wider than 1280), each the mean of 16 samples
  * of the decoder's own luma, against a background that follows in some seconds. It is meant to
  * wake the detector too often, never too late: MOTION_LEVELS is what a grey coat makes on a grey
  * road. Media time alone decides: the same pictures give the same answers. One thread at a

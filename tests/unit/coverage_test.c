@@ -75,5 +75,16 @@ int main(void)
     sums = play(&coverage, START + 7200 * NS_PER_S, 5, 30, 0, 0);
     ok(sums.elapsed_ms <= 30000 && sums.analysed_ms <= sums.elapsed_ms,
        "a machine that slept invents none either");
+
+    coverage_begin(&coverage, 5, START);
+    coverage_frame(&coverage, START);
+    coverage_still(&coverage, START + NS_PER_S / 5, START + 20 * NS_PER_S);
+    coverage_still(&coverage, START + NS_PER_S / 5, START + 30 * NS_PER_S);
+    coverage_still(&coverage, START + NS_PER_S / 5, START + 30 * NS_PER_S);
+    is_int(coverage.analysed_ns, 30 * NS_PER_S, "pictures in which nothing moved were watched");
+    coverage_frame(&coverage, START + 30 * NS_PER_S + NS_PER_S / 5);
+    is_int(coverage.analysed_ns, 30 * NS_PER_S + NS_PER_S / 5, "up to the one that is analysed");
+    coverage_still(&coverage, START + 50 * NS_PER_S, START + 55 * NS_PER_S);
+    is_int(coverage.analysed_ns, 35 * NS_PER_S + NS_PER_S / 5, "a hole before them stays a hole");
     return done_testing();
 }

@@ -85,6 +85,40 @@ static void test_whole_file(void)
     is_int(settings->cameras[1].pace, PACE_FASTEST, "pace");
 }
 
+static void test_motion_and_isolation(void)
+{
+    load("decode: {workers: 3, isolation: thread}\n"
+         "cameras:\n"
+         "  a:\n"
+         "    ffmpeg: {inputs: [{path: /a.mp4}]}\n"
+         "    motion: {enabled: no, mask: ['0,0,1,0,1,0.1', '0,0.9,1,0.9,1,1,0,1']}\n"
+         "  b:\n"
+         "    ffmpeg: {inputs: [{path: /b.mp4}]}\n"
+         "    motion: {mask: '0,0,1,0,1,0.1'}\n");
+    ok(settings != NULL && settings->decode_isolation == ISOLATION_THREAD &&
+           settings->decode_workers == 3,
+       "video may be decoded in threads");
+    ok(settings != NULL && !settings->cameras[0].motion.enabled &&
+           settings->cameras[0].motion.mask_count == 2 &&
+           settings->cameras[0].motion.masks[1].point_count == 4,
+       "a list of masks");
+    ok(settings != NULL && settings->cameras[1].motion.enabled &&
+           settings->cameras[1].motion.mask_count == 1,
+       "or one; and the gate is on");
+    load("cameras: {a: {ffmpeg: {inputs: [{path: /a.mp4}]}}}\n");
+    ok(settings != NULL && settings->decode_isolation == ISOLATION_PROCESS &&
+           settings->cameras[0].motion.enabled,
+       "hostile video is shut in unless somebody says otherwise");
+    load("decode: {isolation: none}\n");
+    ok(settings == NULL && has_problem("t.yml:1:21: \"none\" is no isolation: process or thread"),
+       "another kind of isolation is refused");
+    load("cameras:\n"
+         "  a:\n"
+         "    ffmpeg: {inputs: [{path: /a.mp4}]}\n"
+         "    motion: {mask: '0,0,1,1'}\n");
+    is_int(problems.count, 1, "so is a mask without an area");
+}
+
 static void test_all_problems_at_once(void)
 {
     static const char TEXT[] = "http:\n"
@@ -257,6 +291,7 @@ int main(void)
 {
     test_whole_file();
     test_sources();
+    test_motion_and_isolation();
     test_all_problems_at_once();
     test_yaml_errors();
     test_exposure();
