@@ -146,6 +146,8 @@ int calibration_parse(struct calibration *calibration, const char *text, struct 
     rc = read_text(calibration, &reader);
     if (rc != 0)
         calibration_free(calibration);
+    else
+        why_set(why, 0, "%s", "");
     return rc;
 }
 

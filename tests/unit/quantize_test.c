@@ -1,0 +1,270 @@
+// links: gpu
+// A calibration as text and in a file, damaged in every way; and a network in 8 bits whose boxes
+// agree with float32 on real pictures. The pictures are those beside the models, shifted and
+// mirrored; SIGHTLINE_QUANTIZE_FULL=1 takes more of them and the harder networks.
+#include "gpu/quantize.h"
+
+#include "config/err.h"
+#include "gpu/backend.h"
+#include "gpu/cpu/backend_cpu.h"
+#include "gpu/cpu/int8.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char GOOD[] = "1 0.981 1234 2\n"
+                           "0 3 -0.5 2.25 ff80ff0010807f7f7f first\n"
+                           "1 1 0 1 00ff80 second value\n";
+
+static void test_text(void)
+{
+    struct calibration calibration;
+    struct why         why = {""};
+    char              *text;
+
+    is_int(calibration_parse(&calibration, GOOD, &why), 0, "a calibration is read: %s", why.text);
+    is_int(calibration.count, 2, "both values");
+    const struct calibrated *first = calibration_find(&calibration, "first");
+    ok(first != NULL && first->channels == 3 && !first->keep_float, "the first by its name");
+    ok(first != NULL && fabsf(first->low[0] + 0.5F) < 1e-6F &&
+           fabsf(first->high[2] - 1.12F) < 0.01F,
+       "its ranges");
+    ok(calibration_find(&calibration, "second value") != NULL, "a name with a space");
+    ok(calibration_find(&calibration, "third") == NULL, "what is not there is not found");
+    text = calibration_text(&calibration);
+    struct calibration again;
+    is_int(calibration_parse(&again, text, &why), 0, "what is written is read again");
+    char *second = calibration_text(&again);
+    ok(text != NULL && second != NULL && strcmp(text, second) == 0, "and is the same text");
+    free(text);
+    free(second);
+    calibration_free(&again);
+    calibration_free(&calibration);
+}
+
+static void test_damage(void)
+{
+    static const char *const BAD[] = {
+        "",
+        "2 0.9 1 0\n",
+        "1 1.5 1 0\n",
+        "1 0.9 1 99999999\n",
+        "1 0.9 1 1\n",
+        "1 0.9 1 1\n0 0 0 1 name\n",
+        "1 0.9 1 1\n0 99999999 0 1 00ff80 name\n",
+        "1 0.9 1 1\n0 1 0.5 1 00ff80 name\n",
+        "1 0.9 1 1\n0 1 0 nan 00ff80 name\n",
+        "1 0.9 1 1\n0 1 0 1e30 00ff80 name\n",
+        "1 0.9 1 1\n0 1 0 1 00fg80 name\n",
+        "1 0.9 1 1\n0 1 0 1 00ff80 name",
+        "1 0.9 1 1\n0 1 0 1 00ff80\n",
+        "1 0.9 1 2\n0 1 0 1 00ff80 b\n0 1 0 1 00ff80 a\n",
+        "1 0.9 1 2\n0 1 0 1 00ff80 a\n0 1 0 1 00ff80 a\n",
+    };
+    int refused = 0, said = 0, bad = (int)(sizeof BAD / sizeof BAD[0]);
+
+    for (int i = 0; i < bad; i++) {
+        struct calibration calibration;
+        struct why         why = {""};
+        int                rc  = calibration_parse(&calibration, BAD[i], &why);
+        refused += rc == ERR_CORRUPT;
+        said += strstr(why.text, "quantize") != NULL;
+        if (rc != ERR_CORRUPT)
+            diag("not refused: %s", BAD[i]);
+        calibration_free(&calibration);
+    }
+    is_int(refused, bad, "damaged text is refused");
+    is_int(said, bad, "and it is said what to do");
+    /* Every beginning of a good one is refused, and read without a step beyond its end. */
+    refused = 0;
+    for (size_t n = 0; n + 1 < sizeof GOOD; n++) {
+        struct calibration calibration;
+        struct why         why;
+        char              *text = strndup(GOOD, n);
+        if (text == NULL)
+            abort();
+        refused += calibration_parse(&calibration, text, &why) != 0;
+        calibration_free(&calibration);
+        free(text);
+    }
+    is_int(refused, (int)sizeof GOOD - 1, "every beginning of a good one is refused");
+}
+
+static const char *model_path(const char *name)
+{
+    static char path[700];
+
+    snprintf(path, sizeof path, "%s/models/%s", material(), name);
+    return path;
+}
+
+static void test_file(void)
+{
+    uint8_t      *file = NULL, *once = NULL, *twice = NULL;
+    size_t        count, once_count = 0, twice_count = 0;
+    struct why    why   = {""};
+    struct model *model = NULL;
+
+    if (model_read_file(model_path("FastestDet.onnx"), &file, &count, &why) != 0) {
+        ok(false, "the model is read: %s", why.text);
+        return;
+    }
+    once  = calibration_attach(file, count, "something else", &once_count, &why);
+    twice = once != NULL ? calibration_attach(once, once_count, GOOD, &twice_count, &why) : NULL;
+    ok(twice != NULL, "a calibration is attached, and replaced: %s", why.text);
+    ok(twice != NULL && memcmp(twice, file, count) == 0, "the file before it is as it was");
+    ok(twice != NULL && twice_count < count + sizeof GOOD + 64, "only one of them is in the file");
+    if (twice != NULL && model_load_bytes(&model, twice, twice_count, "copy", &why) == 0) {
+        struct calibration calibration;
+        is_int(calibration_read(&calibration, model_info(model), &why), 0, "it is read: %s",
+               why.text);
+        calibration_free(&calibration);
+    } else {
+        ok(false, "the copy is a model: %s", why.text);
+    }
+    model_close(&model);
+    ok(calibration_attach(file, count - 1, GOOD, &once_count, &why) == NULL,
+       "a file that ends too early is refused");
+    free(file);
+    free(once);
+    free(twice);
+}
+
+/* ---- pictures: recorded noise-free gradients would find nothing, so real ones ---- */
+
+struct pictures {
+    float *input; /* 3×416×416, colours 0..255, BGR */
+    int    stopped_at;
+};
+
+#define SIDE 416
+
+/* The reference picture, moved by a few pixels and every other time mirrored. */
+static int picture(void *context, int index, struct frame **frame, struct why *why)
+{
+    const struct pictures *pictures = context;
+    struct frame          *made     = frame_alloc(FRAME_BGR24, SIDE, SIDE);
+
+    if (made == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    for (int y = 0; y < SIDE; y++) {
+        uint8_t *row = (uint8_t *)(uintptr_t)made->plane[0] + (ptrdiff_t)y * made->stride_bytes[0];
+        for (int x = 0; x < SIDE; x++)
+            for (int c = 0; c < 3; c++) {
+                int from_x = index % 2 == 1 ? SIDE - 1 - x : x, from_y = y;
+                from_x         = (from_x + index * 5) % SIDE;
+                from_y         = (from_y + index * 3) % SIDE;
+                row[x * 3 + c] = (uint8_t)pictures->input[(c * SIDE + from_y) * SIDE + from_x];
+            }
+    }
+    *frame = made;
+    return 0;
+}
+
+static bool stop(void *context, float done, const char *what)
+{
+    (void)done;
+    (void)what;
+    return ++((struct pictures *)context)->stopped_at < 4;
+}
+
+static void run_both(const char *path, const float *input, enum precision *chosen, double *apart)
+{
+    struct why             why = {""};
+    struct model          *model;
+    struct runner         *runner[2]   = {NULL, NULL};
+    struct runner_settings settings[2] = {{.precision = PRECISION_F32},
+                                          {.precision = PRECISION_AUTO}};
+    double                 difference = 0, sum = 0;
+
+    *apart = INFINITY;
+    if (model_load(&model, path, &why) != 0)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (BACKEND_CPU.open(&runner[i], model, &settings[i], &why) == 0)
+            BACKEND_CPU.run(runner[i], input, 1, &why);
+    if (runner[0] != NULL && runner[1] != NULL) {
+        const float *a = BACKEND_CPU.output(runner[0], 0), *b = BACKEND_CPU.output(runner[1], 0);
+        *chosen = runner_precision(runner[1]);
+        for (int64_t i = 0; i < 3549 * 85; i++) {
+            difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+            sum += (double)a[i] * (double)a[i];
+        }
+        *apart = difference / sum;
+    }
+    BACKEND_CPU.close(&runner[0]);
+    BACKEND_CPU.close(&runner[1]);
+    model_close(&model);
+}
+
+static void test_quantize(void)
+{
+    struct pictures        pictures = {.input = malloc(sizeof(float) * 3 * SIDE * SIDE)};
+    FILE                  *file     = fopen(model_path("ref_bus_input_1x3x416x416_f32.bin"), "rb");
+    char                   folder[] = "/tmp/sightline-quantize-XXXXXX", out[2][64], exact[700];
+    struct quantize_report report[2];
+    struct why             why  = {""};
+    bool                   full = getenv("SIGHTLINE_QUANTIZE_FULL") != NULL;
+
+    if (file == NULL || pictures.input == NULL ||
+        fread(pictures.input, sizeof(float), 3 * SIDE * SIDE, file) != 3 * SIDE * SIDE ||
+        mkdtemp(folder) == NULL)
+        abort();
+    fclose(file);
+    snprintf(exact, sizeof exact, "%s", model_path("yolox_nano_coco_416.onnx"));
+    struct quantize_settings settings = {.detector      = {.model_path = exact},
+                                         .picture_count = full ? 60 : 12,
+                                         .agreement_min = 0.8F,
+                                         .picture       = picture,
+                                         .context       = &pictures};
+    for (int i = 0; i < 2; i++) {
+        snprintf(out[i], sizeof out[i], "%s/%d.onnx", folder, i);
+        settings.out_path = out[i];
+        is_int(quantize_model(&settings, &report[i], &why), 0, "YOLOX-nano is quantized: %s",
+               why.text);
+    }
+    ok(report[0].agreement >= 0.8F,
+       "%.1f %% of %d boxes agree (%.1f %% before %d of %d layers "
+       "were kept in float32)",
+       100 * (double)report[0].agreement, report[0].boxes, 100 * (double)report[0].agreement_all,
+       report[0].kept, report[0].layers);
+    uint8_t *a = NULL, *b = NULL;
+    size_t   a_count = 0, b_count = 0;
+    model_read_file(out[0], &a, &a_count, &why);
+    model_read_file(out[1], &b, &b_count, &why);
+    ok(a != NULL && b != NULL && a_count == b_count && memcmp(a, b, a_count) == 0,
+       "twice the same pictures give the same file");
+    enum precision chosen = PRECISION_AUTO;
+    double         apart;
+    run_both(out[0], pictures.input, &chosen, &apart);
+    bool wanted = report[0].agreement >= CALIBRATION_AGREEMENT_MIN && int8_gains(int8_best());
+    is_int(chosen, wanted ? PRECISION_INT8 : PRECISION_F32,
+           "8 bits are chosen by themselves only when the boxes agree and the machine gains");
+    ok(apart < 0.2, "outputs are %.3f apart", apart);
+    settings.progress = stop;
+    is_int(quantize_model(&settings, &report[0], &why), ERR_CLOSED, "it stops when told to");
+    settings.picture_count = 2;
+    is_int(quantize_model(&settings, &report[0], &why), ERR_LIMIT, "two pictures are too few");
+    unlink(out[0]);
+    unlink(out[1]);
+    is_int(rmdir(folder), 0, "nothing is left behind");
+    free(a);
+    free(b);
+    free(pictures.input);
+}
+
+int main(void)
+{
+    test_text();
+    test_damage();
+    if (material() != NULL) {
+        test_file();
+        test_quantize();
+    } else {
+        skip_one("no ../shared/material: no real model");
+    }
+    return done_testing();
+}
