@@ -13,7 +13,7 @@
 /* Every third picture is held back. */
 #define HELD_BACK 3
 /* Pictures on which one layer alone is looked at. */
-#define SENSITIVITY_PICTURES 4
+#define SENSITIVITY_PICTURES 12
 /* Pictures on which the widths of ranges are compared. */
 #define WIDTH_PICTURES 12
 
