@@ -10,10 +10,8 @@ static const struct {
     const char              *scheme;
     const struct source_ops *ops;
 } KINDS[] = {
-    {"rtsp://", &source_rtsp},
-    {"rtsps://", &source_rtsp},
-    {"http://", &source_http},
-    {"https://", &source_http},
+    {"rtsp://", &source_rtsp},  {"rtsps://", &source_rtsp}, {"http://", &source_http},
+    {"https://", &source_http}, {"rtmp://", &source_av},    {"srt://", &source_av},
 };
 
 /* Length of "scheme://" at the beginning, 0 if there is none. */
@@ -41,7 +39,7 @@ int source_choose(const struct source_ops **ops, const char *url, struct why *wh
         }
     }
     return why_set(why, ERR_UNSUPPORTED,
-                   "\"%.*s\" is not served: give an rtsp://, rtsps://, http:// or"
-                   " https:// address or a file's path",
+                   "\"%.*s\" is not served: give an rtsp://, rtsps://, http://, https://, "
+                   "rtmp:// or srt:// address or a file's path",
                    bytes > 40 ? 40 : (int)bytes, url);
 }

@@ -67,6 +67,7 @@ struct source {
 
 extern const struct source_ops source_rtsp;
 extern const struct source_ops source_http; /* MJPEG, JPEG, HLS */
+extern const struct source_ops source_av;   /* RTMP, SRT: a thread for each camera */
 
 /* The kind of source for an address, by its scheme: an entry of the table, or NULL for a file's
  * path, which the decode workers read by themselves (source_file.h). No other scheme is ever
