@@ -8,6 +8,7 @@ import http.server
 import re
 import socket
 import threading
+import sys
 import time
 
 WRONG_HOST = "198.51.100.77"
@@ -28,7 +29,7 @@ class Camera:
     """streams: [(token, name, codec, width, height, fps, path of the stream)] on rtsp_port."""
 
     def __init__(self, rtsp_port, streams, user="admin", password="pass", name="North gate", clock_ahead_s=0,
-                 http_digest=False, snapshot=None):
+                 http_digest=False, snapshot=None, host="127.0.0.1", network=False):
         self.rtsp_port, self.streams, self.user, self.password = rtsp_port, streams, user, password
         self.name, self.clock_ahead_s, self.http_digest, self.snapshot = name, clock_ahead_s, http_digest, snapshot
         self.requests = []  # what was asked, in order
@@ -48,10 +49,16 @@ class Camera:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 camera.post(self, body)
 
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = http.server.ThreadingHTTPServer((host, 0), Handler)
         self.http_port = self.http.server_address[1]
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        if network:  # the real group and port: only in a network namespace of the test's own
+            self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.udp.bind(("", 3702))
+            self.udp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                                socket.inet_aton("239.255.255.250") + socket.inet_aton(host))
+        else:
+            self.udp.bind((host, 0))
         self.udp_port = self.udp.getsockname()[1]
         for work in (self.http.serve_forever, self.answer_questions):
             threading.Thread(target=work, daemon=True).start()
@@ -169,3 +176,11 @@ class Camera:
     def GetSnapshotUri(self, _):
         return (f"<trt:GetSnapshotUriResponse><trt:MediaUri><tt:Uri>http://{WRONG_HOST}:{self.http_port}/snapshot.jpg"
                 "</tt:Uri></trt:MediaUri></trt:GetSnapshotUriResponse>")
+
+
+if __name__ == "__main__":  # HOST RTSP_PORT USER PASSWORD: a camera on that network, until standard input ends
+    found = Camera(int(sys.argv[2]), [("main", "Main", "H264", 1920, 1080, 25, "/live?main"),
+                                      ("sub", "Sub", "H264", 640, 360, 25, "/live")],
+                   sys.argv[3], sys.argv[4], host=sys.argv[1], network=True)
+    print("ready", flush=True)
+    sys.stdin.read()

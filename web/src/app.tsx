@@ -8,6 +8,7 @@ import { signOut } from './state/api';
 import { route } from './state/route';
 import { health, link, now, session, socket } from './state/store';
 import { theme } from './state/theme';
+import { AddCamera } from './views/add_camera';
 import { CameraView } from './views/camera';
 import { HealthView } from './views/health';
 import { HistoryView } from './views/history';
@@ -43,7 +44,7 @@ function Bar() {
     <header class="top">
       <a href="#/" class="brand"><img src="/icon.svg" width="26" height="26" alt="" /><span>Sightline</span></a>
       <nav aria-label="Views">
-        <a href="#/" aria-current={view === 'wall' || view === 'camera' ? 'page' : undefined}><WallIcon /><span>Wall</span></a>
+        <a href="#/" aria-current={view === 'wall' || view === 'camera' || view === 'add' ? 'page' : undefined}><WallIcon /><span>Wall</span></a>
         <a href="#/history" aria-current={view === 'history' ? 'page' : undefined}><ChartIcon /><span>History</span></a>
         <a href="#/health" aria-current={view === 'health' ? 'page' : undefined}>
           <HealthIcon /><span>Health</span>
@@ -104,11 +105,13 @@ function Banner() {
   );
 }
 
+const TITLES = { history: 'History', health: 'Health', add: 'Add a camera' };
+
 function View() {
   const { view, camera } = route.value;
   const first = useRef(true);
   useEffect(() => {
-    document.title = view === 'camera' ? `${camera} – Sightline` : view === 'wall' ? 'Sightline' : `${view === 'history' ? 'History' : 'Health'} – Sightline`;
+    document.title = view === 'camera' ? `${camera} – Sightline` : view === 'wall' ? 'Sightline' : `${TITLES[view]} – Sightline`;
     // Somebody who listens or uses the keyboard is taken to the new page's heading.
     if (!first.current) {
       scrollTo(0, 0);
@@ -119,5 +122,6 @@ function View() {
   if (view === 'camera') return <CameraView name={camera} />;
   if (view === 'history') return <HistoryView />;
   if (view === 'health') return <HealthView />;
+  if (view === 'add') return <AddCamera />;
   return <Wall />;
 }

@@ -8,6 +8,7 @@ import './style/layout.css';
 import './style/parts.css';
 import './style/tiles.css';
 import './style/records.css';
+import './style/add.css';
 
 startStore();
 render(<App />, document.getElementById('app')!);

@@ -52,3 +52,6 @@ export const WarnIcon = () => (
 export const GoodIcon = () => (
   <Icon><circle cx="10" cy="10" r="7" /><path d="m6.8 10.2 2.2 2.2 4.2-4.6" /></Icon>
 );
+export const PlusIcon = () => (
+  <Icon><path d="M10 4.5v11" /><path d="M4.5 10h11" /></Icon>
+);

@@ -22,7 +22,7 @@ const SESSION = '/api/v1/session';
 /** Told when the server no longer knows us: the cookie has ended. Set by the store. */
 export const refused = { tell: (): void => undefined };
 
-async function call(path: string, init: RequestInit = {}): Promise<unknown> {
+export async function call(path: string, init: RequestInit = {}): Promise<unknown> {
   let answer: Response;
   try {
     answer = await fetch(path, { ...init, signal: init.signal ?? AbortSignal.timeout(15_000) });

@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 
 export interface Route {
-  view: 'wall' | 'camera' | 'history' | 'health';
+  view: 'wall' | 'camera' | 'history' | 'health' | 'add';
   camera: string;
   /** Further choices of a view (the history page keeps its own here, so that a link shows the same). */
   query: URLSearchParams;
@@ -22,7 +22,7 @@ export function readRoute(hash: string): Route {
     }
     return { view: 'camera', camera: name, query: parameters };
   }
-  const view = first === 'history' || first === 'health' ? first : 'wall';
+  const view = first === 'history' || first === 'health' || first === 'add' ? first : 'wall';
   return { view, camera: '', query: parameters };
 }
 

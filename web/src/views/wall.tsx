@@ -5,7 +5,7 @@ import { rate } from '../data/format';
 import { keepsUp, STATE_TONE } from '../data/words';
 import { StateBadge } from '../parts/badge';
 import { LineCounts, ZoneCounts } from '../parts/counts';
-import { FullIcon } from '../parts/icons';
+import { FullIcon, PlusIcon } from '../parts/icons';
 import { Picture } from '../parts/picture';
 import { Segments } from '../parts/segments';
 import { kept } from '../state/kept';
@@ -51,6 +51,7 @@ export function Wall() {
             onChange={(value) => (tileSize.value = value)}
           />
         )}
+        <a class="button" href="#/add"><PlusIcon /><span>Add a camera</span></a>
         <button type="button" class="button button-icon" title="Full screen (F)" aria-label="Full screen" onClick={toggleFull}>
           <FullIcon />
         </button>
@@ -143,7 +144,8 @@ function NoCamera() {
   return (
     <section class="empty">
       <h1 tabIndex={-1}>No camera yet</h1>
-      <p>Add one under <code>cameras:</code> in the server’s configuration file, for example:</p>
+      <p><a class="button button-main" href="#/add"><PlusIcon /><span>Add a camera</span></a></p>
+      <p>Or add it under <code>cameras:</code> in the server’s configuration file, for example:</p>
       <pre>{`cameras:
   gate:
     ffmpeg:
