@@ -9,24 +9,18 @@
  *                            follow_stream()   a new stream or picture size forgets the old tracks
  *                            tracker_update()  boxes become objects with an identity
  *                            counter_update()  paths become events
- *   loop, every second     on_tick()      coverage: which part of the time was really analysed;
+ *   loop, every second     pipeline_watch.c  coverage: which part of the time was really analysed;
  *                                         under overload, each camera's share of its wanted rate
  *
  * Only the loop touches what is here, except on_frame() and wake(), which run on workers and touch
  * the pool and one atomic number. */
-#include "server/pipeline.h"
+#include "server/pipeline_inside.h"
 
 #include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
-#include "server/camera/decode.h"
-#include "server/camera/motion.h"
-#include "server/count/counter.h"
-#include "server/coverage.h"
-#include "server/rate_share.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,50 +31,6 @@
  * busy, few enough to bound memory (8 pictures of 1080p are 25 MB). */
 #define WAITING_EVERY_FRAME 8
 #define WAITING_NEWEST      1
-
-struct pipeline_camera {
-    struct pipeline       *pipeline;
-    struct settings_camera settings;
-    struct camera         *camera;
-    struct tracker        *tracker;
-    struct counter        *counter; /* NULL before the first picture */
-    struct coverage        coverage;
-    unsigned               slot;
-    int64_t                opened_ns;
-    unsigned               generation;
-    int                    width_px, height_px;
-    atomic_uint_fast64_t   submitted; /* grows on a decode worker */
-    uint64_t               handled;   /* results seen here */
-    bool                   ended;
-    bool                   finished;
-    uint64_t               frames_failed;
-    atomic_uint_fast64_t   frames_dropped; /* grows on a decode worker */
-    uint64_t               events;
-    int64_t                latency_ns;
-    struct counter_time    last_time; /* of the last counted picture */
-    double                 given_fps;
-    struct motion_gate     gate;   /* offline: which pictures a live camera would have analysed */
-    bool                   active; /* something is followed */
-    /* Pictures in which nothing moves, one after the other, taken from then to then (UTC). A decode
-     * worker writes; the loop reads them the other way round. */
-    _Atomic int64_t still_since_ns, still_until_ns;
-    uint32_t        occupancy[LIMIT_ZONES][OBJECT_CLASSES];
-};
-
-struct pipeline {
-    struct pipeline_settings settings;
-    struct decode_pool      *decode_pool;
-    struct inference_pool   *inference_pool;
-    uv_async_t               results;
-    uv_timer_t               tick;
-    int                      handles_open;
-    int                      count;
-    struct pipeline_camera  *cameras[LIMIT_CAMERAS];
-    struct pipeline_camera  *slots[LIMIT_CAMERAS]; /* by frame.slot; NULL: free */
-    struct track             wanted[LIMIT_TRACKS]; /* scratch of one picture */
-    struct rate_share        share;
-    uint64_t                 submitted, dropped; /* by the pool until the last tick */
-};
 
 /* ---- from the camera to the inference pool ---- */
 
@@ -102,17 +52,6 @@ static void on_frame(void *arg, struct frame *frame)
         rc = inference_pool_submit(pool, frame);
     if (rc != 0)
         atomic_fetch_add(&camera->frames_dropped, 1);
-}
-
-/* On a decode worker. */
-static void on_still(void *arg, int64_t wall_ns)
-{
-    struct pipeline_camera *camera = arg;
-    int64_t until_ns = atomic_load_explicit(&camera->still_until_ns, memory_order_relaxed);
-
-    if (wall_ns < until_ns || wall_ns - until_ns > MOTION_REFRESH_NS)
-        atomic_store_explicit(&camera->still_since_ns, wall_ns, memory_order_relaxed);
-    atomic_store_explicit(&camera->still_until_ns, wall_ns, memory_order_release);
 }
 
 static void on_camera_changed(void *arg, struct camera *source);
@@ -216,16 +155,6 @@ static bool is_kept_back(struct pipeline_camera *camera, const struct frame *fra
            !motion_gate_wants(&camera->gate, !frame->still, camera->active, frame->pts_ns);
 }
 
-static void take_still(struct pipeline_camera *camera)
-{
-    int64_t until_ns = atomic_load_explicit(&camera->still_until_ns, memory_order_acquire);
-
-    if (until_ns != 0)
-        coverage_still(&camera->coverage,
-                       atomic_load_explicit(&camera->still_since_ns, memory_order_relaxed),
-                       until_ns);
-}
-
 static void count_frame(struct pipeline_camera *camera, const struct inference_result *result)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
@@ -247,7 +176,7 @@ static void count_frame(struct pipeline_camera *camera, const struct inference_r
     counter_update(camera->counter, tracks, count, &time, on_event, camera);
     camera->last_time = time;
     tell_occupancy(camera);
-    take_still(camera);
+    pipeline_take_still(camera);
     coverage_frame(&camera->coverage, frame->wall_ns);
     camera->active = is_active(result, count);
     camera_set_active(camera->camera, camera->active);
@@ -322,59 +251,6 @@ static void on_unit(void *arg, struct camera *source, struct camera_unit *unit)
         output->unit(output->arg, index, unit);
 }
 
-static void flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
-{
-    const struct pipeline_output *output = &camera->pipeline->settings.output;
-    struct coverage_span          span;
-
-    while (coverage_take(&camera->coverage, now_ns, &span))
-        output->coverage(output->arg, camera->settings.name, span.time_ns, span.analysed_ms,
-                         span.elapsed_ms);
-}
-
-/* Every camera gets the same share of what it wants. */
-static void share_rates(struct pipeline *pipeline)
-{
-    struct inference_pool_stats stats  = inference_pool_stats(pipeline->inference_pool);
-    double                      before = pipeline->share.share;
-
-    rate_share_note(&pipeline->share, stats.submitted - pipeline->submitted,
-                    stats.dropped - pipeline->dropped, clock_monotonic_ns());
-    pipeline->submitted = stats.submitted;
-    pipeline->dropped   = stats.dropped;
-    if (before >= 1 && pipeline->share.share < 1)
-        log_warning("inference", "the detector cannot keep up: every camera is slowed down");
-    else if (before < 1 && pipeline->share.share >= 1)
-        log_info("inference", "every camera is analysed at its wanted rate again");
-    for (int i = 0; i < pipeline->count; i++) {
-        struct pipeline_camera *camera = pipeline->cameras[i];
-        struct camera_stats     source = {.source_fps = 0};
-        double                  fps;
-
-        if (camera->settings.detect_fps <= 0 && pipeline->share.share < 1)
-            camera_stats(camera->camera, &source);
-        fps = rate_share_fps(&pipeline->share, camera->settings.detect_fps,
-                             source.source_fps > 0 ? source.source_fps : source.decoded_fps);
-        if (fps == camera->given_fps)
-            continue;
-        camera->given_fps = fps;
-        camera_set_rate(camera->camera, fps);
-    }
-}
-
-static void on_tick(uv_timer_t *timer)
-{
-    struct pipeline *pipeline = timer->data;
-    int64_t          now_ns   = clock_wall_ns();
-
-    if (pipeline->inference_pool != NULL && !pipeline->settings.every_frame)
-        share_rates(pipeline);
-    for (int i = 0; i < pipeline->count; i++) {
-        take_still(pipeline->cameras[i]);
-        flush_coverage(pipeline->cameras[i], now_ns);
-    }
-}
-
 /* ---- cameras come and go ---- */
 
 static int free_slot(const struct pipeline *pipeline)
@@ -401,7 +277,7 @@ static void remove_camera(struct pipeline *pipeline, struct pipeline_camera *cam
         counter_finish(camera->counter, &camera->last_time, on_event, camera);
         tell_occupancy(camera);
     }
-    flush_coverage(camera, clock_wall_ns());
+    pipeline_flush_coverage(camera, clock_wall_ns());
     counter_close(&camera->counter);
     tracker_close(&camera->tracker);
     pipeline->slots[camera->slot] = NULL;
@@ -418,10 +294,12 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
 {
     struct pipeline_camera *camera;
     struct tracker_settings tracking = tracker_settings_default();
-    struct camera_sink      sink     = {
-                 .frame = on_frame, .still = on_still, .changed = on_camera_changed, .unit = on_unit};
-    int slot = free_slot(pipeline);
-    int rc;
+    struct camera_sink      sink     = {.frame   = on_frame,
+                                        .still   = pipeline_on_still,
+                                        .changed = on_camera_changed,
+                                        .unit    = on_unit};
+    int                     slot     = free_slot(pipeline);
+    int                     rc;
 
     if (slot < 0)
         return why_set(why, ERR_LIMIT, "more than %d cameras", LIMIT_CAMERAS);
@@ -549,7 +427,7 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
     pipeline->results.data = pipeline;
     pipeline->tick.data    = pipeline;
     pipeline->handles_open = 2;
-    uv_timer_start(&pipeline->tick, on_tick, TICK_MS, TICK_MS);
+    uv_timer_start(&pipeline->tick, pipeline_on_tick, TICK_MS, TICK_MS);
     rate_share_begin(&pipeline->share);
     rc = decode_pool_open_isolated(&pipeline->decode_pool, settings->decode_workers,
                                    settings->isolation, why);

@@ -1,0 +1,79 @@
+/* What is looked after every second: which part of the time was really analysed, and, when the
+ * detector cannot keep up, at which rate each camera is analysed. */
+#include "server/pipeline_inside.h"
+
+#include "config/clock.h"
+#include "config/log.h"
+
+void pipeline_on_still(void *arg, int64_t wall_ns)
+{
+    struct pipeline_camera *camera = arg;
+    int64_t until_ns = atomic_load_explicit(&camera->still_until_ns, memory_order_relaxed);
+
+    if (wall_ns < until_ns || wall_ns - until_ns > MOTION_REFRESH_NS)
+        atomic_store_explicit(&camera->still_since_ns, wall_ns, memory_order_relaxed);
+    atomic_store_explicit(&camera->still_until_ns, wall_ns, memory_order_release);
+}
+
+void pipeline_take_still(struct pipeline_camera *camera)
+{
+    int64_t until_ns = atomic_load_explicit(&camera->still_until_ns, memory_order_acquire);
+
+    if (until_ns != 0)
+        coverage_still(&camera->coverage,
+                       atomic_load_explicit(&camera->still_since_ns, memory_order_relaxed),
+                       until_ns);
+}
+
+void pipeline_flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
+{
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    struct coverage_span          span;
+
+    while (coverage_take(&camera->coverage, now_ns, &span))
+        output->coverage(output->arg, camera->settings.name, span.time_ns, span.analysed_ms,
+                         span.elapsed_ms);
+}
+
+/* Every camera gets the same share of what it wants. */
+static void share_rates(struct pipeline *pipeline)
+{
+    struct inference_pool_stats stats  = inference_pool_stats(pipeline->inference_pool);
+    double                      before = pipeline->share.share;
+
+    rate_share_note(&pipeline->share, stats.submitted - pipeline->submitted,
+                    stats.dropped - pipeline->dropped, clock_monotonic_ns());
+    pipeline->submitted = stats.submitted;
+    pipeline->dropped   = stats.dropped;
+    if (before >= 1 && pipeline->share.share < 1)
+        log_warning("inference", "the detector cannot keep up: every camera is slowed down");
+    else if (before < 1 && pipeline->share.share >= 1)
+        log_info("inference", "every camera is analysed at its wanted rate again");
+    for (int i = 0; i < pipeline->count; i++) {
+        struct pipeline_camera *camera = pipeline->cameras[i];
+        struct camera_stats     source = {.source_fps = 0};
+        double                  fps;
+
+        if (camera->settings.detect_fps <= 0 && pipeline->share.share < 1)
+            camera_stats(camera->camera, &source);
+        fps = rate_share_fps(&pipeline->share, camera->settings.detect_fps,
+                             source.source_fps > 0 ? source.source_fps : source.decoded_fps);
+        if (fps == camera->given_fps)
+            continue;
+        camera->given_fps = fps;
+        camera_set_rate(camera->camera, fps);
+    }
+}
+
+void pipeline_on_tick(uv_timer_t *timer)
+{
+    struct pipeline *pipeline = timer->data;
+    int64_t          now_ns   = clock_wall_ns();
+
+    if (pipeline->inference_pool != NULL && !pipeline->settings.every_frame)
+        share_rates(pipeline);
+    for (int i = 0; i < pipeline->count; i++) {
+        pipeline_take_still(pipeline->cameras[i]);
+        pipeline_flush_coverage(pipeline->cameras[i], now_ns);
+    }
+}
