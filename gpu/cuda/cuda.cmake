@@ -53,6 +53,12 @@ else()
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(cuda_heuristics SYSTEM PRIVATE ${CUDNN_INCLUDE})
     target_link_libraries(cuda_heuristics PRIVATE gpu ${CUDNN})
+    # Skips itself where there is no card; tests/gpu/run builds and runs it with what belongs to it.
+    add_executable(cuda_device_test tests/gpu/cuda_device_test.c)
+    set_target_properties(cuda_device_test PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_link_libraries(cuda_device_test PRIVATE gpu)
+    add_dependencies(cuda_device_test sightline_cuda)
     install(TARGETS sightline_cuda LIBRARY DESTINATION lib/sightline)
     message(STATUS "CUDA plug-in: libsightline_cuda.so for sm_75, 80, 86, 89, 90 and PTX")
 endif()

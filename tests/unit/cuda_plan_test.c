@@ -5,129 +5,33 @@
 #include "gpu/cuda/cuda_plan.h"
 
 #include "gpu/backend.h"
+#include "tests/cuda_cases.h"
 #include "tests/cuda_emulated.h"
-/* Cases of operators that only the CPU has are not used here. */
-#pragma GCC diagnostic ignored "-Wunused-function"
-#include "tests/operator_conv.h"
-#include "tests/operator_math.h"
-#include "tests/operator_move.h"
 
-#define TRIALS 16
-#define BATCH  2
-
-/* Half precision has 11 bits: one rounding is 5e-4 of a number, and sums of many terms carry the
- * roundings of their inputs. */
-static const struct {
-    const char *name;
-    void (*write)(struct trial *trial);
-    double tolerance; /* of each number, beside 1 + its size */
-} CASES[] = {
-    {"Conv with any window", case_conv_dense, 2e-2},
-    {"Conv of few channels", case_conv_stem, 1e-2},
-    {"Conv 1x1", case_conv_pointwise, 2e-2},
-    {"Conv by channel", case_conv_depthwise, 1e-2},
-    {"Conv in groups", case_conv_grouped, 1e-2},
-    {"Conv, activation and residual", case_conv_fused, 2e-2},
-    {"activations", case_activation, 2e-3},
-    {"Conv 3x3", case_conv_square, 3e-2},
-    {"Add, Sub, Mul, Div", case_arithmetic, 5e-3},
-    {"Shape, Cast, Unsqueeze, Floor", case_shape_arithmetic, 1e-3},
-    {"BatchNormalization", case_batch_normalization, 4e-3},
-    {"GlobalAveragePool and a gate", case_gate, 4e-3},
-    {"ReduceMean", case_mean, 2e-3},
-    {"Softmax", case_softmax, 2e-3},
-    {"Gemm", case_gemm, 2e-3},
-    {"MatMul", case_matmul, 5e-3},
-    {"MaxPool, AveragePool", case_pool, 2e-3},
-    {"Resize", case_resize, 3e-3},
-    {"Pad", case_pad, 1e-3},
-    {"Transpose", case_transpose, 1e-3},
-    {"Slice and Concat of channels", case_slice_concat, 1e-3},
-    {"Slice between lanes", case_slice_lanes, 1e-3},
-    {"Slice with steps", case_slice_steps, 1e-3},
-    {"Reshape, Transpose, Split: a shuffle", case_shuffle, 1e-3},
-    {"Gather", case_gather, 1e-3},
-    {"Dropout, Squeeze, Identity, Flatten", case_same_numbers, 1e-3},
-    {"Focus", case_focus, 2e-2},
-};
-
-/* The greatest error of one trial, the same picture twice in a batch; negative when refused. */
-static double run_trial(struct trial *t, const struct model *model)
+static double run_emulated(struct trial *t, const struct model *model)
 {
     struct why        why = {""};
     struct cuda_plan *plan;
     struct emulated   run;
-    int64_t           in = elements(&t->x), out = elements(&t->y);
-    float            *input = malloc((size_t)in * BATCH * sizeof *input);
-    const float      *y;
-    double            worst = 0;
+    float            *input;
+    double            worst;
 
-    if (input == NULL)
-        abort();
     if (cuda_plan_open(&plan, model_graph(model), &why) != 0) {
         diag("%s", why.text);
-        free(input);
         return -1;
     }
-    for (int i = 0; i < BATCH; i++)
-        memcpy(input + i * in, t->x.at, (size_t)in * sizeof *input);
+    input = repeat_input(t);
     emulated_open(&run, plan, BATCH);
     emulated_run(&run, input, 0);
-    y = emulated_output(&run, 0);
-    for (int64_t i = 0; i < out * BATCH; i++) {
-        double expected = (double)t->y.at[i % out];
-        double error    = fabs((double)y[i] - expected) / (1 + fabs(expected));
-        worst           = error <= worst ? worst : error; /* also when it is not a number */
-    }
+    worst = worst_of(t, emulated_output(&run, 0));
     emulated_close(&run);
     cuda_plan_close(&plan);
     free(input);
     return worst;
 }
 
-static void test_case(size_t row)
-{
-    double worst   = 0;
-    int    refused = 0;
-
-    for (int i = 0; i < TRIALS; i++) {
-        struct trial   t   = {.random = 0x9e3779b97f4a7c15U + (uint64_t)i * 7919 + row * 104729};
-        struct why     why = {""};
-        struct model  *model;
-        size_t         count;
-        const uint8_t *bytes;
-        double         error;
-
-        t.onnx.opset = 13;
-        for (int k = 0; k < 20; k++)
-            pick(&t, 0, 1);
-        if (CASES[row].write == case_activation || CASES[row].write == case_conv_fused)
-            t.onnx.opset = 10; /* Clip's limits as attributes */
-        onnx_output(&t.onnx, "y");
-        CASES[row].write(&t);
-        bytes = onnx_finish(&t.onnx, &count);
-        if (model_load_bytes(&model, bytes, count, "trial", &why) != 0) {
-            diag("trial %d: %s", i, why.text);
-            refused++;
-        } else {
-            error = run_trial(&t, model);
-            if (!(error >= 0) || error > CASES[row].tolerance)
-                diag("trial %d: error %g", i, error);
-            refused += !(error >= 0);
-            worst = error > worst ? error : worst;
-        }
-        model_close(&model);
-        onnx_free(&t.onnx);
-        free(t.x.at);
-        free(t.y.at);
-    }
-    ok(refused == 0 && worst <= CASES[row].tolerance, "%s: %d shapes, worst error %.1e",
-       CASES[row].name, TRIALS, worst);
-}
-
 int main(void)
 {
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
-        test_case(i);
+    test_cases(run_emulated);
     return done_testing();
 }
