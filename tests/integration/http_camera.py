@@ -15,6 +15,7 @@ import time
 
 options = None
 pictures = []
+large = []
 
 
 class Camera(http.server.BaseHTTPRequestHandler):
@@ -96,6 +97,14 @@ class Camera(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"--a\r\nContent-Type: image/jpeg\r\n\r\n")
                 while True:
                     self.wfile.write(b"x" * 65536)
+            elif path == "/mjpeg-sizes":
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=a")
+                self.end_headers()
+                for number in range(1000):
+                    data = large[0] if number // 50 % 2 else pictures[0]
+                    self.wfile.write(b"--a\r\nContent-Type: image/jpeg\r\n\r\n" + data + b"\r\n")
+                    time.sleep(0.04)
             elif path == "/jpeg":
                 self.answer(200, "image/jpeg", pictures[int(time.time() * 10) % len(pictures)])
             elif path == "/html":
@@ -124,7 +133,7 @@ def main():
     for name in sorted(os.listdir(options.folder)):
         if name.endswith(".jpg"):
             with open(os.path.join(options.folder, name), "rb") as file:
-                pictures.append(file.read())
+                (large if name.startswith("large") else pictures).append(file.read())
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
     server.daemon_threads = True
     if options.tls:

@@ -13,6 +13,7 @@ sys.path.insert(0, HERE)
 import tap  # noqa: E402
 
 CLIENT = os.path.join(tap.BUILD, "tests", "source_rtsp_test")
+CROWD = os.path.join(tap.BUILD, "tests", "camera_crowd_test")
 PASSWORD = "p@ss:w#rd/canary"
 
 
@@ -21,10 +22,14 @@ def ok(passed, what, note=""):
         tap.diag(note)
 
 
-def play(folder, path, *arguments, user="", password="", pictures=25, seconds=15, scheme="http", **settings):
+def start(folder, *arguments):
     camera = subprocess.Popen([sys.executable, os.path.join(HERE, "http_camera.py"), "--folder", folder, *arguments],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    port = int(camera.stdout.readline().split()[1])
+    return camera, int(camera.stdout.readline().split()[1])
+
+
+def play(folder, path, *arguments, user="", password="", pictures=25, seconds=15, scheme="http", **settings):
+    camera, port = start(folder, *arguments)
     environment = dict(os.environ, **{"RTSP_" + name.upper(): value for name, value in settings.items()})
     text = subprocess.run([CLIENT, "play", "%s://127.0.0.1:%d%s" % (scheme, port, path), user, password, str(pictures),
                            str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
@@ -52,6 +57,8 @@ def make_footage(folder):
     source = ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25"]
     subprocess.run(["ffmpeg", "-v", "error", *source, "-frames:v", "10", "-pix_fmt", "yuvj420p",
                     os.path.join(folder, "picture%d.jpg")], check=True)
+    subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25", "-frames:v", "1",
+                    "-pix_fmt", "yuvj420p", "-update", "1", os.path.join(folder, "large.jpg")], check=True)
     for kind, name in (("mpegts", "ts"), ("fmp4", "mp4")):
         subprocess.run(["ffmpeg", "-v", "error", *source, "-t", "6", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2",
                         "-g", "25", "-pix_fmt", "yuv420p", "-f", "hls", "-hls_time", "2", "-hls_list_size", "0",
@@ -81,6 +88,19 @@ def check_mjpeg(folder):
     text, log = play(folder, "/jpeg", pictures=10)
     check_pictures("single pictures at the rate of the analysis", text, "mjpeg", pictures=10)
     ok(1500 < figure(text, "span_ms") < 2600, "10 of them take %d ms" % figure(text, "span_ms"), text)
+
+
+def check_change(folder):
+    """Through the whole camera: state machine, decoder, log at every level."""
+    camera, port = start(folder, "--auth", "digest", "--password", "c4n4ry:canary")
+    text = subprocess.run([CROWD, "watch", "8", "0", "camera:c4n4ry:canary@@http://127.0.0.1:%d/mjpeg-sizes" % port],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+                          env=dict(os.environ, CROWD_LOG="1")).stdout
+    camera.stdin.close()
+    camera.wait()
+    ok("streaming mjpeg 320x240" in text and "streaming mjpeg 640x480" in text and " reconnects 0 " in text,
+       "another picture size in the middle of the stream: it goes on", text)
+    ok("c4n4ry" not in text, "the password is in no line of the log", text)
 
 
 def check_hls(folder):
@@ -151,6 +171,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         make_footage(folder)
         check_mjpeg(folder)
+        check_change(folder)
         check_hls(folder)
         check_sign_in(folder)
         check_tls(folder)
