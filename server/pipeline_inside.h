@@ -54,6 +54,7 @@ struct pipeline {
     struct track             wanted[LIMIT_TRACKS]; /* scratch of one picture */
     struct rate_share        share;
     uint64_t                 submitted, dropped; /* by the pool until the last tick */
+    int64_t busy_ns, ticked_ns; /* its workers' time until then, and when that was */
 };
 
 /* ---- pipeline_watch.c ---- */

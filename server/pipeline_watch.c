@@ -35,14 +35,30 @@ void pipeline_flush_coverage(struct pipeline_camera *camera, int64_t now_ns)
                          span.elapsed_ms);
 }
 
+/* The part of the time since the last tick that the inference workers were at work. */
+static double busy_part(struct pipeline *pipeline, const struct inference_pool_stats *stats,
+                        int64_t now_ns)
+{
+    int64_t busy_ns = stats->latency[INFERENCE_PREPARE].sum_ns +
+                      stats->latency[INFERENCE_NETWORK].sum_ns +
+                      stats->latency[INFERENCE_DECODE].sum_ns;
+    int64_t had_ns = (now_ns - pipeline->ticked_ns) * (stats->workers > 0 ? stats->workers : 1);
+    double  part   = had_ns > 0 ? (double)(busy_ns - pipeline->busy_ns) / (double)had_ns : 1;
+
+    pipeline->busy_ns   = busy_ns;
+    pipeline->ticked_ns = now_ns;
+    return part;
+}
+
 /* Every camera gets the same share of what it wants. */
 static void share_rates(struct pipeline *pipeline)
 {
     struct inference_pool_stats stats  = inference_pool_stats(pipeline->inference_pool);
     double                      before = pipeline->share.share;
+    int64_t                     now_ns = clock_monotonic_ns();
 
     rate_share_note(&pipeline->share, stats.submitted - pipeline->submitted,
-                    stats.dropped - pipeline->dropped, clock_monotonic_ns());
+                    stats.dropped - pipeline->dropped, busy_part(pipeline, &stats, now_ns), now_ns);
     pipeline->submitted = stats.submitted;
     pipeline->dropped   = stats.dropped;
     if (before >= 1 && pipeline->share.share < 1)
