@@ -1,6 +1,7 @@
 // Boxes on the right picture. Pictures and tracks come on their own ways: a picture at once, its tracks
-// after inference. So pictures wait a little (Playout), just long enough that their tracks are there,
-// and tracks are looked up by the picture's own time (TrackRing). Pure: no clocks, no DOM.
+// after inference. So pictures wait a little (Playout), just long enough that the tracks of an analysed one
+// are there, and tracks are looked up by the picture's own time (TrackRing); on the pictures behind the last
+// analysed one, boxes go on as they went. Pure: no clocks, no DOM.
 
 import type { Track, Tracks } from '../state/protocol';
 
@@ -49,19 +50,35 @@ export class TrackRing {
   }
 
   /** The tracks on the picture of `ptsMs`: those of the nearest analysed picture not after it, moved on
-   * towards the next one where that is known (an object seen in both was in between in between). */
+   * towards the next one where that is known (an object seen in both was in between in between), or on as they went
+   * between the last two where it is not: at most as far again, and as they were when that is over. */
   at(ptsMs: number): Track[] {
     // Times are rounded differently on the two ways.
     const index = this.before(ptsMs + 0.5);
     const found = this.ring[index];
     if (found === undefined || ptsMs - found.ptsMs > TRACKS_STALE_MS) return [];
     const next = this.ring[index + 1];
-    const share = next === undefined ? 0 : (ptsMs - found.ptsMs) / (next.ptsMs - found.ptsMs);
-    if (next === undefined || share <= 0 || next.ptsMs - found.ptsMs > TRACKS_STALE_MS) return found.tracks;
+    if (next === undefined) return this.goneOn(index, ptsMs);
+    const share = (ptsMs - found.ptsMs) / (next.ptsMs - found.ptsMs);
+    if (share <= 0 || next.ptsMs - found.ptsMs > TRACKS_STALE_MS) return found.tracks;
     const later = new Map(next.tracks.map((track) => [track.id, track]));
     return found.tracks.map((track) => {
       const to = later.get(track.id);
       return to === undefined ? track : { ...track, box: between(track.box, to.box, share) };
+    });
+  }
+
+  /** The newest tracks as they are at `ptsMs`, if objects go on as they went. */
+  private goneOn(index: number, ptsMs: number): Track[] {
+    const found = this.ring[index]!;
+    const earlier = this.ring[index - 1];
+    const stepMs = found.ptsMs - (earlier?.ptsMs ?? found.ptsMs);
+    if (earlier === undefined || stepMs <= 0 || stepMs > TRACKS_STALE_MS || ptsMs <= found.ptsMs) return found.tracks;
+    const share = Math.min(1, (ptsMs - found.ptsMs) / stepMs);
+    const before = new Map(earlier.tracks.map((track) => [track.id, track]));
+    return found.tracks.map((track) => {
+      const from = before.get(track.id);
+      return from === undefined || !track.seen ? track : { ...track, box: between(from.box, track.box, 1 + share) };
     });
   }
 
@@ -87,15 +104,13 @@ function between(a: Track['box'], b: Track['box'], share: number): Track['box'] 
 }
 
 /** The longest that a picture waits for its tracks: beyond it live is worth more than in step. */
-export const WAIT_MAX_MS = 700;
+export const WAIT_MAX_MS = 150;
 const ARRIVALS_MAX = 256;
 
 /** How long pictures wait. Learns from each track message how late it came after its picture. */
 export class Playout {
   private arrivals: { ptsMs: number; atMs: number }[] = [];
   private lagMs = 0;
-  private gapMs = 0;
-  private lastTracksMs: number | null = null;
   private lastDueMs = 0;
 
   /** A picture came at `atMs` (any steady clock); returns when to show it on the same clock. */
@@ -108,9 +123,6 @@ export class Playout {
   }
 
   tracks(ptsMs: number, atMs: number): void {
-    const gap = this.lastTracksMs === null ? 0 : ptsMs - this.lastTracksMs;
-    this.lastTracksMs = ptsMs;
-    if (gap > 0 && gap < TRACKS_STALE_MS) this.gapMs += (gap - this.gapMs) * 0.2;
     const picture = this.arrivals.find((one) => Math.abs(one.ptsMs - ptsMs) <= 1);
     if (picture === undefined) return;
     const lag = Math.max(0, atMs - picture.atMs);
@@ -118,14 +130,12 @@ export class Playout {
     this.lagMs += (lag - this.lagMs) * (lag > this.lagMs ? 0.5 : 0.03);
   }
 
-  /** The lag of tracks plus one step between them, so that a picture lies between two known ones. */
   get waitMs(): number {
-    return this.lagMs === 0 ? 0 : Math.min(WAIT_MAX_MS, this.lagMs + this.gapMs);
+    return Math.min(WAIT_MAX_MS, this.lagMs);
   }
 
   reset(): void {
     this.arrivals = [];
-    this.lastTracksMs = null;
     this.lastDueMs = 0;
   }
 }
