@@ -29,6 +29,8 @@ const char *precision_name(enum precision precision);
 /* False when no precision is called so. */
 bool precision_find(const char *name, enum precision *precision);
 
+#define DEVICE_ANY (-1) /* the one with the fewest runners */
+
 /* All zero: the first device, the precision chosen by the backend. */
 struct runner_settings {
     int            device;
@@ -41,6 +43,8 @@ struct backend_ops {
     bool (*available)(struct why *why);
     /* Required. Pictures that one run takes at best: 1 on a CPU, where a batch gains nothing. */
     int (*best_batch)(const struct model *model);
+    /* NULL: one for each processor. Threads, each with a runner, that keep all devices busy. */
+    int (*best_workers)(void);
     /* NULL: F32 (and AUTO) only. 0 when open() would take this precision for this model on this
      * machine when it is asked for by name; otherwise ERR_UNSUPPORTED with the reason. */
     int (*supports)(const struct model *model, const struct runner_settings *settings,

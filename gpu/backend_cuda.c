@@ -38,6 +38,11 @@ static int best_batch(const struct model *model)
     return loaded->best_batch(model);
 }
 
+static int best_workers(void)
+{
+    return loaded->best_workers();
+}
+
 static int supports(const struct model *model, const struct runner_settings *settings,
                     struct why *why)
 {
@@ -71,14 +76,15 @@ static void close_runner(struct runner **runner)
         loaded->close(runner);
 }
 
-const struct backend_ops BACKEND_CUDA = {.name       = "cuda",
-                                         .available  = available,
-                                         .best_batch = best_batch,
-                                         .supports   = supports,
-                                         .open       = open_runner,
-                                         .run        = run,
-                                         .output     = output,
-                                         .close      = close_runner};
+const struct backend_ops BACKEND_CUDA = {.name         = "cuda",
+                                         .available    = available,
+                                         .best_batch   = best_batch,
+                                         .best_workers = best_workers,
+                                         .supports     = supports,
+                                         .open         = open_runner,
+                                         .run          = run,
+                                         .output       = output,
+                                         .close        = close_runner};
 
 /* The library stays open to the end: device libraries do not survive being closed and opened. */
 static void load_once(void)

@@ -227,7 +227,7 @@ int detector_session_open_on(struct detector_session **out, const struct detecto
 {
     const struct prepare_settings *input    = &detector->head.input;
     struct detector_session       *session  = calloc(1, sizeof *session);
-    struct runner_settings         settings = {.precision = precision};
+    struct runner_settings         settings = {.device = DEVICE_ANY, .precision = precision};
     size_t                         bytes;
     int                            rc = ERR_MEMORY;
 

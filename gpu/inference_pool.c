@@ -37,6 +37,13 @@ static int usable_processors(void)
     return count < INFERENCE_WORKERS_MAX ? count : INFERENCE_WORKERS_MAX;
 }
 
+static int workers_of(const struct backend_ops *backend)
+{
+    int count = backend->best_workers != NULL ? backend->best_workers() : usable_processors();
+
+    return count < INFERENCE_WORKERS_MAX ? count : INFERENCE_WORKERS_MAX;
+}
+
 int inference_pool_open(struct inference_pool **out, const struct inference_pool_settings *settings,
                         struct why *why)
 {
@@ -54,7 +61,8 @@ int inference_pool_open(struct inference_pool **out, const struct inference_pool
     if ((pool = calloc(1, sizeof *pool)) == NULL)
         return why_set(why, ERR_MEMORY, "no memory for the inference pool");
     pool->settings     = *settings;
-    pool->worker_count = settings->workers > 0 ? settings->workers : usable_processors();
+    pool->worker_count = settings->workers > 0 ? settings->workers
+                                               : workers_of(detector_backend(settings->detector));
     if (pool->settings.retry_ns == 0)
         pool->settings.retry_ns = RETRY_NS_DEFAULT;
     if (pool->settings.fallback == NULL && detector_backend(settings->detector) != &BACKEND_CPU)

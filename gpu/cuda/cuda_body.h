@@ -121,12 +121,72 @@ BODY half_bits *pixel_at(const struct cuda_picture *picture, uint32_t image, uin
            (int64_t)(y * picture->width + x) * picture->pitch;
 }
 
+#define ACTIVATION_UNARY 100 /* activation kinds from here on are enum unary_kind */
+
+BODY float softplus(float x)
+{
+    return x > 20.0F ? x : log1pf(expf(x));
+}
+
+/* The same kinds, in the same order, as enum unary_kind. */
+BODY float unary(int32_t kind, float a, float x)
+{
+    switch (kind) {
+    case 0:
+        return fabsf(x);
+    case 1:
+        return -x;
+    case 2:
+        return x * x;
+    case 3:
+        return sqrtf(x);
+    case 4:
+        return 1.0F / x;
+    case 5:
+        return expf(x);
+    case 6:
+        return logf(x);
+    case 7:
+        return erff(x);
+    case 8:
+        return tanhf(x);
+    case 9:
+        return softplus(x);
+    case 10:
+        return x * tanhf(softplus(x));
+    case 11:
+        return 0.5F * x * (1.0F + erff(x * 0.70710678F));
+    case 12:
+        return 0.5F * x * (1.0F + tanhf(0.79788456F * (x + 0.044715F * x * x * x)));
+    case 13:
+        return x < 0.0F ? a * (expf(x) - 1.0F) : x;
+    case 14:
+        return floorf(x);
+    case 15:
+        return ceilf(x);
+    case 16:
+        return rintf(x);
+    case 17:
+        return truncf(x);
+    case 18:
+        return x > 0.0F ? 1.0F : x < 0.0F ? -1.0F : 0.0F;
+    case 19:
+        return x == 0.0F ? 1.0F : 0.0F;
+    case 20:
+        return sinf(x);
+    default:
+        return cosf(x);
+    }
+}
+
 /* The same kinds, in the same order, as enum activation_kind. */
 BODY float activate(const struct cuda_activation *activation, float x)
 {
     float y;
 
     switch (activation->kind) {
+    case 0:
+        return x;
     case 1:
         return x < 0.0F ? activation->a * x : x;
     case 2:
@@ -141,14 +201,45 @@ BODY float activate(const struct cuda_activation *activation, float x)
         y = fminf(fmaxf(activation->a * x + activation->b, 0.0F), 1.0F);
         return x * y;
     default:
-        return x;
+        return unary(activation->kind - ACTIVATION_UNARY, activation->a, x);
     }
 }
 
 /* As enum binary_kind. */
 BODY float combine(int32_t kind, float a, float b)
 {
-    return kind == 0 ? a + b : kind == 1 ? a - b : kind == 2 ? a * b : a / b;
+    switch (kind) {
+    case 0:
+        return a + b;
+    case 1:
+        return a - b;
+    case 2:
+        return a * b;
+    case 3:
+        return a / b;
+    case 4:
+        return fminf(a, b);
+    case 5:
+        return fmaxf(a, b);
+    case 6:
+        return powf(a, b);
+    case 7:
+        return a - b * floorf(a / b);
+    case 8:
+        return fmodf(a, b);
+    case 9:
+        return a == b ? 1.0F : 0.0F;
+    case 10:
+        return a < b ? 1.0F : 0.0F;
+    case 11:
+        return a <= b ? 1.0F : 0.0F;
+    case 12:
+        return a != 0.0F && b != 0.0F ? 1.0F : 0.0F;
+    case 13:
+        return a != 0.0F || b != 0.0F ? 1.0F : 0.0F;
+    default:
+        return (a != 0.0F) != (b != 0.0F) ? 1.0F : 0.0F;
+    }
 }
 
 /* Where number `index` of the model's order lies. */

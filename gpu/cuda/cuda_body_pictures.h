@@ -198,13 +198,14 @@ BODY void body_lanes(const struct cuda_lanes *args, uint32_t image, uint32_t thr
                 b.at[i] = args->channel[spot.lane + i];
             a.at[i] = args->swapped ? combine(args->binary, b.at[i], a.at[i])
                                     : combine(args->binary, a.at[i], b.at[i]);
-            /* 0 / 0 in a lane without meaning would not stay there. */
-            if (spot.lane + i >= args->y.channels)
-                a.at[i] = 0.0F;
         }
     }
     finish_lanes(&args->activation, args->residual,
                  args->residual != 0 ? spot_at(&args->r, image, &spot) : args->y.at, &a);
+    /* 0 / 0 in a lane without meaning would not stay there. */
+    for (uint32_t i = 0; i < CUDA_LANES; i++)
+        if (spot.lane + i >= args->y.channels)
+            a.at[i] = 0.0F;
     lanes_store(spot_at(&args->y, image, &spot), &a);
 }
 

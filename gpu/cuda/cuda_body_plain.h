@@ -63,7 +63,7 @@ BODY void body_softmax(const struct cuda_softmax *args, uint32_t image, uint32_t
 BODY void body_reduce(const struct cuda_reduce *args, uint32_t image, uint32_t thread)
 {
     uint32_t stride[KERNEL_RANK_MAX], index, rest, base = 0, count = 1, step = 1;
-    float    sum = 0.0F;
+    float    result = 0.0F, x;
 
     if (!view_index(&args->y, image, thread, &index))
         return;
@@ -90,9 +90,16 @@ BODY void body_reduce(const struct cuda_reduce *args, uint32_t image, uint32_t t
             at += rest % args->dimension[k] * stride[k];
             rest /= args->dimension[k];
         }
-        sum += view_load(&args->x, image, at);
+        x = view_load(&args->x, image, at);
+        if (i == 0)
+            result = x;
+        else
+            result = args->kind == 1   ? result * x
+                     : args->kind == 2 ? fmaxf(result, x)
+                     : args->kind == 3 ? fminf(result, x)
+                                       : result + x;
     }
-    view_store(&args->y, image, index, sum / (float)count);
+    view_store(&args->y, image, index, args->is_mean ? result / (float)count : result);
 }
 
 BODY void body_pad(const struct cuda_pad *args, uint32_t image, uint32_t thread)

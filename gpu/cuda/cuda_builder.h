@@ -60,6 +60,8 @@ int builder_place_buffers(struct cuda_plan *plan);
 struct cuda_picture    picture_of(const struct cuda_tensor *tensor);
 struct cuda_view       view_of(const struct cuda_tensor *tensor);
 struct cuda_activation activation_of(const struct activation *activation);
+/* What the node at work ends with; of a NODE_UNARY what it does. */
+struct cuda_activation builder_activation(const struct cuda_builder *builder);
 
 int64_t round_lanes(int64_t channels);
 

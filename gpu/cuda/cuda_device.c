@@ -23,28 +23,56 @@ int cuda_failed(int device, cudaError_t status, const char *what, struct why *wh
                    cudaGetErrorString(status));
 }
 
-int cuda_device_enter(int device, struct why *why)
+/* Under the lock. */
+static int least_busy(void)
+{
+    int count = 0, found = 0;
+
+    if (cudaGetDeviceCount(&count) != cudaSuccess)
+        return 0;
+    for (int i = 1; i < count && i < CUDA_DEVICES_MAX; i++) {
+        bool worse = __atomic_load_n(&failed[i], __ATOMIC_SEQ_CST);
+        bool bad   = __atomic_load_n(&failed[found], __ATOMIC_SEQ_CST);
+
+        if (worse == bad ? runners[i] < runners[found] : bad)
+            found = i;
+    }
+    return found;
+}
+
+/* Under the lock, and nobody holds the device. */
+static int reset(int device, struct why *why)
+{
+    cudaError_t status = cudaSetDevice(device);
+
+    if (status == cudaSuccess)
+        status = cudaDeviceReset();
+    if (status != cudaSuccess)
+        return cuda_failed(device, status, "resetting it", why);
+    __atomic_store_n(&failed[device], false, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+int cuda_device_enter(int wanted, int *device, struct why *why)
 {
     cudaError_t status;
-    int         rc = 0;
+    int         rc = 0, at;
 
     pthread_mutex_lock(&lock);
-    if (__atomic_load_n(&failed[device], __ATOMIC_SEQ_CST)) {
-        status = cudaSuccess;
-        if (runners[device] > 0)
+    at = wanted == DEVICE_ANY ? least_busy() : wanted;
+    if (__atomic_load_n(&failed[at], __ATOMIC_SEQ_CST)) {
+        if (runners[at] > 0)
             rc = why_set(why, ERR_DEVICE_LOST,
-                         "CUDA device %d has failed and %d runners still hold it", device,
-                         runners[device]);
-        else if ((status = cudaSetDevice(device)) != cudaSuccess ||
-                 (status = cudaDeviceReset()) != cudaSuccess)
-            rc = cuda_failed(device, status, "resetting it", why);
+                         "CUDA device %d has failed and %d runners still hold it", at, runners[at]);
         else
-            __atomic_store_n(&failed[device], false, __ATOMIC_SEQ_CST);
+            rc = reset(at, why);
     }
-    if (rc == 0 && (status = cudaSetDevice(device)) != cudaSuccess)
-        rc = cuda_failed(device, status, "choosing it", why);
-    if (rc == 0)
-        runners[device]++;
+    if (rc == 0 && (status = cudaSetDevice(at)) != cudaSuccess)
+        rc = cuda_failed(at, status, "choosing it", why);
+    if (rc == 0) {
+        runners[at]++;
+        *device = at;
+    }
     pthread_mutex_unlock(&lock);
     return rc;
 }

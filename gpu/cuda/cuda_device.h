@@ -57,9 +57,10 @@ struct cuda_trial {
 int cuda_shared_engines(struct cuda_shared *shared, int batch_bit, const struct cuda_trial *trial,
                         struct why *why);
 
-/* Runners count themselves, so that a failed device can be reset without one. ERR_DEVICE_LOST while
- * others of a failed device are still open. */
-int  cuda_device_enter(int device, struct why *why);
+/* Runners count themselves, so that a failed device can be reset without one. `wanted` may be
+ * DEVICE_ANY: the one with the fewest, working ones first. ERR_DEVICE_LOST while others of a failed
+ * device are still open. */
+int  cuda_device_enter(int wanted, int *device, struct why *why);
 void cuda_device_leave(int device);
 
 #endif

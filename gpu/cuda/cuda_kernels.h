@@ -127,9 +127,10 @@ struct cuda_softmax {
     uint32_t         count, inner;
 };
 
-/* y[i] = mean of x over the dimensions whose bit is set in `axes`. */
+/* y[i] = sum (or the like: enum reduce_kind) of x over the dimensions whose bit is set in `axes`. */
 struct cuda_reduce {
     struct cuda_view x, y;
+    int32_t          kind, is_mean; /* a mean is a sum (kind 0), divided */
     int32_t          rank;
     uint32_t         axes;
     uint32_t         dimension[KERNEL_RANK_MAX]; /* of x */

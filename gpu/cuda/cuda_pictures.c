@@ -297,7 +297,7 @@ bool lanes_fit(const struct cuda_builder *builder)
 {
     int picture, kind;
 
-    if (builder->node->kind == NODE_ACTIVATION)
+    if (builder->node->kind != NODE_BINARY)
         return builder_has_picture(builder, builder->node->input[0]);
     return builder_is_picture(&builder->graph->values[builder->node->output]) &&
            find_operands(builder, &picture, &kind);
@@ -344,7 +344,7 @@ int plan_lanes(struct cuda_builder *builder)
     step->args.lanes = (struct cuda_lanes){.a          = picture_of(x),
                                            .y          = picture_of(y),
                                            .swapped    = picture == 1,
-                                           .activation = activation_of(&node->activation)};
+                                           .activation = builder_activation(builder)};
     return node->kind == NODE_BINARY ? bind_operand(builder, step, node->input[1 - picture], kind)
                                      : 0;
 }

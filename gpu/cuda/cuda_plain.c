@@ -96,7 +96,7 @@ int plan_activation(struct cuda_builder *builder)
     step->args.copy.rank         = 1;
     step->args.copy.dimension[0] = (uint32_t)step->output->elements;
     step->args.copy.stride[0]    = 1;
-    step->args.copy.activation   = activation_of(&builder->node->activation);
+    step->args.copy.activation   = builder_activation(builder);
     return 0;
 }
 
@@ -202,10 +202,12 @@ int plan_reduce(struct cuda_builder *builder)
 
     if (step == NULL)
         return ERR_MEMORY;
-    step->args.reduce.x    = view_of(step->input[0]);
-    step->args.reduce.y    = view_of(step->output);
-    step->args.reduce.rank = x->rank;
-    step->args.reduce.axes = builder->node->axes;
+    step->args.reduce.x       = view_of(step->input[0]);
+    step->args.reduce.y       = view_of(step->output);
+    step->args.reduce.rank    = x->rank;
+    step->args.reduce.axes    = builder->node->axes;
+    step->args.reduce.is_mean = builder->node->kind == NODE_MEAN;
+    step->args.reduce.kind    = step->args.reduce.is_mean ? 0 : (int32_t)builder->node->reduce;
     for (int k = 0; k < x->rank; k++)
         step->args.reduce.dimension[k] = (uint32_t)x->dimension[k];
     return 0;

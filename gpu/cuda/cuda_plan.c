@@ -14,8 +14,14 @@ _Static_assert(ACTIVATION_RELU == 1 && ACTIVATION_CLIP == 2 && ACTIVATION_SIGMOI
                    ACTIVATION_HARD_SWISH == 6,
                "activate() of cuda_body.h");
 _Static_assert(BINARY_ADD == 0 && BINARY_SUBTRACT == 1 && BINARY_MULTIPLY == 2 &&
-                   BINARY_DIVIDE == 3,
+                   BINARY_DIVIDE == 3 && BINARY_MINIMUM == 4 && BINARY_POWER == 6 &&
+                   BINARY_REMAINDER == 8 && BINARY_EQUAL == 9 && BINARY_XOR == 14,
                "combine() of cuda_body.h");
+_Static_assert(UNARY_ABSOLUTE == 0 && UNARY_EXPONENTIAL == 5 && UNARY_SOFTPLUS == 9 &&
+                   UNARY_ELU == 13 && UNARY_NOT == 19 && UNARY_COSINE == 21,
+               "unary() of cuda_body.h");
+_Static_assert(REDUCE_SUM == 0 && REDUCE_PRODUCT == 1 && REDUCE_MAXIMUM == 2 && REDUCE_MINIMUM == 3,
+               "body_reduce() of cuda_body_plain.h");
 _Static_assert(RESIDUAL_BEFORE_ACTIVATION == 1 && RESIDUAL_AFTER_ACTIVATION == 2,
                "finish_lanes() of cuda_body_pictures.h");
 _Static_assert(RESIZE_ASYMMETRIC == 0 && RESIZE_ALIGN_CORNERS == 2 && RESIZE_FLOOR == 0 &&
@@ -60,7 +66,9 @@ static int plan_node(struct cuda_builder *builder)
     case NODE_ACTIVATION:
         return plan_activation(builder);
     case NODE_BINARY:
-        return node->binary <= BINARY_DIVIDE ? plan_binary(builder) : unsupported(builder);
+        return plan_binary(builder);
+    case NODE_UNARY:
+        return plan_activation(builder);
     case NODE_CONCAT:
         return plan_concat(builder);
     case NODE_COPY:
@@ -73,6 +81,8 @@ static int plan_node(struct cuda_builder *builder)
         return plan_softmax(builder);
     case NODE_MEAN:
         return plan_mean(builder);
+    case NODE_REDUCE:
+        return plan_reduce(builder);
     case NODE_MATMUL:
         return plan_matmul(builder);
     case NODE_REMOVED:
@@ -90,6 +100,56 @@ static bool writes_pictures(enum node_kind kind)
            kind == NODE_RESIZE || kind == NODE_CONCAT;
 }
 
+/* The value of which `value` is a range of channels, its first in *first; -1 when it is none. */
+static int range_of(const struct cuda_builder *builder, int value, int64_t *first)
+{
+    const struct value *y = &builder->graph->values[value], *x;
+    const struct node  *node;
+    struct strided      strided;
+    int64_t             pixels;
+
+    if (y->producer < 0 || !builder_is_picture(y))
+        return -1;
+    node = &builder->graph->nodes[y->producer];
+    x    = &builder->graph->values[node->input[0]];
+    if (node->kind != NODE_COPY || !builder_is_picture(x) || x->dimension[2] != y->dimension[2] ||
+        x->dimension[3] != y->dimension[3])
+        return -1;
+    strided = node->strided;
+    graph_strided_simplify(&strided);
+    pixels = x->dimension[2] * x->dimension[3];
+    *first = strided.offset / pixels;
+    return strided.rank == 1 && strided.stride[0] == 1 && strided.offset % pixels == 0
+               ? node->input[0]
+               : -1;
+}
+
+/* Inputs from `index` on that together are all channels of one value, in order: what a split took
+ * apart comes together again, so the whole may lie there from the start. */
+static void adopt_split(struct cuda_builder *builder, const struct node *node, int index,
+                        int64_t begin)
+{
+    int64_t             first, running = 0;
+    int                 whole = range_of(builder, node->input[index], &first);
+    const struct value *of;
+    struct cuda_place  *place;
+
+    if (whole < 0 || first != 0 || begin % CUDA_LANES != 0)
+        return;
+    of    = &builder->graph->values[whole];
+    place = &builder->places[whole];
+    for (int i = index; i < node->input_count && running < of->dimension[1]; i++) {
+        if (range_of(builder, node->input[i], &first) != whole || first != running)
+            return;
+        running += builder->graph->values[node->input[i]].dimension[1];
+    }
+    if (running != of->dimension[1] || running % CUDA_LANES != 0 || of->producer < 0 ||
+        place->parent >= 0 || !writes_pictures(builder->graph->nodes[of->producer].kind))
+        return;
+    place->parent         = node->output;
+    place->parent_channel = begin;
+}
+
 static void adopt_parts(struct cuda_builder *builder, const struct node *node)
 {
     int64_t begin = 0;
@@ -105,6 +165,7 @@ static void adopt_parts(struct cuda_builder *builder, const struct node *node)
             place->parent         = node->output;
             place->parent_channel = begin;
         }
+        adopt_split(builder, node, i, begin);
         begin += x->dimension[1];
     }
 }
@@ -116,7 +177,9 @@ static bool joins_pictures(const struct cuda_builder *builder, const struct node
         !builder_is_picture(&builder->graph->values[node->output]))
         return false;
     for (int i = 0; i < node->input_count; i++) {
-        int producer = builder->graph->values[node->input[i]].producer;
+        int64_t first;
+        int     range    = range_of(builder, node->input[i], &first);
+        int     producer = builder->graph->values[range >= 0 ? range : node->input[i]].producer;
 
         if (producer < 0 || !writes_pictures(builder->graph->nodes[producer].kind))
             return false;

@@ -82,6 +82,14 @@ static int best_batch(const struct model *model)
     return wanted_batch();
 }
 
+/* Two for each device: while one's pictures are copied the other's network runs. */
+static int best_workers(void)
+{
+    int count = 0;
+
+    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 ? 2 * count : 1;
+}
+
 static int batch_of(const struct cuda_runner *runner, int bit)
 {
     int most = wanted_batch();
@@ -262,7 +270,8 @@ static int check_settings(const struct runner_settings *settings, struct why *wh
 
     if (status != cudaSuccess)
         return why_set(why, ERR_DEVICE_LOST, "CUDA: %s", cudaGetErrorString(status));
-    if (settings->device < 0 || settings->device >= count || settings->device >= CUDA_DEVICES_MAX)
+    if (settings->device < DEVICE_ANY || settings->device >= count ||
+        settings->device >= CUDA_DEVICES_MAX)
         return why_set(why, ERR_UNSUPPORTED, "there is no CUDA device %d: there are %d",
                        settings->device, count);
     if (settings->precision != PRECISION_AUTO && settings->precision != PRECISION_F16)
@@ -299,12 +308,11 @@ static int open_runner(struct runner **out, const struct model *model,
         return rc;
     if ((runner = calloc(1, sizeof *runner)) == NULL)
         return why_set(why, ERR_MEMORY, "no memory for a CUDA runner");
-    runner->base   = (struct runner){&BACKEND_CUDA_DEVICE, model, PRECISION_F16};
-    runner->device = settings->device;
-    runner->eager  = getenv("SIGHTLINE_CUDA_EAGER") != NULL;
+    runner->base  = (struct runner){&BACKEND_CUDA_DEVICE, model, PRECISION_F16};
+    runner->eager = getenv("SIGHTLINE_CUDA_EAGER") != NULL;
     while (runner->batch_bits < CUDA_BATCHES && 1 << runner->batch_bits < 2 * wanted_batch())
         runner->batch_bits++;
-    if ((rc = cuda_device_enter(runner->device, why)) != 0)
+    if ((rc = cuda_device_enter(settings->device, &runner->device, why)) != 0)
         goto fail;
     runner->entered = true;
     if ((rc = open_streams(runner, why)) != 0)
@@ -441,11 +449,12 @@ static bool available(struct why *why)
     return true;
 }
 
-const struct backend_ops BACKEND_CUDA_DEVICE = {.name       = "cuda",
-                                                .available  = available,
-                                                .best_batch = best_batch,
-                                                .supports   = supports,
-                                                .open       = open_runner,
-                                                .run        = run,
-                                                .output     = output,
-                                                .close      = close_runner};
+const struct backend_ops BACKEND_CUDA_DEVICE = {.name         = "cuda",
+                                                .available    = available,
+                                                .best_batch   = best_batch,
+                                                .best_workers = best_workers,
+                                                .supports     = supports,
+                                                .open         = open_runner,
+                                                .run          = run,
+                                                .output       = output,
+                                                .close        = close_runner};

@@ -2,6 +2,7 @@
 #include "gpu/cuda/cuda_builder.h"
 
 #include "config/err.h"
+#include "gpu/cuda/cuda_body.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -366,4 +367,13 @@ struct cuda_view view_of(const struct cuda_tensor *tensor)
 struct cuda_activation activation_of(const struct activation *activation)
 {
     return (struct cuda_activation){(int32_t)activation->kind, activation->a, activation->b};
+}
+
+struct cuda_activation builder_activation(const struct cuda_builder *builder)
+{
+    const struct node *node = builder->node;
+
+    if (node->kind == NODE_UNARY)
+        return (struct cuda_activation){ACTIVATION_UNARY + (int32_t)node->unary, node->unary_a, 0};
+    return activation_of(&node->activation);
 }
