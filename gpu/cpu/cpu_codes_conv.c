@@ -99,15 +99,15 @@ static int round_weights(struct conv_plan *p)
             most = 1e-30F;
         p->weight_scale[o] = most / WEIGHT_MAX;
         for (int64_t k = 0; k < p->row; k++) {
-            float code = rintf(w[k] * p->in_scale[first + k / p->taps] / p->weight_scale[o]);
-            code       = fminf(fmaxf(code, -WEIGHT_MAX), WEIGHT_MAX);
+            const int64_t in         = first + k / p->taps;
+            float         code       = rintf(w[k] * p->in_scale[in] / p->weight_scale[o]);
+            code                     = fminf(fmaxf(code, -WEIGHT_MAX), WEIGHT_MAX);
             p->codes[o * p->row + k] = (int8_t)code;
-            p->offset[o] += (double)code * p->in_zero[first + k / p->taps];
+            p->offset[o] += (double)code * p->in_zero[in];
             /* What rounding adds to the mean output goes as well. */
             error += ((double)code * (double)p->weight_scale[o] -
-                      (double)w[k] * (double)p->in_scale[first + k / p->taps]) *
-                     (double)p->in_mean[first + k / p->taps] /
-                     (double)p->in_scale[first + k / p->taps];
+                      (double)w[k] * (double)p->in_scale[in]) *
+                     (double)p->in_mean[in] / (double)p->in_scale[in];
         }
         p->offset[o] = p->offset[o] * (double)p->weight_scale[o] + error;
     }

@@ -2,6 +2,7 @@
  * products. Weights are brought into the primitive's own order once, at open. */
 #include "gpu/cpu/cpu_runner.h"
 
+#include "config/assert.h"
 #include "config/err.h"
 
 #include <stdlib.h>
@@ -361,6 +362,7 @@ static int plain_conv(struct builder *builder, struct cpu_tensor *x, struct cpu_
     struct cpu_step    *step;
     int                 rc;
 
+    ASSERT(x != NULL);
     for (int i = 0; i < 2; i++) {
         if (from[i] == NULL)
             continue;
@@ -413,6 +415,8 @@ static int describe_matrix(const struct cpu_tensor *tensor, int rank, bool trans
     dnnl_dims_t size, stride;
     int64_t     step = 1;
 
+    if (rank < 2 || rank > DNNL_MAX_NDIMS)
+        return ERR_UNSUPPORTED;
     for (int i = rank - 1; i >= 0; i--) {
         int at    = i - (rank - tensor->rank);
         size[i]   = at >= 0 ? tensor->dimension[at] : 1;

@@ -112,9 +112,10 @@ void int8_curve_make(const struct activation *activation, bool bump, float in_ra
     double width = (double)in_range / (INT8_CURVE_SEGMENTS / 2.0), range = 1e-6;
 
     for (int i = 0; i < INT8_CURVE_SEGMENTS; i++) {
-        double x    = (i - INT8_CURVE_SEGMENTS / 2) * width;
-        double y    = curve_at(activation, bump, x);
-        double next = curve_at(activation, bump, x + width);
+        int    piece = i - INT8_CURVE_SEGMENTS / 2;
+        double x     = piece * width;
+        double y     = curve_at(activation, bump, x);
+        double next  = curve_at(activation, bump, x + width);
         /* Slopes are below 1 in units of the two ranges. */
         range = fmax(range,
                      fmax(fmax(fabs(y), fabs(next)), fabs(next - y) / width * (double)in_range));

@@ -37,7 +37,7 @@ static int16_t bend(const struct int8_finish *finish, int32_t sum, int16_t v, in
     int16_t add = 0, line;
     int     segment;
 
-    if (finish->residual_gain != NULL)
+    if (finish->residual_gain != NULL && residual != NULL)
         add = high(*residual << 7, finish->residual_gain[channel]);
     if (finish->residual_first)
         v = saturate16(v + add);
@@ -116,13 +116,13 @@ static int32_t depthwise_sum(const struct int8_depthwise *conv, int64_t block, i
             int64_t y  = row * window->stride[0] - window->pad_begin[0] + ky;
             int64_t at = column * window->stride[1] - window->pad_begin[1] + kx;
             /* Turn 0: the window begins with the first row of a group. */
-            int32_t weight =
-                weights[(((int64_t)(ky / INT8_QUAD) * window->kernel[1] + kx) * INT8_BLOCK + lane) *
-                            INT8_QUAD +
-                        ky % INT8_QUAD];
+            int64_t tap = (((int64_t)(ky / INT8_QUAD) * window->kernel[1] + kx) * INT8_BLOCK +
+                           lane) *
+                              INT8_QUAD +
+                          ky % INT8_QUAD;
             bool inside = y >= 0 && y < conv->in_height && at >= 0 && at < conv->in_width;
-            sum += weight * (inside ? x[(y * conv->in_width + at) * INT8_BLOCK]
-                                    : conv->zero[block * INT8_BLOCK + lane]);
+            sum += weights[tap] * (inside ? x[(y * conv->in_width + at) * INT8_BLOCK]
+                                          : conv->zero[block * INT8_BLOCK + lane]);
         }
     return sum;
 }
