@@ -68,7 +68,8 @@ static void put_zone(struct json_writer *json, const struct settings_zone *zone)
 static void put_source(struct json_writer *json, const struct settings_camera *camera,
                        const struct sealed_key *key)
 {
-    char sealed[SEALED_TEXT_BYTES];
+    static const char *const TRANSPORTS[] = {"auto", "tcp", "udp"};
+    char                     sealed[SEALED_TEXT_BYTES];
 
     json_key(json, "ffmpeg");
     json_begin_object(json);
@@ -84,6 +85,14 @@ static void put_source(struct json_writer *json, const struct settings_camera *c
     if (camera->password.value[0] != '\0') {
         sealed_secret_seal(key, &camera->password, sealed);
         put(json, "password", sealed);
+    }
+    if (camera->transport != TRANSPORT_AUTO)
+        put(json, "transport", TRANSPORTS[camera->transport]);
+    if (camera->tls_fingerprint[0] != '\0')
+        put(json, "tls_fingerprint", camera->tls_fingerprint);
+    if (camera->tls_unverified) {
+        json_key(json, "tls_verify");
+        json_put_bool(json, false);
     }
 }
 

@@ -84,7 +84,9 @@ static void test_round_trip(void)
         "    lines: {in: {coordinates: '0.1,0.2,0.3333333,0.4,1,0', objects: [bus],\n"
         "                 directions: {a_to_b: 'to \\the left', b_to_a: back}}}\n"
         "    zones: {hall: {coordinates: '0,0,1,0,1,1', inertia: 7}}\n"
-        "  second: {ffmpeg: {inputs: [{path: 'rtsp://192.0.2.2/'}]}}\n";
+        "  second: {ffmpeg: {inputs: [{path: 'rtsps://192.0.2.2/'}]}, transport: udp,\n"
+        "           tls_verify: false, tls_fingerprint: "
+        "'00000000000000000000000000000000000000000000000000000000000000aB'}\n";
     struct settings   *first = load(CAMERAS);
     struct settings   *second;
     struct sealed_key  key;
