@@ -30,7 +30,8 @@ same(answer.headers['content-length'], full.headers['content-length'], 'and the 
 
 camera = json.loads(full.body)['cameras'][0]
 same(sorted(camera), sorted(['name', 'state', 'reason', 'source', 'codec', 'video', 'width', 'height', 'fps', 'progress',
-                             'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'lines', 'zones']),
+                             'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'lines', 'zones',
+                             'analysis', 'transport']),
      'a camera has the members of protocol.md')
 same((camera['name'], camera['state'], camera['video'], camera['coverage']), ('gate', 'streaming', 'h264', 0.98), 'its state')
 same(camera['lines'], [{'name': 'door "A"', 'coordinates': [[0, 0], [1, 0.5]], 'a_to_b': 'in', 'b_to_a': 'out',
@@ -187,7 +188,7 @@ session = ['Cookie: ' + cookie.split(';')[0]]
 callers = {'nobody': [], 'another scheme': ['Authorization: Basic ' + TOKEN], 'an empty bearer': ['Authorization: Bearer '],
            'a forged session': ['Cookie: ' + cookie.split('=')[0] + '=' + 'A' * 43], 'the token': bearer, 'a session': session}
 upgrade = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: ' + 'A' * 22 + '==']
-normal = {'/api/v1/history': (400,), '/api/v1/ws': (101,)}
+normal = {'/api/v1/history': (400,), '/api/v1/ws': (101,), '/api/v1/jobs': (400, 501), '/api/v1/jobs/picture': (400,)}
 rows = subprocess.run([PROGRAM, '--routes'], capture_output=True, text=True).stdout.split('\n')[:-1]
 ok(len(rows) >= 12, 'the table has %d rows' % len(rows))
 for row in rows:

@@ -137,8 +137,8 @@ static void test_refusals(void)
     write_whole(clip_path("x.mp4"), "hello, world\n", 13);
     check_refused(clip_path("x.mp4"), "not a video file");
     unlink(clip_path("x.mp4"));
-    is_int(source_choose(&ops, "http://camera/video.mp4", NULL), ERR_UNSUPPORTED,
-           "http is not served");
+    is_int(source_choose(&ops, "ftp://camera/video.mp4", NULL), ERR_UNSUPPORTED,
+           "ftp is not served");
     is_int(source_choose(&ops, "", NULL), ERR_INVALID, "nothing is not served");
     ok(source_choose(&ops, "RTSP://camera/1", NULL) == 0 && ops == &source_rtsp, "rtsp is");
     ok(source_choose(&ops, "/videos/a:b.mp4", NULL) == 0 && ops == NULL, "a path is a file");
