@@ -124,7 +124,7 @@ static void end_by_status(struct rtsp_source *rtsp, const struct rtsp_message *r
 static void on_unauthorized(struct rtsp_source *rtsp, const struct rtsp_message *reply)
 {
     struct rtsp_auth fresh;
-    struct why       why = {"the camera refuses the user name or the password"};
+    struct why       why = {"the camera refuses the user name or the password (401)"};
     int              rc  = rtsp_auth_read(&fresh, reply, &why);
 
     if (rc == 0 && rtsp->auth_sent &&
@@ -132,7 +132,7 @@ static void on_unauthorized(struct rtsp_source *rtsp, const struct rtsp_message 
          !(fresh.stale || rtsp->auth_accepted)))
         rc = ERR_DENIED;
     if (rtsp->url.user[0] == '\0' && rtsp->url.password.value[0] == '\0')
-        rc = why_set(&why, ERR_DENIED, "the camera asks for a user name and a password");
+        rc = why_set(&why, ERR_DENIED, "the camera asks for a user name and a password (401)");
     if (rc == 0) {
         rtsp->auth_retried = rtsp->auth_sent;
         rtsp->auth         = fresh;
