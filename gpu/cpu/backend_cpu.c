@@ -138,6 +138,7 @@ static int open_planned(struct runner **out, const struct model *model, const ch
     if (rc != 0)
         goto fail;
     runner->calibration = NULL;
+    why_set(why, 0, "%s", "");
     *out                = &runner->base;
     return 0;
 

@@ -90,7 +90,7 @@ struct cpu_runner {
     const struct int8_kernels *int8;
     const struct calibration  *calibration;
     bool                       shows_all; /* no value is computed on the way only */
-    struct graph_memory        memory; /* steps, tensors, packed weights */
+    struct graph_memory        memory;    /* steps, tensors, packed weights */
     float                     *arena;
     int64_t                    arena_floats;
     int                        step_count, step_room;

@@ -171,6 +171,40 @@ static bool stop(void *context, float done, const char *what)
     return ++((struct pictures *)context)->stopped_at < 4;
 }
 
+/* Steps in 8 bits, and those of oneDNN's reference code, which is slower than anything else. */
+static void count_steps(struct runner *runner, const float *input, int *codes, int *reference)
+{
+    static struct backend_cpu_step steps[1024];
+    int                            count = backend_cpu_profile(runner, input, steps, 1024);
+
+    *codes = *reference = 0;
+    for (int i = 0; i < count && i < 1024; i++) {
+        *codes += strcmp(steps[i].implementation, int8_best()->name) == 0;
+        *reference += strncmp(steps[i].implementation, "ref", 3) == 0;
+    }
+}
+
+static void test_steps(const char *path, const float *input)
+{
+    struct runner_settings settings = {.precision = PRECISION_INT8};
+    struct why             why      = {""};
+    struct model          *model    = NULL;
+    struct runner         *runner   = NULL;
+    int                    codes = 0, reference = 1;
+
+    if (model_load(&model, path, &why) == 0 &&
+        BACKEND_CPU.open(&runner, model, &settings, &why) == 0)
+        count_steps(runner, input, &codes, &reference);
+    ok(codes > 80 && reference == 0, "%d steps are in 8 bits, %d fall to reference code: %s", codes,
+       reference, why.text);
+    is_int(BACKEND_CPU.supports(model, &settings, &why), 0, "8 bits are said to be there");
+    settings.precision = PRECISION_BF16;
+    is_int(BACKEND_CPU.supports(model, &settings, &why), ERR_UNSUPPORTED, "bf16 is not: %s",
+           why.text);
+    BACKEND_CPU.close(&runner);
+    model_close(&model);
+}
+
 static void run_both(const char *path, const float *input, enum precision *chosen, double *apart)
 {
     struct why             why = {""};
@@ -244,6 +278,7 @@ static void test_quantize(void)
     is_int(chosen, wanted ? PRECISION_INT8 : PRECISION_F32,
            "8 bits are chosen by themselves only when the boxes agree and the machine gains");
     ok(apart < 0.2, "outputs are %.3f apart", apart);
+    test_steps(out[0], pictures.input);
     settings.progress = stop;
     is_int(quantize_model(&settings, &report[0], &why), ERR_CLOSED, "it stops when told to");
     settings.picture_count = 2;
