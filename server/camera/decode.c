@@ -309,6 +309,7 @@ static int add_group(struct decode_pool *pool, int workers, struct why *why)
 
     if (rc != 0)
         return rc;
+    ASSERT(group != NULL);
     rc = start_threads(group, workers, why);
     if (rc != 0 && group->workers == 0) {
         free_group(group);

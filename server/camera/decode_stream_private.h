@@ -59,17 +59,17 @@ struct decode_stream {
     /* The worker's own, of this epoch. */
     uint64_t              worker_epoch;
     bool                  playing, looping, fastest;
-    bool                  over; /* the file ended */
+    bool                  over;        /* the file ended */
+    bool                  lost;        /* the engine's process is gone */
+    bool                  packet_held; /* `packet` waits for its time */
+    bool                  needs_key;
     struct source_file   *file;
     AVPacket             *packet;
-    bool                  packet_held; /* `packet` waits for its time */
     int64_t               packet_due_ns;
     struct decode_engine *engine;
     AVCodecParameters    *parameters; /* that the engine was opened with */
     AVRational            time_base;
     struct decode_picture picture; /* received last */
-    bool                  lost;    /* the engine's process is gone */
-    unsigned              strikes; /* processes that died of our packets, lately */
     int64_t               last_strike_ns;
     struct decode_view   *view;
     struct picture_jpeg  *jpeg;
@@ -82,9 +82,9 @@ struct decode_stream {
     struct decode_stamp   stamps[DECODE_STAMPS];
     unsigned              next_stamp;
     int64_t               arrival_ns; /* of the packet in hand, monotonic; or when it was due */
-    bool                  needs_key;
     unsigned              without_key, max_without_key;
     unsigned              generation;
+    unsigned              strikes; /* processes that died of our packets, lately */
     uint64_t              number;
     uint64_t              pass_pictures; /* of this pass through the file */
     int                   width_px, height_px;
