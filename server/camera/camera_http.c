@@ -18,14 +18,17 @@ struct camera_http {
     uv_loop_t                *loop;
     uv_timer_t                timer; /* libcurl's */
     struct camera_http_events events;
-    unsigned                  reach, resolve_ms, silence_s, connect_ms;
-    bool                      unverified;
+    unsigned                  reach, resolve_ms, silence_s, connect_ms, whole_ms;
+    bool                      unverified, any_status;
     char                      fingerprint[SETTINGS_FINGERPRINT_BYTES];
     CURLM                    *multi;
     CURL                     *easy;
     struct curl_slist        *resolved; /* "host:port:address,..." */
     struct camera_lookup     *lookup;
-    struct camera_url         url; /* of the request under way */
+    struct camera_url         url;     /* of the request under way */
+    struct curl_slist        *headers; /* of a POST; NULL: a GET */
+    char                     *sent;    /* its body */
+    size_t                    sent_bytes;
     unsigned                  redirects, request_reach;
     bool                      added; /* the request is with libcurl */
     bool                      begun; /* head() was told */
@@ -128,6 +131,12 @@ static void follow(struct camera_http *http)
         begin(http);
 }
 
+static bool is_answer(const struct camera_http *http, long status)
+{
+    return (status >= 200 && status < 300) ||
+           (http->any_status && status >= 400 && status != 401 && status != 404);
+}
+
 static void finish(struct camera_http *http, CURLcode code)
 {
     long status = 0;
@@ -139,7 +148,7 @@ static void finish(struct camera_http *http, CURLcode code)
         tell(http, ERR_LIMIT, "the camera sends more than is taken");
     } else if (code == CURLE_OK && status >= 300 && status < 400) {
         follow(http);
-    } else if (code == CURLE_OK && (status < 200 || status >= 300)) {
+    } else if (code == CURLE_OK && !is_answer(http, status)) {
         tell_status(http, status);
     } else if (code == CURLE_OK) {
         tell(http, 0, "the camera ended the stream");
@@ -264,7 +273,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     if (http->closed)
         return 0;
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status < 200 || status >= 300)
+    if (!is_answer(http, status))
         return bytes; /* the text of an error */
     if (!http->begun) {
         http->begun = true;
@@ -311,6 +320,30 @@ static void set_account(struct camera_http *http)
     curl_easy_setopt(http->easy, CURLOPT_PASSWORD, url->password.value);
 }
 
+/* The empty Expect: libcurl would wait for a 100 that cameras do not send. */
+static int set_body(struct camera_http *http, const char *content_type, const char *body,
+                    size_t bytes)
+{
+    char               type[300];
+    struct curl_slist *longer;
+
+    curl_slist_free_all(http->headers);
+    free(http->sent);
+    http->headers = NULL;
+    http->sent    = NULL;
+    if (content_type == NULL)
+        return 0;
+    snprintf(type, sizeof type, "Content-Type: %s", content_type);
+    http->headers = curl_slist_append(NULL, type);
+    longer        = http->headers == NULL ? NULL : curl_slist_append(http->headers, "Expect:");
+    http->sent    = malloc(bytes + 1);
+    if (longer == NULL || http->sent == NULL)
+        return ERR_MEMORY;
+    memcpy(http->sent, body, bytes);
+    http->sent_bytes = bytes;
+    return 0;
+}
+
 static int request(struct camera_http *http)
 {
     char  address[LIMIT_URL_BYTES];
@@ -336,6 +369,13 @@ static int request(struct camera_http *http)
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->error);
+    if (http->whole_ms > 0)
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)http->whole_ms);
+    if (http->headers != NULL) {
+        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)http->sent_bytes);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, http->sent);
+    }
     set_trust(http);
     set_account(http);
     http->begun = http->enough = false;
@@ -399,12 +439,20 @@ static void begin(struct camera_http *http)
         tell(http, ERR_MEMORY, "out of memory");
 }
 
-int camera_http_get(struct camera_http *http, const struct camera_url *url, struct why *why)
+int camera_http_post(struct camera_http *http, const struct camera_url *url,
+                     const char *content_type, const char *body, size_t bytes, struct why *why)
 {
+    if (set_body(http, content_type, body, bytes) != 0)
+        return why_set(why, ERR_MEMORY, "out of memory");
     http->url           = *url;
     http->redirects     = 0;
     http->request_reach = http->reach;
     return look_up(http, why);
+}
+
+int camera_http_get(struct camera_http *http, const struct camera_url *url, struct why *why)
+{
+    return camera_http_post(http, url, NULL, NULL, 0, why);
 }
 
 int camera_http_resolve(const struct camera_url *base, const char *reference,
@@ -439,6 +487,8 @@ static void on_timer_closed(uv_handle_t *handle)
     curl_easy_cleanup(http->easy);
     curl_multi_cleanup(http->multi);
     curl_slist_free_all(http->resolved);
+    curl_slist_free_all(http->headers);
+    free(http->sent);
     memset(&http->url, 0, sizeof http->url);
     free(http);
 }
@@ -477,6 +527,8 @@ int camera_http_open(struct camera_http **out, uv_loop_t *loop,
     http->resolve_ms = settings->resolve_ms;
     http->connect_ms = settings->connect_ms;
     http->silence_s  = settings->silence_s;
+    http->whole_ms   = settings->whole_ms;
+    http->any_status = settings->any_status;
     http->unverified = settings->trust.unverified;
     snprintf(http->fingerprint, sizeof http->fingerprint, "%s", settings->trust.fingerprint);
     curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);

@@ -19,15 +19,17 @@
 struct camera_http;
 
 struct camera_http_settings {
-    unsigned                reach;
-    unsigned                resolve_ms, connect_ms;
-    unsigned                silence_s; /* nothing came for so long: ERR_TIMEOUT */
-    struct camera_tls_trust trust;     /* its host is not looked at; the text is copied */
+    unsigned reach;
+    unsigned resolve_ms, connect_ms;
+    unsigned silence_s; /* nothing came for so long: ERR_TIMEOUT */
+    unsigned whole_ms;  /* the whole request may take; 0: for ever */
+    bool any_status; /* the body of an error is an answer too: head(), body() and done() with 0 */
+    struct camera_tls_trust trust; /* its host is not looked at; the text is copied */
 };
 
 struct camera_http_events {
     void *arg;
-    /* The answer begins: it is a good one (2xx). `url`: where it came from, after redirects. */
+    /* The answer begins: it is a good one (2xx; any but 401 and 404 with any_status). `url`: where it came from, after redirects. */
     void (*head)(void *arg, const char *content_type, const struct camera_url *url);
     /* A part of its body. False: enough, the request ends with ERR_LIMIT. */
     bool (*body)(void *arg, const uint8_t *data, size_t bytes);
@@ -44,6 +46,9 @@ int camera_http_open(struct camera_http **out, uv_loop_t *loop,
 /* Begins a request; the one before is over. Events come later. 0 or ERR_MEMORY. The connection to
  * the same host is used again. */
 int camera_http_get(struct camera_http *http, const struct camera_url *url, struct why *why);
+/* As above, with a body, which is copied. */
+int camera_http_post(struct camera_http *http, const struct camera_url *url,
+                     const char *content_type, const char *body, size_t bytes, struct why *why);
 /* What `reference`, relative or not, means in a document from *base; the policy is a redirect's.
  * ERR_DENIED with the reason. */
 int camera_http_resolve(const struct camera_url *base, const char *reference,

@@ -5,8 +5,14 @@
 
 #include "config/clock.h"
 #include "config/err.h"
+#include "server/camera/camera_http.h"
 #include "server/camera/camera_url.h"
-#include "server/camera/http_fetch.h"
+#include "server/camera/xml_tree.h"
+
+#define RESOLVE_MS 4000
+#define CONNECT_MS 4000
+#define SILENCE_S  6
+#define REQUEST_MS 10000 /* of each question */
 
 struct onvif_client {
     uv_loop_t                   *loop;
@@ -18,7 +24,9 @@ struct onvif_client {
     int64_t                      clock_ahead_s;
     enum onvif_request           step;
     int                          stream; /* whose address is asked for */
-    struct http_fetch           *fetch;
+    struct camera_http          *http;
+    char                        *answer; /* XML_BYTES_MAX, the limit of what is read */
+    size_t                       answer_bytes;
     struct onvif_camera          camera;
 };
 
@@ -36,7 +44,8 @@ void onvif_client_stop(struct onvif_client **out)
     *out = NULL;
     if (client == NULL)
         return;
-    http_fetch_stop(&client->fetch);
+    camera_http_close(&client->http);
+    free(client->answer);
     memset(&client->password, 0, sizeof client->password);
     free(client);
 }
@@ -110,20 +119,33 @@ static bool is_needed(const struct onvif_client *client)
            client->step != ONVIF_GET_SNAPSHOT_URI;
 }
 
-static void on_answer(void *arg, int rc, int status, const char *body, size_t bytes,
-                      const struct why *fetch_why)
+static void on_head(void *arg, const char *content_type, const struct camera_url *url)
+{
+    (void)arg;
+    (void)content_type;
+    (void)url;
+}
+
+static bool on_body(void *arg, const uint8_t *data, size_t bytes)
 {
     struct onvif_client *client = arg;
-    struct why           why    = *fetch_why;
+
+    if (bytes > XML_BYTES_MAX - client->answer_bytes)
+        return false;
+    memcpy(client->answer + client->answer_bytes, data, bytes);
+    client->answer_bytes += bytes;
+    return true;
+}
+
+static void on_done(void *arg, int rc, const char *reason)
+{
+    struct onvif_client *client = arg;
+    struct why           why;
     bool                 silent = rc != 0; /* not an answer that we do not like: none at all */
 
-    http_fetch_stop(&client->fetch);
-    if (rc == 0 && status == 401)
-        rc = why_set(&why, ERR_UNAUTHORIZED, "the camera refuses this user and password");
-    else if (rc == 0 && status == 404)
-        rc = why_set(&why, ERR_NOT_FOUND, "there is no ONVIF service at this address");
-    else if (rc == 0)
-        rc = read_answer(client, body, bytes, &why);
+    why_set(&why, rc, "%s", reason);
+    if (rc == 0)
+        rc = read_answer(client, client->answer, client->answer_bytes, &why);
     if (rc != 0 && (silent || is_needed(client) || rc == ERR_UNAUTHORIZED) &&
         !(client->step == ONVIF_GET_TIME && !silent)) {
         end(client, rc, &why);
@@ -152,26 +174,26 @@ static const char *profile_token(const struct onvif_client *client)
 static int try_ask(struct onvif_client *client, struct why *why)
 {
     struct onvif_credentials credentials = {client->user, &client->password, client->clock_ahead_s};
-    struct http_fetch_settings settings  = {.user     = client->user,
-                                            .password = &client->password,
-                                            .reach    = client->settings.reach,
-                                            .done     = on_answer,
-                                            .arg      = client};
-    char                       type[256];
-    char                       body[ONVIF_REQUEST_BYTES];
-    int                        bytes;
+    struct camera_url        url;
+    char                     type[256];
+    char                     body[ONVIF_REQUEST_BYTES];
+    int                      bytes;
+    int                      rc;
 
-    settings.url = client->step >= ONVIF_GET_PROFILES ? client->media : client->device;
+    rc = camera_url_parse(&url, client->step >= ONVIF_GET_PROFILES ? client->media : client->device,
+                          why);
+    if (rc != 0)
+        return rc;
+    memcpy(url.user, client->user, sizeof url.user);
+    url.password = client->password;
     snprintf(type, sizeof type, "application/soap+xml; charset=utf-8; action=\"%s\"",
              onvif_action(client->step));
     bytes = onvif_write(client->step, profile_token(client), &credentials,
                         clock_wall_ns() / NS_PER_S, body, sizeof body);
     if (bytes < 0)
         return why_set(why, bytes, "the question to the camera is too long");
-    settings.content_type = type;
-    settings.body         = body;
-    settings.body_bytes   = (size_t)bytes;
-    return http_fetch_start(&client->fetch, client->loop, &settings, why);
+    client->answer_bytes = 0;
+    return camera_http_post(client->http, &url, type, body, (size_t)bytes, why);
 }
 
 static void ask(struct onvif_client *client)
@@ -181,6 +203,22 @@ static void ask(struct onvif_client *client)
 
     if (rc != 0)
         end(client, rc, &why);
+}
+
+static int open_http(struct onvif_client *client, struct why *why)
+{
+    const struct camera_http_events   events   = {client, on_head, on_body, on_done};
+    const struct camera_http_settings settings = {.reach      = client->settings.reach,
+                                                  .resolve_ms = RESOLVE_MS,
+                                                  .connect_ms = CONNECT_MS,
+                                                  .silence_s  = SILENCE_S,
+                                                  .whole_ms   = REQUEST_MS,
+                                                  .any_status = true};
+
+    client->answer = malloc(XML_BYTES_MAX);
+    if (client->answer == NULL)
+        return why_set(why, ERR_MEMORY, "no memory to ask a camera");
+    return camera_http_open(&client->http, client->loop, &settings, &events, why);
 }
 
 int onvif_client_start(struct onvif_client **out, uv_loop_t *loop,
@@ -202,13 +240,17 @@ int onvif_client_start(struct onvif_client **out, uv_loop_t *loop,
         return why_set(why, ERR_MEMORY, "no memory to ask a camera");
     client->loop     = loop;
     client->settings = *settings;
+    if (client->settings.reach == 0)
+        client->settings.reach = SETTINGS_REACH_DEFAULT;
     if (settings->user != NULL)
         memcpy(client->user, settings->user, strlen(settings->user));
     if (settings->password != NULL)
         client->password = *settings->password;
     memcpy(client->host, url.host, sizeof client->host);
     camera_url_format(&url, client->device);
-    rc = try_ask(client, why);
+    rc = open_http(client, why);
+    if (rc == 0)
+        rc = try_ask(client, why);
     if (rc != 0) {
         onvif_client_stop(&client);
         return rc;

@@ -61,7 +61,7 @@ for words, settings in [("a token in the message", {"clock_ahead_s": -86400 * 90
     tap.equal((result.get("model"), result.get("snapshot")), ("Sim-1", f"http://127.0.0.1:{onvif.http_port}/snapshot.jpg"),
               "model and snapshot")
     job = run(server, {"do": "streams", "service": service, "user": USER, "password": "wrong"})
-    tap.ok(job["state"] == "failed" and "refuses this user and password" in job["error"], f"wrong password: {job['error']}")
+    tap.ok(job["state"] == "failed" and "refuses" in job["error"], f"wrong password: {job['error']}")
     onvif.close()
 job = run(server, {"do": "streams", "service": service})
 tap.ok(job["state"] == "failed" and "cannot connect" in job["error"], f"nobody there: {job['error']}")
