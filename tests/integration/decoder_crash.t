@@ -96,6 +96,13 @@ ok(wait_for(lambda: all(c["frames"]["decoded"] > 5 for c in cameras(server).valu
 equal(decoders(server.process.pid), [], "and start no process")
 equal(server.stop(), 0, "the server stops")
 
+# Wherever the video is decoded, the same pictures come out: the same counts, to the byte.
+count = [subprocess.run([PROGRAM, "count", material("videos/vehicle_survaillance.mp4"), "--model", MODEL,
+                         "--line", "down:215,200,460,200", "--isolation", kind],
+                        capture_output=True, text=True, check=False, timeout=60 * SLOW).stdout
+         for kind in ("process", "thread")]
+ok(count[0] == count[1] and "down" in count[0], "a process and a thread count the same")
+
 # A server without its decoder does not fall back to decoding hostile video by itself.
 alone = folder()
 shutil.copy(PROGRAM, os.path.join(alone, "sightline"))
