@@ -5,9 +5,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CANDIDATES_MAX 4 /* timed for one convolution: the heuristics' order is good */
 #define TIMED_RUNS     5
+
+/* Building an engine may compile it, up to some tenths of a second each: past this only the
+ * heuristics' first choice that works is taken, so that a start takes a minute at worst. */
+#define TIMING_SECONDS_MAX 20
 
 static pthread_mutex_t     lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cuda_shared *first;                     /* under the lock, as the next two */
@@ -280,9 +285,20 @@ static void choose(struct cuda_shared *shared, const struct cuda_trial *trial,
     cudnnBackendDestroyDescriptor(pack);
 }
 
-static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
-                      const struct cuda_trial *trial, struct why *why)
+static long seconds(void)
 {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long)now.tv_sec;
+}
+
+static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
+                      const struct cuda_trial *given, struct why *why)
+{
+    struct cuda_trial trial   = *given;
+    long              started = seconds();
+
     for (int i = 0; i < shared->plan->step_count; i++) {
         const struct cuda_step *step = &shared->plan->steps[i];
         struct cudnn_graph      graph;
@@ -292,7 +308,7 @@ static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
 
         if (step->kind != CUDA_STEP_CONV)
             continue;
-        engines[i].shape = cudnn_conv_shape_of(step, trial->memory->batch);
+        engines[i].shape = cudnn_conv_shape_of(step, trial.memory->batch);
         while (same < i &&
                (shared->plan->steps[same].kind != CUDA_STEP_CONV ||
                 memcmp(&engines[same].shape, &engines[i].shape, sizeof engines[i].shape) != 0))
@@ -301,11 +317,12 @@ static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
             engines[i] = engines[same];
             continue;
         }
-        cuda_bind_step(shared->plan, step, trial->memory, &args);
+        trial.timed = given->timed && seconds() - started < TIMING_SECONDS_MAX;
+        cuda_bind_step(shared->plan, step, trial.memory, &args);
         if (cudnn_graph_conv(&graph, &engines[i].shape, NULL) == 0)
-            choose(shared, trial, &graph, &args.conv, &engines[i]);
+            choose(shared, &trial, &graph, &args.conv, &engines[i]);
         cudnn_graph_close(&graph);
-        status = cudaStreamSynchronize(trial->stream);
+        status = cudaStreamSynchronize(trial.stream);
         if (status != cudaSuccess)
             return cuda_failed(shared->device, status, "trying convolutions", why);
     }
