@@ -83,7 +83,8 @@ static int describe_model(struct model *model, struct why *why)
     return 0;
 }
 
-static int load_proto(struct model *model, const uint8_t *bytes, size_t count, struct why *why)
+static int load_proto(struct model *model, const uint8_t *bytes, size_t count,
+                      const struct model_options *options, struct why *why)
 {
     struct onnx_file file;
     int              rc = onnx_file_open(&file, bytes, count, why);
@@ -91,7 +92,7 @@ static int load_proto(struct model *model, const uint8_t *bytes, size_t count, s
     if (rc != 0)
         return rc;
     graph_init(&model->graph, count * MEMORY_FACTOR + (size_t)LIMIT_MODEL_EXTRA_BYTES);
-    rc = onnx_import(&model->graph, file.proto, why);
+    rc = onnx_import(&model->graph, file.proto, options, why);
     if (rc == 0)
         rc = graph_optimize(&model->graph, why);
     if (rc == 0)
@@ -102,6 +103,12 @@ static int load_proto(struct model *model, const uint8_t *bytes, size_t count, s
 
 int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
                      struct why *why)
+{
+    return model_load_bytes_with(out, bytes, count, name, NULL, why);
+}
+
+int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count, const char *name,
+                          const struct model_options *options, struct why *why)
 {
     uint8_t       digest[32];
     struct model *model;
@@ -116,8 +123,11 @@ int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, con
         return why_set(why, ERR_MEMORY, "%s: out of memory", name);
     snprintf(model->info.path, sizeof model->info.path, "%s", name);
     why_set(why, 0, "out of memory");
-    rc = load_proto(model, bytes, count, why);
+    rc = load_proto(model, bytes, count, options, why);
     if (rc != 0) {
+        if (options != NULL && options->height > 0 && rc != ERR_MEMORY)
+            why_prefix(why, "at %lld x %lld", (long long)options->width,
+                       (long long)options->height);
         why_prefix(why, "%s", name);
         model_close(&model);
         return rc;
@@ -161,14 +171,29 @@ int model_read_file(const char *path, uint8_t **bytes, size_t *count, struct why
 
 int model_load(struct model **out, const char *path, struct why *why)
 {
-    uint8_t *bytes = NULL;
-    size_t   count = 0;
-    int      rc;
+    const struct model_options as_it_is = {.folder = NULL};
+
+    return model_load_with(out, path, &as_it_is, why);
+}
+
+int model_load_with(struct model **out, const char *path, const struct model_options *options,
+                    struct why *why)
+{
+    struct model_options chosen = *options;
+    const char          *slash  = strrchr(path, '/');
+    char                 folder[sizeof((struct model_info *)NULL)->path];
+    uint8_t             *bytes = NULL;
+    size_t               count = 0;
+    int                  rc;
 
     *out = NULL;
-    rc   = model_read_file(path, &bytes, &count, why);
+    snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path + 1) : 1,
+             slash != NULL ? path : ".");
+    if (chosen.folder == NULL)
+        chosen.folder = folder;
+    rc = model_read_file(path, &bytes, &count, why);
     if (rc == 0)
-        rc = model_load_bytes(out, bytes, count, path, why);
+        rc = model_load_bytes_with(out, bytes, count, path, &chosen, why);
     free(bytes);
     return rc;
 }

@@ -15,6 +15,7 @@
 
 #define MODEL_MAX_DIMENSIONS 6
 #define MODEL_MAX_OUTPUTS    16
+#define MODEL_DEFAULT_SIDE   640
 
 struct model; /* opaque; gpu/graph.h has the inside for the backends */
 
@@ -31,6 +32,7 @@ struct model_tensor {
 struct model_traits {
     bool has_grid;        /* the graph adds or multiplies constants of its cells' number */
     bool has_exponential; /* it takes e to the power of something */
+    bool takes_bytes;     /* its input is whole numbers in 0..255, which it scales by itself */
 };
 
 struct model_info {
@@ -48,12 +50,26 @@ struct model_info {
     int                metadata_count;
 };
 
+/* How a file is read otherwise than as it says; all zero: not at all. */
+struct model_options {
+    int64_t height, width; /* of the picture; 0: the file's, or if it leaves that open, the size in
+                              its metadata ("imgsz"), or MODEL_DEFAULT_SIDE */
+    const char *folder;    /* where tensors in files of their own lie; NULL: such are refused.
+                              model_load() and model_load_with() take the file's own folder */
+};
+
 /* ERR_NOT_FOUND, ERR_INVALID (damaged), ERR_UNSUPPORTED (operator named in `why`), ERR_LIMIT,
  * ERR_MEMORY. On failure *out is NULL. */
-int  model_load(struct model **out, const char *path, struct why *why);
-int  model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
-                      struct why *why);
-/* The bytes of a file, to be freed; refused like model_load(). */
+int model_load(struct model **out, const char *path, struct why *why);
+int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
+                     struct why *why);
+/* The same with options. */
+int model_load_with(struct model **out, const char *path, const struct model_options *options,
+                    struct why *why);
+int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count, const char *name,
+                          const struct model_options *options, struct why *why);
+/* The bytes of such a file, at most LIMIT_FILE_MODEL_BYTES; to be freed. ERR_NOT_FOUND, ERR_INVALID
+ * (not a file), ERR_IO, ERR_LIMIT, ERR_MEMORY. */
 int  model_read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why);
 void model_close(struct model **model);
 const struct model_info *model_info(const struct model *model);

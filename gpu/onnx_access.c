@@ -10,13 +10,14 @@
 int import_refuse(struct importer *import, int code, const char *format, ...)
 {
     char        text[256];
-    const char *op = import->node->op_type, *name = import->node->name;
+    const char *op   = import->node != NULL ? import->node->op_type : "input";
+    const char *name = import->node != NULL ? import->node->name : "";
     va_list     arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if ((name == NULL || name[0] == '\0') && import->node->n_output > 0)
+    if ((name == NULL || name[0] == '\0') && import->node != NULL && import->node->n_output > 0)
         name = import->node->output[0];
     return why_set(import->why, code, "%.40s '%.100s': %s", op != NULL ? op : "node",
                    name != NULL ? name : "", text);

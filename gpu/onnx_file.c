@@ -232,17 +232,42 @@ static void read_ints(const Onnx__TensorProto *tensor, size_t elements, int64_t 
     }
 }
 
-int onnx_tensor_value(struct graph *graph, const Onnx__TensorProto *tensor, const char *name,
-                      struct why *why)
+/* The graph's budget follows the size of the files: these bytes came from one of them. */
+#define EXTERNAL_MEMORY_FACTOR 16
+
+/* A tensor from another file as if its bytes stood in this one. */
+static int external_value(struct graph *graph, struct onnx_external *external,
+                          const Onnx__TensorProto *tensor, int64_t elements, const char *name,
+                          struct why *why)
+{
+    Onnx__TensorProto inside = *tensor;
+    size_t            wanted = (size_t)elements * element_bytes(tensor->data_type);
+    uint8_t          *bytes;
+    int               rc = onnx_external_read(external, tensor, wanted, &bytes, why);
+
+    if (rc != 0) {
+        free(bytes);
+        return why_prefix(why, "tensor '%.100s'", name), rc;
+    }
+    graph->memory.max_bytes += wanted * EXTERNAL_MEMORY_FACTOR;
+    inside.has_data_location = 0;
+    inside.data_location     = 0;
+    inside.has_raw_data      = 1;
+    inside.raw_data.data     = bytes;
+    inside.raw_data.len      = wanted;
+    rc                       = onnx_tensor_value(graph, NULL, &inside, name, why);
+    free(bytes);
+    return rc;
+}
+
+int onnx_tensor_value(struct graph *graph, struct onnx_external *external,
+                      const Onnx__TensorProto *tensor, const char *name, struct why *why)
 {
     enum value_type type;
     int64_t         elements = 1;
     void           *data;
     int             value;
 
-    if (tensor->data_location == 1)
-        return why_set(why, ERR_UNSUPPORTED,
-                       "tensor '%.100s' lies in another file: save the model as one file", name);
     if (!onnx_element_type(tensor->data_type, &type))
         return why_set(why, ERR_UNSUPPORTED, "tensor '%.100s' has elements of ONNX type %d", name,
                        tensor->data_type);
@@ -255,6 +280,8 @@ int onnx_tensor_value(struct graph *graph, const Onnx__TensorProto *tensor, cons
             elements > LIMIT_MODEL_TENSOR_ELEMENTS)
             return why_set(why, ERR_INVALID, "tensor '%.100s' has an impossible shape", name);
     }
+    if (tensor->data_location == 1)
+        return external_value(graph, external, tensor, elements, name, why);
     if (!elements_present(tensor, (size_t)elements))
         return why_set(why, ERR_INVALID,
                        "tensor '%.100s' does not hold the %lld elements that its shape says", name,

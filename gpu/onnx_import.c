@@ -74,7 +74,8 @@ static int add_initializers(struct importer *import)
         int         value, rc;
         if (name == NULL)
             return why_set(import->why, ERR_INVALID, "a constant of the model has no name");
-        value = onnx_tensor_value(import->graph, proto->initializer[i], name, import->why);
+        value = onnx_tensor_value(import->graph, &import->external, proto->initializer[i], name,
+                                  import->why);
         if (value < 0)
             return value;
         rc = add_name(import, name, value, -1);
@@ -84,84 +85,14 @@ static int add_initializers(struct importer *import)
     return 0;
 }
 
-/* A dimension of the input; the first, the batch, is 1 whatever its name. */
-static int input_dimension(struct importer *import, const Onnx__ValueInfoProto *info, size_t i,
-                           int64_t *dimension)
+int import_add_name(struct importer *import, const char *name, int value)
 {
-    const Onnx__DimensionProto *proto = info->type->tensor_type->shape->dim[i];
-
-    *dimension = proto->has_dim_value ? proto->dim_value : 0;
-    if (i == 0 && *dimension <= 0)
-        *dimension = 1;
-    if (i == 0 && *dimension > 1)
-        return why_set(import->why, ERR_UNSUPPORTED,
-                       "input '%.100s' takes batches of %lld: export the model with a batch of 1",
-                       info->name, (long long)*dimension);
-    if (*dimension < 1)
-        return why_set(import->why, ERR_UNSUPPORTED,
-                       "input '%.100s' has no fixed size in dimension %zu ('%.60s'): export the "
-                       "model with a fixed picture size",
-                       info->name, i, proto->dim_param != NULL ? proto->dim_param : "unknown");
-    return 0;
+    return add_name(import, name, value, -1);
 }
 
-static int add_input(struct importer *import, const Onnx__ValueInfoProto *info)
+bool import_has_name(const struct importer *import, const char *name)
 {
-    int64_t                       dimension[MODEL_MAX_DIMENSIONS];
-    const Onnx__TensorShapeProto *shape;
-    struct graph                 *graph = import->graph;
-    int                           rc;
-
-    if (info->type == NULL || info->type->tensor_type == NULL ||
-        (shape = info->type->tensor_type->shape) == NULL || shape->n_dim < 1 ||
-        shape->n_dim > MODEL_MAX_DIMENSIONS)
-        return why_set(import->why, ERR_UNSUPPORTED, "input '%.100s' has no usable shape",
-                       info->name);
-    if (info->type->tensor_type->elem_type != 1)
-        return why_set(import->why, ERR_UNSUPPORTED,
-                       "input '%.100s' is not float32: export the model with a float32 input",
-                       info->name);
-    if (graph->input >= 0)
-        return why_set(import->why, ERR_UNSUPPORTED,
-                       "the model has two inputs, '%.100s' and '%.100s': only one is possible",
-                       graph->values[graph->input].name, info->name);
-    for (size_t i = 0; i < shape->n_dim; i++) {
-        rc = input_dimension(import, info, i, &dimension[i]);
-        if (rc != 0)
-            return rc;
-    }
-    if (graph_elements((int)shape->n_dim, dimension, LIMIT_MODEL_TENSOR_ELEMENTS) < 0)
-        return why_set(import->why, ERR_LIMIT, "input '%.100s' is too large", info->name);
-    graph->input = graph_add_value(graph, graph_memory_text(&graph->memory, info->name), VALUE_F32,
-                                   (int)shape->n_dim, dimension);
-    if (graph->input < 0)
-        return graph->input;
-    graph->values[graph->input].is_input = true;
-    return add_name(import, info->name, graph->input, -1);
-}
-
-/* Old files list their initializers among the inputs too. */
-static int add_inputs(struct importer *import)
-{
-    const Onnx__GraphProto *proto = import->proto;
-
-    for (size_t i = 0; i < proto->n_input; i++) {
-        const Onnx__ValueInfoProto *info = proto->input[i];
-        int                         rc;
-        if (info->name == NULL)
-            return why_set(import->why, ERR_INVALID, "an input of the model has no name");
-        if (find_name(import->names, info->name)->name != NULL && import->graph->input >= 0 &&
-            strcmp(import->graph->values[import->graph->input].name, info->name) == 0)
-            return why_set(import->why, ERR_INVALID, "input '%.100s' is listed twice", info->name);
-        if (find_name(import->names, info->name)->name != NULL)
-            continue;
-        rc = add_input(import, info);
-        if (rc != 0)
-            return rc;
-    }
-    if (import->graph->input < 0)
-        return why_set(import->why, ERR_INVALID, "the model has no input");
-    return 0;
+    return find_name(import->names, name)->name != NULL;
 }
 
 static int add_node_names(struct importer *import)
@@ -419,15 +350,19 @@ static int64_t opset_of(const Onnx__ModelProto *model)
     return 1;
 }
 
-int onnx_import(struct graph *graph, const Onnx__ModelProto *model, struct why *why)
+int onnx_import(struct graph *graph, const Onnx__ModelProto *model,
+                const struct model_options *options, struct why *why)
 {
     struct name_table names  = {NULL, 0};
     struct importer   import = {
-          .graph = graph,
-          .proto = model->graph,
-          .opset = opset_of(model),
-          .why   = why,
-          .names = &names,
+          .graph    = graph,
+          .model    = model,
+          .proto    = model->graph,
+          .options  = options,
+          .external = {.folder = options != NULL ? options->folder : NULL},
+          .opset    = opset_of(model),
+          .why      = why,
+          .names    = &names,
     };
     int rc;
 
@@ -435,7 +370,7 @@ int onnx_import(struct graph *graph, const Onnx__ModelProto *model, struct why *
     if (rc == 0)
         rc = add_initializers(&import);
     if (rc == 0)
-        rc = add_inputs(&import);
+        rc = import_inputs(&import);
     if (rc == 0)
         rc = add_node_names(&import);
     if (rc == 0)

@@ -11,7 +11,10 @@
 
 struct importer {
     struct graph               *graph;
+    const Onnx__ModelProto     *model;
     const Onnx__GraphProto     *proto;
+    const struct model_options *options; /* or NULL */
+    struct onnx_external        external;
     int64_t                     opset;
     struct why                 *why;
     const Onnx__NodeProto      *node; /* being lowered */
@@ -34,7 +37,14 @@ extern const struct onnx_operator OPERATORS[];
 const char *onnx_operator_advice(const char *name);
 
 /* graph->input, graph->outputs and all nodes from the file. Codes as model_load(). */
-int onnx_import(struct graph *graph, const Onnx__ModelProto *model, struct why *why);
+int onnx_import(struct graph *graph, const Onnx__ModelProto *model,
+                const struct model_options *options, struct why *why);
+
+/* onnx_inputs.c: graph->input, and the names of all inputs. */
+int import_inputs(struct importer *import);
+/* Names of values in the file. A name is given once. */
+int  import_add_name(struct importer *import, const char *name, int value);
+bool import_has_name(const struct importer *import, const char *name);
 
 /* Refuses the node that is being lowered: "Conv 'Conv_41': ...". Returns `code`. */
 int import_refuse(struct importer *import, int code, const char *format, ...)

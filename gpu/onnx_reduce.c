@@ -45,10 +45,10 @@ int lower_reduce_mean(struct importer *import)
 
 int lower_reduce(struct importer *import)
 {
-    const char      *name = import->op->name + strlen("Reduce");
-    bool             keep = import_int(import, "keepdims", 1) != 0, none;
-    enum reduce_kind kind = REDUCE_SUM;
-    unsigned         axes = 0;
+    const char      *name  = import->op->name + strlen("Reduce");
+    bool             keep  = import_int(import, "keepdims", 1) != 0, none;
+    enum reduce_kind kind  = REDUCE_SUM;
+    unsigned         axes  = 0;
     int              value = import->input[0], rc = read_axes(import, &axes, &none);
 
     if (rc != 0)
@@ -85,7 +85,7 @@ static int window_axes(struct importer *import, unsigned *axes)
 int lower_global_average_pool(struct importer *import)
 {
     unsigned axes = 0;
-    int      rc = window_axes(import, &axes);
+    int      rc   = window_axes(import, &axes);
 
     return rc != 0 ? rc
                    : import_set(import, import_emit_mean(import, import->input[0], axes, true));
@@ -94,7 +94,7 @@ int lower_global_average_pool(struct importer *import)
 int lower_global_max_pool(struct importer *import)
 {
     unsigned axes = 0;
-    int      rc = window_axes(import, &axes);
+    int      rc   = window_axes(import, &axes);
 
     return rc != 0 ? rc
                    : import_set(import, import_emit_reduce(import, REDUCE_MAXIMUM, import->input[0],

@@ -350,8 +350,8 @@ int lower_constant(struct importer *import)
     int64_t                     count;
 
     if ((attribute = import_attribute(import, "value")) != NULL && attribute->t != NULL) {
-        import->output[0] = onnx_tensor_value(import->graph, attribute->t, import->node->output[0],
-                                              import->why);
+        import->output[0] = onnx_tensor_value(import->graph, &import->external, attribute->t,
+                                              import->node->output[0], import->why);
     } else if ((attribute = import_attribute(import, "value_float")) != NULL) {
         import->output[0] = import_emit_floats(import, 0, NULL, &attribute->f);
     } else if ((attribute = import_attribute(import, "value_int")) != NULL) {
@@ -383,7 +383,8 @@ int lower_constant_of_shape(struct importer *import)
     if (count > MODEL_MAX_DIMENSIONS || elements < 0)
         return import_refuse(import, ERR_LIMIT, "its shape is impossible");
     if (attribute != NULL && attribute->t != NULL) {
-        rc = onnx_tensor_value(import->graph, attribute->t, import->node->output[0], import->why);
+        rc = onnx_tensor_value(import->graph, &import->external, attribute->t,
+                               import->node->output[0], import->why);
         if (rc < 0)
             return rc;
         fill  = import->graph->values[rc];
