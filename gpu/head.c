@@ -41,6 +41,10 @@ int head_open(struct head *head, const char *name, const struct model_info *mode
         if (HEADS[i]->recognise(&tried, model, &reason)) {
             *head     = tried;
             head->ops = HEADS[i];
+            for (int c = 0; c < 3 && model->traits.takes_bytes; c++) {
+                head->input.mean[c]  = 0.0F;
+                head->input.scale[c] = 1.0F;
+            }
             return 0;
         }
     }

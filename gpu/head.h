@@ -25,6 +25,7 @@
  * detr          logits 1xQxC and boxes 1xQx4, or both in 1xQx(4+C);  RGB 0..1, stretched; with 91
  *               or labels 1xQ, boxes 1xQx4, scores 1xQ               or 92 classes mean and deviation
  * ssd           boxes 1xNx4 (corners in 0..1) and scores 1xNxC;      RGB (x - 127) / 128, stretched;
+ *               or y before x, for bytes;                            or 0..255, stretched
  *               or boxes (y, x), scores 1xN, classes 1xN, count      or 0..255, stretched
  *
  * To add a head: a file head_NAME.c with its recognise and decode, its line in HEADS (head.c) and

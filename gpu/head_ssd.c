@@ -3,22 +3,28 @@
  * Boxes 1×N×4 (corners in parts of the picture) and scores 1×N×classes after their softmax, whose
  * class 0 is "nothing": networks made with PyTorch, for pictures of (colour - 127) / 128.
  *
+ * The same with scores after sigmoids, and the corners as top, left, bottom, right: networks made
+ * with TensorFlow and cut off before their choice, for bytes.
+ *
  * Boxes 1×N×4 (top, left, bottom, right in parts of the picture), scores 1×N, classes 1×N counted
  * from 1 as COCO does, and how many of them are used: networks made with TensorFlow, which choose
  * the boxes themselves and scale the picture of 0..255 too. Their raw boxes, which some exports add,
  * are not looked at. */
-#include <math.h>
+#include <stdio.h>
 
 #include "gpu/head.h"
 
 #define CLASSES_BY_NUMBER 91 /* COCO by its own numbers, from 0 */
 
-enum { LAYOUT_SCORES, LAYOUT_CHOSEN };
+#define QUERIES_MAX 1000 /* of a transformer: see head_detr.c */
+
+enum { LAYOUT_SCORES, LAYOUT_SCORES_ROW_FIRST, LAYOUT_CHOSEN };
 
 static bool recognise_scores(struct head *head, const struct model_info *model)
 {
-    static const char *const LOGITS[] = {"logit", NULL};
-    int                      boxes    = -1;
+    static const char *const   LOGITS[] = {"logit", NULL};
+    int                        boxes    = -1;
+    const struct model_tensor *scores;
 
     if (model->output_count != 2 || head_output_called(model, LOGITS) >= 0)
         return false;
@@ -29,18 +35,23 @@ static bool recognise_scores(struct head *head, const struct model_info *model)
             boxes = i;
     if (boxes < 0)
         return false;
-    head->layout        = LAYOUT_SCORES;
+    scores              = &model->output[1 - boxes];
+    head->layout        = model->traits.takes_bytes ? LAYOUT_SCORES_ROW_FIRST : LAYOUT_SCORES;
     head->boxes_output  = boxes;
     head->scores_output = 1 - boxes;
     head->row_count     = (int)model->output[boxes].dimension[1];
-    if (model->output[1 - boxes].dimension[2] < 2 ||
-        model->output[1 - boxes].dimension[2] > CLASS_MAP_MAX)
+    if (scores->dimension[2] < 2 || scores->dimension[2] > CLASS_MAP_MAX)
         return false;
-    head->class_count = (int)model->output[1 - boxes].dimension[2];
-    head->background  = CLASS_BACKGROUND_FIRST;
+    head->class_count = (int)scores->dimension[2];
+    if (scores->softmax || head->names_count == head->class_count - 1)
+        head->background = CLASS_BACKGROUND_FIRST;
     head_want(head, PREPARE_STRETCH, true, 127.0F, 1.0F / 128.0F);
+    if (!scores->softmax && !model->traits.takes_bytes)
+        snprintf(head->note, sizeof head->note,
+                 "the outputs do not tell which corner comes first and how pictures are scaled: "
+                 "left, top and (colour - 127) / 128 are taken; see input under \"model:\"");
     /* A transformer's few queries have logits or sigmoids. */
-    return head->named || model->output[1 - boxes].softmax;
+    return head->named || scores->softmax || head->row_count > QUERIES_MAX;
 }
 
 static bool is_row_of(const struct model_tensor *output, int64_t rows)
@@ -99,19 +110,22 @@ static void decode_scores(const struct head *head, const struct class_map *class
     const float *boxes  = outputs[head->boxes_output];
     const float *scores = outputs[head->scores_output];
 
+    int first = head->background == CLASS_BACKGROUND_FIRST ? 1 : 0;
+    int x = head->layout == LAYOUT_SCORES_ROW_FIRST ? 1 : 0, y = 1 - x;
+
     for (int i = 0; i < head->row_count; i++, boxes += 4, scores += head->class_count) {
         float score;
         int   best;
 
-        /* What is most likely nothing needs no look at the rest, unless the score is very low. */
-        if (scores[0] > 1.0F - candidates->min_score)
+        /* What is most likely nothing needs no look at the rest. */
+        if (first == 1 && scores[0] > 1.0F - candidates->min_score)
             continue;
-        best = head_best_class(scores + 1, 1, head->class_count - 1, &score);
+        best = head_best_class(scores + first, 1, head->class_count - first, &score);
         if (score >= candidates->min_score)
             head_add_corners(candidates, classes,
-                             (float[4]){boxes[0] * width, boxes[1] * height, boxes[2] * width,
-                                        boxes[3] * height},
-                             score, best + 1, i);
+                             (float[4]){boxes[x] * width, boxes[y] * height, boxes[2 + x] * width,
+                                        boxes[2 + y] * height},
+                             score, best + first, i);
     }
 }
 
@@ -142,7 +156,7 @@ static void decode_chosen(const struct head *head, const struct class_map *class
 static void decode(const struct head *head, const struct class_map *classes,
                    const float *const *outputs, struct candidates *candidates)
 {
-    if (head->layout == LAYOUT_SCORES)
+    if (head->layout != LAYOUT_CHOSEN)
         decode_scores(head, classes, outputs, candidates);
     else
         decode_chosen(head, classes, outputs, candidates);

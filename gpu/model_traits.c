@@ -58,6 +58,7 @@ void model_find_traits(struct model_info *info, const struct graph *graph)
             if (node->input[k] >= 0 && is_grid(info, &graph->values[node->input[k]]))
                 info->traits.has_grid = true;
     }
+    info->traits.takes_bytes = graph->values[graph->input].type == VALUE_I64;
     for (int i = 0; i < info->output_count; i++) {
         const struct node *node = maker(graph, graph->outputs[i]);
 

@@ -418,6 +418,23 @@ static void write_ssd(void)
     }
 }
 
+/* Without a class for nothing, rows before columns, for bytes. */
+static void write_ssd_bytes(void)
+{
+    float *boxes  = add_output("boxes", 3, 1500, 4, 1, 1);
+    float *scores = add_output("scores", 3, 1500, 90, 1, 1);
+
+    info.output[1].unit     = true;
+    info.traits.takes_bytes = true;
+    for (int i = 0; i < TRUTHS; i++) {
+        boxes[i * 4]                                           = TRUTH[i].y0 / HEIGHT_PX;
+        boxes[i * 4 + 1]                                       = TRUTH[i].x0 / WIDTH_PX;
+        boxes[i * 4 + 2]                                       = TRUTH[i].y1 / HEIGHT_PX;
+        boxes[i * 4 + 3]                                       = TRUTH[i].x1 / WIDTH_PX;
+        scores[i * 90 + coco_number(TRUTH[i].model_class) - 1] = TRUTH[i].score;
+    }
+}
+
 static void write_ssd_chosen(void)
 {
     float *boxes   = add_output("detection_boxes:0", 3, 100, 4, 1, 1);
@@ -475,6 +492,7 @@ static const struct {
     {"DETR by COCO's numbers", write_detr_numbers, NULL, "detr", PREPARE_STRETCH, true,
      1 / 58.395F},
     {"SSD", write_ssd, NULL, "ssd", PREPARE_STRETCH, true, 1 / 128.0F},
+    {"SSD for bytes", write_ssd_bytes, NULL, "ssd", PREPARE_STRETCH, true, 1},
     {"SSD with the choice made", write_ssd_chosen, NULL, "ssd", PREPARE_STRETCH, true, 1},
 };
 
