@@ -163,3 +163,8 @@ bool settings_camera_equal(const struct settings_camera *a, const struct setting
 {
     return memcmp(a, b, sizeof *a) == 0; // NOLINT: as said above
 }
+
+bool settings_model_equal(const struct settings_model *a, const struct settings_model *b)
+{
+    return memcmp(a, b, sizeof *a) == 0; // NOLINT: as above
+}

@@ -99,6 +99,34 @@ struct settings_camera {
     struct settings_motion motion;
 };
 
+#define SETTINGS_CLASS_RULES 256
+
+enum settings_fit { FIT_HEAD, FIT_TOP_LEFT, FIT_CENTRED, FIT_STRETCH };
+enum settings_colors { COLORS_HEAD, COLORS_RGB, COLORS_BGR };
+
+/* "van: car", "shopping cart: none". */
+struct settings_class_rule {
+    char        name[LIMIT_NAME_BYTES]; /* as the model calls it, or its number */
+    signed char object_class;           /* enum object_class, or -1: not counted */
+};
+
+/* The network. All zero: that of the default places, everything as its file says. */
+struct settings_model {
+    char file[LIMIT_PATH_BYTES];    /* ONNX; empty: the default places are searched */
+    char head[LIMIT_NAME_BYTES];    /* empty: recognised */
+    char classes[LIMIT_PATH_BYTES]; /* file of names, one in each line; empty: the model's own */
+    char backend[LIMIT_NAME_BYTES]; /* empty: the best that is there */
+    char precision[8];              /* empty or "auto": the backend's choice */
+    int  rule_count;
+    struct settings_class_rule rules[SETTINGS_CLASS_RULES];
+    /* How pictures are prepared, where the head's own way is not right. */
+    enum settings_fit    fit;
+    enum settings_colors colors;
+    bool                 has_mean, has_deviation, has_pad;
+    float mean[3], deviation[3]; /* of colours in 0..255, in the order of `colors`; deviation > 0 */
+    float pad;                   /* colour around the picture, 0..255 */
+};
+
 struct settings {
     char          file[LIMIT_PATH_BYTES];         /* where it was read */
     char          managed_file[LIMIT_PATH_BYTES]; /* the server's own, in the data folder */
@@ -107,11 +135,11 @@ struct settings {
     struct secret http_token; /* this or http_token_file is needed on any address but loopback */
     char          http_token_file
         [LIMIT_PATH_BYTES]; /* made with a random token (0600) at first start when absent */
-    char          data[LIMIT_PATH_BYTES];  /* folder of the ledger */
-    char          model[LIMIT_PATH_BYTES]; /* ONNX file; empty: the default places are searched */
-    struct secret redis_url;               /* empty: no Redis; a URL may hold a password */
-    int           inference_workers;       /* 0: by the machine */
-    int           decode_workers;          /* 0: by the machine */
+    char                    data[LIMIT_PATH_BYTES]; /* folder of the ledger */
+    struct settings_model   model;
+    struct secret           redis_url;         /* empty: no Redis; a URL may hold a password */
+    int                     inference_workers; /* 0: by the machine */
+    int                     decode_workers;    /* 0: by the machine */
     enum settings_isolation decode_isolation;
     char                    log_level[16];
     unsigned                cameras_allowed; /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
@@ -152,6 +180,7 @@ int settings_check_polygon(const struct settings_point *points, int count, struc
 /* 1..63 bytes of UTF-8, no control characters, no '/': usable in topics, metrics and keys. */
 int settings_check_name(const char *name, struct why *why);
 
+bool settings_model_equal(const struct settings_model *a, const struct settings_model *b);
 bool settings_camera_equal(const struct settings_camera *a, const struct settings_camera *b);
 
 #endif

@@ -4,6 +4,7 @@
 #include "config/log.h"
 #include "config/object_class.h"
 #include "config/settings_camera.h"
+#include "config/settings_model.h"
 #include "config/settings_source.h"
 #include "config/settings_yaml.h"
 
@@ -199,7 +200,7 @@ static void read_objects(struct yaml_reader *reader, yaml_node_t *key, yaml_node
 static const struct yaml_key TOP_KEYS[] = {
     {"http", read_http, 0},
     {"data", read_path, offsetof(struct settings, data)},
-    {"model", read_path, offsetof(struct settings, model)},
+    {"model", settings_read_model, offsetof(struct settings, model)},
     {"redis", read_redis, 0},
     {"log", read_log, 0},
     {"inference", read_inference, 0},

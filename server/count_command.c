@@ -139,11 +139,7 @@ static void on_interrupt(uv_signal_t *handle, int number)
 static int open_detector(struct detector **detector, const char *model, struct why *why)
 {
     char                     path[LIMIT_PATH_BYTES];
-    struct detector_settings settings = {.model_path = path,
-                                         .backend    = "auto",
-                                         .head       = "auto",
-                                         .min_score  = DETECTOR_MIN_SCORE_DEFAULT,
-                                         .nms_iou    = DETECTOR_NMS_IOU_DEFAULT};
+    struct detector_settings settings = {.model_path = path};
     int                      rc       = model_place(model, path, why);
 
     return rc == 0 ? detector_open(detector, &settings, why) : rc;

@@ -1,6 +1,7 @@
 /* What the API may ask of the rest of the server: answers, from the loop, out of what is there. */
 #include "config/clock.h"
 #include "server/jobs.h"
+#include "server/model_change.h"
 #include "server/server.h"
 
 #include <stdio.h>
@@ -123,6 +124,29 @@ static void camera_problems(struct server *server, struct problem_list *list)
     }
 }
 
+static void model_problems(const struct server *server, struct problem_list *list)
+{
+    struct inference_pool      *pool    = pipeline_inference_pool(server->pipeline);
+    const char                 *refused = model_change_problem(server);
+    struct inference_pool_stats stats;
+    char                        text[256];
+
+    if (server->detector == NULL)
+        add_problem(list, "model", false, server->model_text);
+    if (refused != NULL)
+        add_problem(list, "model", false, refused);
+    if (pool == NULL)
+        return;
+    stats = inference_pool_stats(pool);
+    if (stats.fallback_workers == 0)
+        return;
+    snprintf(text, sizeof text,
+             "%d of %d inference workers are without their device and go on with "
+             "cpu: %s",
+             stats.fallback_workers, stats.workers, stats.device_problem);
+    add_problem(list, "model", false, text);
+}
+
 static int house_problems(void *arg, struct api_problem *problems, int capacity)
 {
     struct server      *server = arg;
@@ -132,8 +156,7 @@ static int house_problems(void *arg, struct api_problem *problems, int capacity)
     ledger_problems(server, &list);
     if (live.redis == LIVE_REDIS_CONNECTING)
         add_problem(&list, "redis", false, live.reason);
-    if (server->detector == NULL)
-        add_problem(&list, "model", false, server->model_text);
+    model_problems(server, &list);
     if (server->reload_problem.text[0] != '\0')
         add_problem(&list, "configuration", false, server->reload_problem.text);
     if (server->restart_needed)

@@ -96,6 +96,13 @@ static void look(struct check *check, const struct model_arguments *options)
 
 /* ---- for people ---- */
 
+/* As it is here, where the file leaves sizes open. */
+static void print_shape(const struct model_tensor *tensor)
+{
+    for (int i = 0; i < tensor->dimension_count; i++)
+        printf("%s%" PRId64, i > 0 ? "x" : "", tensor->dimension[i]);
+}
+
 static void print_file(const struct check *check)
 {
     const struct model_about *about = &check->about;
@@ -109,6 +116,17 @@ static void print_file(const struct check *check)
     for (int i = 0; i < about->output_count; i++)
         printf("  %s %s %s %s\n", i == 0 ? "outputs    " : "           ", about->output[i].name,
                about->output[i].shape, about->output[i].type);
+    if (check->info != NULL && (strchr(about->input[0].shape, '?') != NULL ||
+                                strchr(about->output[0].shape, '?') != NULL)) {
+        printf("  here        ");
+        print_shape(&check->info->input);
+        printf(" in, ");
+        for (int i = 0; i < check->info->output_count; i++) {
+            printf("%s", i > 0 ? ", " : "");
+            print_shape(&check->info->output[i]);
+        }
+        printf(" out\n");
+    }
     printf("  operators   %" PRId64 ":", about->node_count);
     for (int i = 0; i < about->operator_count; i++)
         printf("%s %d %s%s", i > 0 ? "," : "", about->operators[i].count, about->operators[i].name,

@@ -91,6 +91,16 @@ void pipeline_metrics(const struct server *server,
     counter(&metrics, "sightline_inference_frames_failed", "Pictures that could not be analysed.",
             stats.failed);
     counter(&metrics, "sightline_inference_batches", "Runs of the network.", stats.batches);
+    counter(&metrics, "sightline_inference_model_swaps",
+            "Models that took the place of another without a restart.", stats.swaps);
+    counter(&metrics, "sightline_inference_device_losses",
+            "Times that an inference device was lost.", stats.device_losses);
+    out(&metrics,
+        "# TYPE sightline_inference_fallback_workers gauge\n"
+        "# HELP sightline_inference_fallback_workers Inference threads that go on without their "
+        "device.\n"
+        "sightline_inference_fallback_workers %d\n",
+        stats.fallback_workers);
     out(&metrics,
         "# TYPE sightline_inference_frames_waiting gauge\n"
         "# HELP sightline_inference_frames_waiting Pictures that wait for a worker.\n"

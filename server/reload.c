@@ -4,6 +4,7 @@
  * and orchestrators replace files. */
 #include "config/err.h"
 #include "config/log.h"
+#include "server/model_change.h"
 #include "server/server.h"
 
 #include <signal.h>
@@ -60,7 +61,7 @@ static bool needs_restart(const struct settings *a, const struct settings *b)
     return strcmp(a->http_listen, b->http_listen) != 0 || a->http_port != b->http_port ||
            strcmp(a->http_token.value, b->http_token.value) != 0 ||
            strcmp(a->http_token_file, b->http_token_file) != 0 || strcmp(a->data, b->data) != 0 ||
-           strcmp(a->model, b->model) != 0 || strcmp(a->redis_url.value, b->redis_url.value) != 0 ||
+           strcmp(a->redis_url.value, b->redis_url.value) != 0 ||
            a->inference_workers != b->inference_workers || a->decode_workers != b->decode_workers ||
            a->decode_isolation != b->decode_isolation;
 }
@@ -83,6 +84,8 @@ static void apply(struct reload *reload)
     server->reload_problem.text[0] = '\0';
     /* Against what was read at start, until a restart: settings that are put back need none. */
     server->restart_needed = needs_restart(server->settings, reload->loaded);
+    if (model_change_begin(server, &reload->loaded->model))
+        server->restart_needed = true;
     if (cameras_apply(server, reload->loaded, &why) != 0) {
         log_error("configuration", "%s", why.text);
         server->reload_problem = why;

@@ -3,7 +3,7 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "server/camera/ffmpeg_log.h"
-#include "server/model_place.h"
+#include "server/model_change.h"
 #include "server/server.h"
 
 #include <errno.h>
@@ -216,43 +216,6 @@ void live_stop(struct server *server)
     live_close(&server->live);
 }
 
-/* ---- detector ---- */
-
-int detector_start(struct server *server, struct why *why)
-{
-    char                     path[LIMIT_PATH_BYTES];
-    const char              *name;
-    struct detector_settings settings = {.model_path = path,
-                                         .backend    = "auto",
-                                         .head       = "auto",
-                                         .min_score  = DETECTOR_MIN_SCORE_DEFAULT,
-                                         .nms_iou    = DETECTOR_NMS_IOU_DEFAULT};
-    int                      rc;
-
-    rc = model_place(server->settings->model, path, why);
-    if (rc == ERR_NOT_FOUND && server->settings->model[0] == '\0') {
-        /* A server without a model still shows its cameras, and tells how to get one. */
-        log_warning("detector", "%s", why->text);
-        snprintf(server->model_text, sizeof server->model_text, "%s", why->text);
-        return 0;
-    }
-    if (rc == 0)
-        rc = detector_open(&server->detector, &settings, why);
-    if (rc != 0)
-        return rc;
-    name = strrchr(path, '/');
-    snprintf(server->model_text, sizeof server->model_text, "%s (%s, %s)",
-             name == NULL ? path : name + 1, detector_head_name(server->detector),
-             detector_backend_name(server->detector));
-    log_info("detector", "%s", server->model_text);
-    return 0;
-}
-
-void detector_stop(struct server *server)
-{
-    detector_close(&server->detector);
-}
-
 /* ---- pipeline ---- */
 
 static void on_event(void *arg, const struct event *event)
@@ -339,6 +302,7 @@ int pipeline_start(struct server *server, struct why *why)
 
 void pipeline_stop(struct server *server)
 {
+    model_change_wait(server);
     pipeline_close(&server->pipeline);
 }
 

@@ -15,30 +15,32 @@
 #include <stdbool.h>
 #include <uv.h>
 
-struct camera_edit; /* job_cameras.c */
-struct jobs;        /* jobs.h */
-struct reload;      /* reload.c */
+struct camera_edit;  /* job_cameras.c */
+struct jobs;         /* jobs.h */
+struct model_change; /* model_change.h */
+struct reload;       /* reload.c */
 
 struct server {
-    uv_loop_t           loop;
-    const char         *settings_file;
-    struct settings    *settings;
-    char                token[LIMIT_SECRET_BYTES]; /* empty: none needed */
-    struct ledger      *ledger;
-    uv_async_t          ledger_wake;
-    uv_timer_t          ledger_retry;
-    struct live        *live;
-    struct detector    *detector; /* NULL: no model, cameras run for live view alone */
-    char                model_text[512];
-    struct pipeline    *pipeline;
-    struct api         *api;
-    struct api_house    house;
-    struct reload      *reload;
-    struct jobs        *jobs;
-    struct camera_edit *camera_edit; /* the change that is being saved */
-    uv_signal_t         signals[2];  /* SIGTERM, SIGINT */
-    bool                stopping;
-    bool                restart_needed; /* a changed setting takes effect only at the next start */
+    uv_loop_t            loop;
+    const char          *settings_file;
+    struct settings     *settings;
+    char                 token[LIMIT_SECRET_BYTES]; /* empty: none needed */
+    struct ledger       *ledger;
+    uv_async_t           ledger_wake;
+    uv_timer_t           ledger_retry;
+    struct live         *live;
+    struct detector     *detector; /* NULL: no model, cameras run for live view alone */
+    char                 model_text[512];
+    struct model_change *model_change;
+    struct pipeline     *pipeline;
+    struct api          *api;
+    struct api_house     house;
+    struct reload       *reload;
+    struct jobs         *jobs;
+    struct camera_edit  *camera_edit; /* the change that is being saved */
+    uv_signal_t          signals[2];  /* SIGTERM, SIGINT */
+    bool                 stopping;
+    bool                 restart_needed; /* a changed setting takes effect only at the next start */
     struct why reload_problem; /* why the file on disk is not what runs; empty text: it is */
 };
 
@@ -56,8 +58,6 @@ int  ledger_start(struct server *server, struct why *why);
 void ledger_stop(struct server *server);
 int  live_start(struct server *server, struct why *why);
 void live_stop(struct server *server);
-int  detector_start(struct server *server, struct why *why);
-void detector_stop(struct server *server);
 int  pipeline_start(struct server *server, struct why *why);
 void pipeline_stop(struct server *server);
 int  api_start(struct server *server, struct why *why);
@@ -66,6 +66,9 @@ int  jobs_start(struct server *server, struct why *why);
 void jobs_stop(struct server *server);
 int  signals_start(struct server *server, struct why *why);
 void signals_stop(struct server *server);
+/* model_change.c */
+int  detector_start(struct server *server, struct why *why);
+void detector_stop(struct server *server);
 /* reload.c: notices a changed file (or SIGHUP), reads it on a worker, applies it whole or not at all. */
 int  reload_start(struct server *server, struct why *why);
 void reload_stop(struct server *server);

@@ -119,6 +119,53 @@ static void test_motion_and_isolation(void)
     is_int(problems.count, 1, "so is a mask without an area");
 }
 
+static void test_model(void)
+{
+    static const char *const BAD[] = {
+        "model: {file: a.onnx, class_map: {van: boat}}\n",
+        "model: {precision: f7}\n",
+        "model: {input: {fit: wide}}\n",
+        "model: {input: {colors: [rgb]}}\n",
+        "model: {input: {mean: [1, 2]}}\n",
+        "model: {input: {mean: [1, 2, 3, 4]}}\n",
+        "model: {input: {deviation: 0}}\n",
+        "model: {input: {pad: 300}}\n",
+        "model: {fiel: a.onnx}\n",
+        "model: [a.onnx]\n",
+    };
+    struct settings_model first;
+
+    is_int(load("model: /a.onnx\n"), 0, "a model's file alone");
+    is_text(settings->model.file, "/a.onnx", "is read");
+    first = settings->model;
+    settings_free(&settings);
+    is_int(load("model:\n  file: /a.onnx\n  head: yolov8\n  classes: /names\n"
+                "  class_map: {van: car, shopping cart: none}\n  backend: cpu\n"
+                "  precision: int8\n  input: {colors: bgr, fit: stretch, mean: 127,"
+                " deviation: [1, 2, 3.5], pad: 0}\n"),
+           0, "and all that can be said of it");
+    if (settings == NULL)
+        return;
+    ok(strcmp(settings->model.head, "yolov8") == 0 &&
+           strcmp(settings->model.classes, "/names") == 0 &&
+           strcmp(settings->model.backend, "cpu") == 0 &&
+           strcmp(settings->model.precision, "int8") == 0,
+       "its head, names, backend and precision");
+    ok(settings->model.rule_count == 2 && settings->model.rules[0].object_class == 2 &&
+           strcmp(settings->model.rules[1].name, "shopping cart") == 0 &&
+           settings->model.rules[1].object_class == -1,
+       "what is counted as what");
+    ok(settings->model.colors == COLORS_BGR && settings->model.fit == FIT_STRETCH &&
+           settings->model.has_mean && settings->model.has_deviation && settings->model.has_pad,
+       "how pictures are prepared");
+    is_near(settings->model.mean[2], 127, 0, "one number for all channels");
+    is_near(settings->model.deviation[2], 3.5, 0, "or three");
+    ok(!settings_model_equal(&first, &settings->model), "another model than before");
+    settings_free(&settings);
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        is_int(load(BAD[i]), ERR_INVALID, "refused: %s", problems.problem[0].text);
+}
+
 static void test_all_problems_at_once(void)
 {
     static const char TEXT[] = "http:\n"
@@ -292,6 +339,7 @@ int main(void)
     test_whole_file();
     test_sources();
     test_motion_and_isolation();
+    test_model();
     test_all_problems_at_once();
     test_yaml_errors();
     test_exposure();
