@@ -135,9 +135,8 @@ __attribute__((unused)) static void open_pool(int workers)
 
     log_set_level(LOG_ERROR);
     if (decode_pool_open_isolated(&pool, workers,
-                                  getenv("SIGHTLINE_TEST_PROCESSES") != NULL
-                                      ? ISOLATION_PROCESS
-                                      : ISOLATION_THREAD,
+                                  getenv("SIGHTLINE_TEST_PROCESSES") != NULL ? ISOLATION_PROCESS
+                                                                             : ISOLATION_THREAD,
                                   &why) != 0) {
         diag("%s", why.text);
         exit(1);

@@ -139,7 +139,7 @@ static int open_planned(struct runner **out, const struct model *model, const ch
         goto fail;
     runner->calibration = NULL;
     why_set(why, 0, "%s", "");
-    *out                = &runner->base;
+    *out = &runner->base;
     return 0;
 
 fail:

@@ -5,6 +5,9 @@
  * with tiles for pixels), and what comes out is transformed back to 4×4 output pixels. The tiles of
  * one strip stay in the second-level cache from the first transform to the last. Rounding costs a
  * relative error of some 1e-6. */
+#ifndef SIGHTLINE_GPU_CPU_KERNELS_DENSE_H
+#define SIGHTLINE_GPU_CPU_KERNELS_DENSE_H
+
 #include "gpu/cpu/kernels_conv.h"
 
 #include <math.h>
@@ -241,3 +244,5 @@ static void winograd(const struct kernel_conv *conv, float *scratch)
         strip_out(conv, first, count, products, out_plane);
     }
 }
+
+#endif
