@@ -74,8 +74,9 @@ static int begin(struct job *job, json_t *arguments, struct why *why)
     look = calloc(1, sizeof *look);
     if (look == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
-    job->work   = look;
-    settings.at = at;
+    job->work      = look;
+    settings.at    = at;
+    settings.reach = job->server->settings->cameras_allowed;
     return discovery_start(&look->discovery, &job->server->loop, &settings, why);
 }
 

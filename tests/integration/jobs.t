@@ -133,6 +133,13 @@ tap.equal(server.request("/api/v1/jobs?id=999")[0], 404, "a job that never was")
 tap.equal(run(server, {"do": "remove_camera", "name": "gate"})["state"], "done", "removed")
 tap.ok(tap.wait_for(lambda: "gate" not in camera_states(server), 15), "it is gone")
 
+# ---- the policy of addresses holds for what is only tried, too ----
+strict = tap.Server("http: {port: 0}\ndata: data\ncameras_allowed: [public]\n")
+for what in ({"do": "probe", "address": address}, {"do": "streams", "service": service}):
+    job = run(strict, what)
+    tap.ok(job["state"] == "failed" and "allowed" in job["error"], f"{what['do']} within cameras_allowed: {job['error']}")
+tap.equal(strict.stop(), 0, "that server stops")
+
 # ---- no secret anywhere ----
 said = server.log() + server.out() + server.request("/metrics")[2].decode() + json.dumps(server.get("/api/v1/cameras"))
 tap.ok("canary" not in said, "the password is in no log, metric or answer")
