@@ -75,6 +75,13 @@ struct settings_motion {
     struct settings_mask masks[LIMIT_MASKS]; /* what moves in here moves nobody: a flag, a clock */
 };
 
+/* The stream that is shown when somebody looks at the camera large; connected to only then. */
+struct settings_view {
+    char          url[LIMIT_URL_BYTES]; /* an address without credentials; empty: there is none */
+    char          user[LIMIT_NAME_BYTES];
+    struct secret password; /* without a user and a password: the camera's, at the same host */
+};
+
 struct settings_camera {
     char name[LIMIT_NAME_BYTES];
     bool enabled;
@@ -83,6 +90,7 @@ struct settings_camera {
     char url[LIMIT_URL_BYTES]; /* without credentials: rtsp://host/path, or a file's path */
     char user[LIMIT_NAME_BYTES];
     struct secret           password;
+    struct settings_view    view;
     unsigned                reach;     /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
     enum settings_transport transport; /* RTSP */
     bool tls_unverified; /* any certificate is taken; default: it must be valid for the host */

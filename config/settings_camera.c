@@ -2,8 +2,8 @@
 
 #include "config/err.h"
 #include "config/object_class.h"
+#include "config/settings_input.h"
 #include "config/settings_source.h"
-#include "config/url_credentials.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,6 @@
 /* Pictures a second that anybody analyses; faster cameras exist, counting needs no more. */
 #define DETECT_FPS_MAX 120.0
 #define INERTIA_MAX    100
-#define INPUTS_MAX     8
 
 /* ---- classes ---- */
 
@@ -225,104 +224,7 @@ static void read_zone(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t 
     camera->zone_count++;
 }
 
-/* ---- inputs ---- */
-
-struct input {
-    char         path[LIMIT_URL_BYTES];
-    bool         detect;
-    yaml_node_t *place;
-};
-
-static void read_input_path(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                            void *target)
-{
-    struct input *input = target;
-
-    (void)key;
-    input->place = value;
-    if (yaml_text(reader, value, input->path, sizeof input->path))
-        yaml_substitute(reader, value, input->path, sizeof input->path);
-}
-
-static void read_roles(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                       void *target)
-{
-    struct input *input = target;
-    yaml_node_t  *item;
-    char          role[32];
-
-    (void)key;
-    if (value->type != YAML_SEQUENCE_NODE) {
-        yaml_problem(reader, value, "roles is a list, such as [detect]");
-        return;
-    }
-    for (int i = 0; (item = yaml_item(reader, value, i)) != NULL; i++) {
-        if (!yaml_text(reader, item, role, sizeof role))
-            continue;
-        if (strcmp(role, "detect") == 0)
-            input->detect = true;
-        else if (strcmp(role, "record") != 0 && strcmp(role, "audio") != 0)
-            yaml_problem(reader, item,
-                         "\"%s\" is no role: detect (record and audio are passed over)", role);
-    }
-}
-
-static const struct yaml_key INPUT_KEYS[] = {
-    {"path", read_input_path, 0},
-    {"roles", read_roles, 0},
-    {0},
-};
-
-static void use_input(struct yaml_reader *reader, const struct input *input,
-                      struct settings_camera *camera)
-{
-    struct why why;
-
-    if (url_has_scheme(input->path)) {
-        if (url_split_credentials(input->path, camera->url, camera->user, &camera->password,
-                                  &why) != 0)
-            yaml_problem(reader, input->place, "%s", why.text);
-        return;
-    }
-    if (reader->managed) {
-        yaml_problem(reader, input->place,
-                     "a camera that is added here needs an address: rtsp://...");
-        return;
-    }
-    memcpy(camera->url, input->path, sizeof camera->url);
-    yaml_path(reader, input->place, camera->url, sizeof camera->url);
-}
-
-static void read_inputs(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                        void *target)
-{
-    struct input chosen = {.detect = false};
-    yaml_node_t *item;
-    int          count = 0;
-
-    if (value->type != YAML_SEQUENCE_NODE) {
-        yaml_problem(reader, value, "inputs is a list: \"- path: rtsp://...\"");
-        return;
-    }
-    for (int i = 0; (item = yaml_item(reader, value, i)) != NULL; i++) {
-        struct input input = {.detect = false};
-        if (++count > INPUTS_MAX) {
-            yaml_problem(reader, item, "more than %d inputs", INPUTS_MAX);
-            return;
-        }
-        yaml_read_table(reader, item, "an input", INPUT_KEYS, &input);
-        if (input.path[0] == '\0')
-            yaml_problem(reader, item, "an input needs a path");
-        else if (chosen.path[0] == '\0' || (input.detect && !chosen.detect))
-            chosen = input;
-    }
-    if (count == 0)
-        yaml_problem(reader, key, "inputs is empty");
-    else if (chosen.path[0] != '\0')
-        use_input(reader, &chosen, target);
-}
-
-static const struct yaml_key FFMPEG_KEYS[] = {{"inputs", read_inputs, 0}, {0}};
+static const struct yaml_key FFMPEG_KEYS[] = {{"inputs", settings_read_inputs, 0}, {0}};
 
 static void read_ffmpeg(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)

@@ -65,27 +65,56 @@ static void put_zone(struct json_writer *json, const struct settings_zone *zone)
     json_end_object(json);
 }
 
-static void put_source(struct json_writer *json, const struct settings_camera *camera,
+static void put_role(struct json_writer *json, const char *role)
+{
+    json_key(json, "roles");
+    json_begin_array(json);
+    json_put_string(json, role);
+    json_end_array(json);
+}
+
+static void put_credentials(struct json_writer *json, const char *user,
+                            const struct secret *password, const struct sealed_key *key)
+{
+    char sealed[SEALED_TEXT_BYTES];
+
+    if (user[0] != '\0')
+        put(json, "user", user);
+    if (password->value[0] != '\0') {
+        sealed_secret_seal(key, password, sealed);
+        put(json, "password", sealed);
+    }
+}
+
+static void put_inputs(struct json_writer *json, const struct settings_camera *camera,
                        const struct sealed_key *key)
 {
-    static const char *const TRANSPORTS[] = {"auto", "tcp", "udp"};
-    char                     sealed[SEALED_TEXT_BYTES];
-
-    json_key(json, "ffmpeg");
-    json_begin_object(json);
     json_key(json, "inputs");
     json_begin_array(json);
     json_begin_object(json);
     put(json, "path", camera->url);
+    if (camera->view.url[0] != '\0') {
+        put_role(json, "detect");
+        json_end_object(json);
+        json_begin_object(json);
+        put(json, "path", camera->view.url);
+        put_credentials(json, camera->view.user, &camera->view.password, key);
+        put_role(json, "view");
+    }
     json_end_object(json);
     json_end_array(json);
+}
+
+static void put_source(struct json_writer *json, const struct settings_camera *camera,
+                       const struct sealed_key *key)
+{
+    static const char *const TRANSPORTS[] = {"auto", "tcp", "udp"};
+
+    json_key(json, "ffmpeg");
+    json_begin_object(json);
+    put_inputs(json, camera, key);
     json_end_object(json);
-    if (camera->user[0] != '\0')
-        put(json, "user", camera->user);
-    if (camera->password.value[0] != '\0') {
-        sealed_secret_seal(key, &camera->password, sealed);
-        put(json, "password", sealed);
-    }
+    put_credentials(json, camera->user, &camera->password, key);
     if (camera->transport != TRANSPORT_AUTO)
         put(json, "transport", TRANSPORTS[camera->transport]);
     if (camera->tls_fingerprint[0] != '\0')

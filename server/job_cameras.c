@@ -36,15 +36,27 @@ static int find_camera(const struct settings *settings, const char *name)
     return -1;
 }
 
+static bool same_host(const char *a, const char *b)
+{
+    struct camera_url url_a, url_b;
+    struct why        why;
+
+    return camera_url_parse(&url_a, a, &why) == 0 && camera_url_parse(&url_b, b, &why) == 0 &&
+           strcmp(url_a.host, url_b.host) == 0;
+}
+
 /* A password that was not sent again goes on to hold, for the same user at the same host alone. */
 static void keep_password(struct settings_camera *camera, const struct settings_camera *old)
 {
-    struct camera_url url, old_url;
-    struct why        why;
-
-    if (strcmp(camera->user, old->user) == 0 && camera_url_parse(&url, camera->url, &why) == 0 &&
-        camera_url_parse(&old_url, old->url, &why) == 0 && strcmp(url.host, old_url.host) == 0)
+    if (strcmp(camera->user, old->user) == 0 && same_host(camera->url, old->url))
         camera->password = old->password;
+}
+
+static void keep_view_password(struct settings_view *view, const struct settings_view *old)
+{
+    if (view->url[0] != '\0' && view->user[0] != '\0' && view->password.value[0] == '\0' &&
+        strcmp(view->user, old->user) == 0 && same_host(view->url, old->url))
+        view->password = old->password;
 }
 
 static int change(struct camera_edit *edit, struct settings *settings)
@@ -66,6 +78,7 @@ static int change(struct camera_edit *edit, struct settings *settings)
     if (index >= 0) {
         if (!edit->has_password)
             keep_password(&edit->camera, &settings->cameras[index]);
+        keep_view_password(&edit->camera.view, &settings->cameras[index].view);
         settings->cameras[index] = edit->camera;
         return 0;
     }
@@ -141,6 +154,7 @@ static void on_saved(uv_work_t *work, int status)
             job_failed(job, &edit->why);
     }
     memset(&edit->camera.password, 0, sizeof edit->camera.password);
+    memset(&edit->camera.view.password, 0, sizeof edit->camera.view.password);
     free(edit);
 }
 

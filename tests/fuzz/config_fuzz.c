@@ -24,6 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct settings_camera *camera = &settings->cameras[i];
         if (camera->url[0] != '\0' && strstr(camera->url, "://") == NULL)
             __builtin_trap(); /* a file of this machine */
+        if (camera->view.url[0] != '\0' && strstr(camera->view.url, "://") == NULL)
+            __builtin_trap(); /* likewise */
     }
     settings_free(&settings);
     return 0;

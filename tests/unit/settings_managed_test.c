@@ -84,6 +84,9 @@ static void test_round_trip(void)
         "    lines: {in: {coordinates: '0.1,0.2,0.3333333,0.4,1,0', objects: [bus],\n"
         "                 directions: {a_to_b: 'to \\the left', b_to_a: back}}}\n"
         "    zones: {hall: {coordinates: '0,0,1,0,1,1', inertia: 7}}\n"
+        "  both: {ffmpeg: {inputs: [{path: 'rtsp://192.0.2.3/sub', roles: [detect]},\n"
+        "    {path: 'rtsp://vie:p%3Aw@192.0.2.3/main', roles: [view]}]}, user: u, password: "
+        "'p:w'}\n"
         "  second: {ffmpeg: {inputs: [{path: 'rtsps://192.0.2.2/'}]}, transport: udp,\n"
         "           tls_verify: false, tls_fingerprint: "
         "'00000000000000000000000000000000000000000000000000000000000000aB'}\n";
@@ -103,11 +106,12 @@ static void test_round_trip(void)
     ok(text != NULL && strstr(text, "p:w") == NULL, "written without the password");
     second = load("{}");
     is_int(settings_add_managed(second, text, bytes, &problems), 0, "read again");
-    is_int(second->camera_count, 2, "both");
+    is_int(second->camera_count, 3, "all three");
     for (int i = 0; i < second->camera_count; i++)
         ok(settings_camera_equal(&first->cameras[i], &second->cameras[i]), "%s is the same",
            second->cameras[i].name);
     is_text(second->cameras[0].password.value, "p:w", "its password too");
+    is_text(second->cameras[1].view.password.value, "p:w", "and that of a second stream");
     settings_free(&second);
     second = load("cameras: {second: {ffmpeg: {inputs: [{path: a.mp4}]}}}");
     is_int(settings_add_managed(second, text, bytes, &problems), ERR_INVALID,

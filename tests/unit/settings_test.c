@@ -40,7 +40,7 @@ static void test_whole_file(void)
                                "    ffmpeg:\n"
                                "      inputs:\n"
                                "        - path: rtsp://admin:p%40ss@10.0.0.4:554/main?x=1\n"
-                               "          roles: [record]\n"
+                               "          roles: [view, audio]\n"
                                "        - path: rtsp://admin:hun@ter2@10.0.0.4/sub\n"
                                "          roles: [detect]\n"
                                "    detect: {fps: 7.5}\n"
@@ -73,6 +73,8 @@ static void test_whole_file(void)
     is_text(gate->url, "rtsp://10.0.0.4/sub", "the detect input is used, without credentials");
     is_text(gate->user, "admin", "user split out");
     is_text(gate->password.value, "hun@ter2", "password with an unencoded @ split out");
+    is_text(gate->view.url, "rtsp://10.0.0.4:554/main?x=1", "the view input too");
+    is_text(gate->view.password.value, "p@ss", "with a password of its own");
     is_near(gate->detect_fps, 7.5, 1e-9, "detect.fps");
     is_int(gate->classes, (1U << OBJECT_PERSON) | (1U << OBJECT_CAR), "objects.track is inherited");
     is_int(gate->line_count, 1, "a line");
@@ -83,6 +85,59 @@ static void test_whole_file(void)
     is_int(gate->zones[0].inertia, 5, "inertia");
     ok(!settings->cameras[1].enabled && !settings->cameras[1].loop, "flags");
     is_int(settings->cameras[1].pace, PACE_FASTEST, "pace");
+}
+
+static void test_inputs(void)
+{
+    static const struct {
+        const char *inputs, *problem;
+    } BAD[] = {
+        {"{path: 'rtsp://a/1'}, {path: 'rtsp://a/2', roles: [detect]}",
+         "t.yml:1:40: which of the 2 inputs is this? roles: [detect] is analysed, roles: [view] is "
+         "shown large"},
+        {"{path: 'rtsp://a/1', roles: [record]}, {path: 'rtsp://a/2', roles: [detect]}",
+         "t.yml:1:62: \"record\" is no role here, as nothing is recorded: write view for the "
+         "stream that is shown large, or take the role out"},
+        {"{path: 'rtsp://a/1', roles: [detekt]}",
+         "t.yml:1:62: \"detekt\" is no role; did you mean \"detect\"?"},
+        {"{path: 'rtsp://a/1', roles: [veiw]}",
+         "t.yml:1:62: \"veiw\" is no role; did you mean \"view\"?"},
+        {"{path: 'rtsp://a/1', roles: [birdseye]}",
+         "t.yml:1:62: \"birdseye\" is no role: detect (analysed) or view (shown large); audio is "
+         "passed over"},
+        {"{path: 'rtsp://a/1', roles: [view]}",
+         "t.yml:1:24: no input has the role detect: nothing would be analysed"},
+        {"{path: 'rtsp://a/1', roles: [detect]}, {path: 'rtsp://a/2', roles: [detect, view]}",
+         "t.yml:1:79: inputs 1 and 2 both have the role detect"},
+        {"{path: 'rtsp://a/1', roles: [detect]}, {path: /a.mp4, roles: [view]}",
+         "t.yml:1:79: a stream with the role view is an address: rtsp://...; a file has one "
+         "stream, "
+         "which is shown large as it is"},
+        {"{path: 'rtsp://a/1', roles: [detect], usr: a}",
+         "t.yml:1:71: unknown key \"usr\" in an input; did you mean \"user\"?"},
+    };
+    const struct settings_camera *a;
+    char                          text[512];
+
+    load("cameras: {a: {ffmpeg: {inputs: [\n"
+         "  {path: 'rtsp://a/1', roles: [view, detect]}, {path: 'rtsp://a/2', roles: [audio]}]}}}");
+    ok(settings != NULL && strcmp(settings->cameras[0].url, "rtsp://a/1") == 0 &&
+           settings->cameras[0].view.url[0] == '\0',
+       "one stream for both needs no second connection");
+    load("cameras: {a: {ffmpeg: {inputs: [\n"
+         "  {path: 'rtsp://a/1', roles: [view], user: viewer, password: v-word},\n"
+         "  {path: 'rtsp://a/2', roles: [detect], user: counter, password: c-word}]}}}");
+    a = settings == NULL ? NULL : &settings->cameras[0];
+    ok(a != NULL && strcmp(a->url, "rtsp://a/2") == 0 && strcmp(a->user, "counter") == 0 &&
+           strcmp(a->password.value, "c-word") == 0,
+       "the order is the user's; credentials may stand beside the path");
+    ok(a != NULL && strcmp(a->view.url, "rtsp://a/1") == 0 && strcmp(a->view.user, "viewer") == 0 &&
+           strcmp(a->view.password.value, "v-word") == 0,
+       "and each stream may have its own");
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        snprintf(text, sizeof text, "cameras: {a: {ffmpeg: {inputs: [%s]}}}", BAD[i].inputs);
+        ok(load(text) == ERR_INVALID && has_problem(BAD[i].problem), "refused: %s", BAD[i].inputs);
+    }
 }
 
 static void test_motion_and_isolation(void)
@@ -338,6 +393,7 @@ int main(void)
 {
     test_whole_file();
     test_sources();
+    test_inputs();
     test_motion_and_isolation();
     test_model();
     test_all_problems_at_once();
