@@ -4,21 +4,26 @@
 #   ./run test --quick    release build alone: no sanitizers, fuzzers or container
 
 FUZZ_SECONDS=${SIGHTLINE_FUZZ_SECONDS:-60}
+# A test that hangs fails, with what it started ended, and the rest goes on.
+LIMIT_S=600
+LIMIT_LONG_S=2400
 
 # Runs every file; what failed beside others is tried once more with the machine for itself, since
 # some tests bound times that a busy machine cannot hold. What fails then too fails the suite, at its end.
 failures=
+limit_s=$LIMIT_S
 
 prove_files() { # preset jobs files...
     preset=$1
     jobs=$2
     shift 2
+    limited="timeout -k 10 $limit_s"
     say "prove ($preset)"
     state=build/prove-$preset.state
     rm -f "$state"
-    SIGHTLINE_BUILD=$PWD/build/$preset prove --timer -j "$jobs" --state=save --statefile="$state" "$@" && return 0
+    SIGHTLINE_BUILD=$PWD/build/$preset prove --timer -j "$jobs" --exec "$limited" --state=save --statefile="$state" "$@" && return 0
     say 'again, alone'
-    SIGHTLINE_BUILD=$PWD/build/$preset prove --timer -v --state=failed --statefile="$state" && return 0
+    SIGHTLINE_BUILD=$PWD/build/$preset prove --timer -v --exec "$limited" --state=failed --statefile="$state" && return 0
     failures="$failures $preset"
 }
 
@@ -65,6 +70,7 @@ run_suite() {
     say "fuzzing, $FUZZ_SECONDS s each"
     build fuzz
     export SIGHTLINE_FUZZ_SECONDS=$FUZZ_SECONDS
+    limit_s=$LIMIT_LONG_S
     prove_alone fuzz tests/fuzz/fuzz.t
     prove_alone release tests/long/*.t
 }

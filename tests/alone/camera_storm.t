@@ -10,7 +10,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INTEGRATION = os.path.join(os.path.dirname(HERE), "integration")
@@ -21,6 +20,7 @@ CLIENT = os.path.join(tap.BUILD, "tests", "camera_crowd_test")
 CAMERAS = int(os.environ.get("SIGHTLINE_CAMERAS", "40"))
 SECONDS = int(os.environ.get("SIGHTLINE_STORM_S", "20"))
 PER_SERVER = 10
+TRIES = 4
 SETTLE_S = 8 + CAMERAS // 25  # servers on the same processors are slow to begin, too
 servers = []
 
@@ -51,6 +51,23 @@ def watch(urls, seconds):
     return cameras, [dict((name, float(value)) for name, value in one) for one in second], text
 
 
+def storm(count, others):
+    """Watches the cameras of `count` servers, and others. GStreamer's server is known to end itself when many
+    clients of one shared stream begin at once ("gst_rtsp_media_get_rates: assertion failed"): that says nothing
+    about us, so the storm is then repeated with new ones."""
+    for _ in range(TRIES):
+        real = [server("rtsp_server.py", "--shared", "--width", "640", "--height", "360", "--fps", "5", "--kbps", "300",
+                       "--seconds", "600") for _ in range(count)]
+        cameras, seconds, _ = watch([real[i % count] for i in range(CAMERAS)] + others, SECONDS)
+        died = [one for one in servers[-count:] if one.poll() is not None]
+        if not died:
+            break
+        tap.diag("%d of GStreamer's servers ended themselves: once more" % len(died))
+    for one in servers[-count:]:
+        one.kill()
+    return cameras, seconds
+
+
 def judge(what, cameras, count):
     playing = [one for number, one in cameras.items() if number < count and one[0] == "streaming"]
     bad = [one[5] for number, one in cameras.items() if number < count and one[0] != "streaming"]
@@ -72,12 +89,8 @@ def main():
                       stderr=subprocess.DEVNULL).returncode != 0:
         tap.skip_all("GStreamer's RTSP server is not installed")
     count = max(CAMERAS // PER_SERVER, 1)
-    real = [server("rtsp_server.py", "--shared", "--width", "640", "--height", "360", "--fps", "5", "--kbps", "300",
-                   "--seconds", "600") for _ in range(count)]
-    urls = [real[i % count] for i in range(CAMERAS)]
     try:
-        time.sleep(1)
-        cameras, seconds, text = watch(urls, SECONDS)
+        cameras, seconds = storm(count, [])
         alone = judge("alone", cameras, CAMERAS)
         ends = seconds[-1]
         begin = seconds[len(seconds) // 2]
@@ -89,7 +102,7 @@ def main():
         liar = server("rtsp_hostile.py", "--seed", "7")
         dead = ["rtsp://127.0.0.1:%d/" % free_port(), "rtsp://198.18.255.254/", liar, liar]
         tenth = max(CAMERAS // 10, 4)
-        cameras, seconds, text = watch(urls + [dead[i % 4] for i in range(tenth)], SECONDS)
+        cameras, seconds = storm(count, [dead[i % 4] for i in range(tenth)])
         beside = judge("beside %d that are dead or lie" % tenth, cameras, CAMERAS)
         tap.ok(beside <= alone + 200 * tap.SLOW, "which adds %d ms at most" % max(beside - alone, 0))
     finally:
