@@ -76,7 +76,7 @@ static int begin(struct job *job, json_t *arguments, struct why *why)
         return why_set(why, ERR_MEMORY, "out of memory");
     job->work      = look;
     settings.at    = at;
-    settings.reach = job->server->settings->cameras_allowed;
+    settings.reach = job->server->cameras_allowed;
     return discovery_start(&look->discovery, &job->server->loop, &settings, why);
 }
 

@@ -163,7 +163,7 @@ static int begin(struct job *job, json_t *arguments, struct why *why)
 
     if (rc != 0)
         return rc;
-    settings.reach = job->server->settings->cameras_allowed;
+    settings.reach = job->server->cameras_allowed;
     probe          = calloc(1, sizeof *probe);
     if (probe == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");

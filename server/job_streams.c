@@ -70,7 +70,7 @@ static int begin(struct job *job, json_t *arguments, struct why *why)
         return why_set(why, ERR_LIMIT, "the password is too long");
     memcpy(password.value, given, strlen(given));
     settings.password = &password;
-    settings.reach    = job->server->settings->cameras_allowed;
+    settings.reach    = job->server->cameras_allowed;
     rc                = onvif_client_start(&client, &job->server->loop, &settings, why);
     job->work         = client;
     return rc;

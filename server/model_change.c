@@ -30,13 +30,14 @@ struct model_change {
     struct settings_model  model;   /* that runs, was refused, or is being loaded */
     struct settings_model  next;
     struct stamp           stamp;
-    struct inference_pool *pool;
+    struct inference_pool *pool; /* that runs; NULL: there was no model yet */
     /* The worker's result. */
-    struct detector *loaded;
-    char             text[MODEL_TEXT_BYTES];
-    int              rc;
-    struct why       why;
-    bool             refused;
+    struct detector       *loaded;
+    struct inference_pool *made; /* of a first model */
+    char                   text[MODEL_TEXT_BYTES];
+    int                    rc;
+    struct why             why;
+    bool                   refused;
 };
 
 static void stamp_of(const struct settings_model *model, struct stamp *stamp)
@@ -114,7 +115,10 @@ static void load_and_swap(uv_work_t *work)
     struct model_change *change = work->data;
 
     change->rc = model_settings_open(&change->loaded, &change->model, change->text, &change->why);
-    if (change->rc == 0)
+    if (change->rc == 0 && change->pool == NULL)
+        change->rc = pipeline_make_pool(change->server->pipeline, change->loaded, &change->made,
+                                        &change->why);
+    else if (change->rc == 0)
         change->rc = inference_pool_swap(change->pool, change->loaded, &change->why);
     pthread_mutex_lock(&change->lock);
     change->working = false;
@@ -123,6 +127,32 @@ static void load_and_swap(uv_work_t *work)
 }
 
 static void start_loading(struct model_change *change);
+
+static void take_loaded(struct model_change *change)
+{
+    struct server *server = change->server;
+
+    if (change->made != NULL)
+        pipeline_give_pool(server->pipeline, change->made);
+    change->made = NULL;
+    detector_close(&server->detector);
+    server->detector = change->loaded;
+    change->loaded   = NULL;
+    memcpy(server->model_text, change->text, sizeof server->model_text);
+    log_info("detector", "from now on %s", server->model_text);
+}
+
+static void refuse_loaded(struct model_change *change)
+{
+    const struct server *server = change->server;
+
+    detector_close(&change->loaded);
+    if (server->detector != NULL)
+        log_error("detector", "the new model is refused, %s runs on: %s", server->model_text,
+                  change->why.text);
+    else
+        log_error("detector", "the model is refused, nothing is counted: %s", change->why.text);
+}
 
 static void on_loaded(uv_work_t *work, int status)
 {
@@ -135,17 +165,10 @@ static void on_loaded(uv_work_t *work, int status)
         return;
     }
     change->refused = status != 0 || change->rc != 0;
-    if (change->refused) {
-        detector_close(&change->loaded);
-        log_error("detector", "the new model is refused, %s runs on: %s", server->model_text,
-                  change->why.text);
-    } else {
-        detector_close(&server->detector);
-        server->detector = change->loaded;
-        change->loaded   = NULL;
-        memcpy(server->model_text, change->text, sizeof server->model_text);
-        log_info("detector", "from now on %s", server->model_text);
-    }
+    if (change->refused)
+        refuse_loaded(change);
+    else
+        take_loaded(change);
     if (server->api != NULL)
         api_health_changed(server->api);
     if (change->again) {
@@ -158,6 +181,7 @@ static void on_loaded(uv_work_t *work, int status)
 static void start_loading(struct model_change *change)
 {
     stamp_of(&change->model, &change->stamp);
+    change->pool      = pipeline_inference_pool(change->server->pipeline);
     change->working   = true;
     change->pending   = true;
     change->work.data = change;
@@ -169,7 +193,7 @@ static void start_loading(struct model_change *change)
     why_set(&change->why, ERR_MEMORY, "the new model cannot be loaded: out of memory");
 }
 
-bool model_change_begin(struct server *server, const struct settings_model *model)
+void model_change_begin(struct server *server, const struct settings_model *model)
 {
     struct model_change *change = server->model_change;
     struct stamp         stamp;
@@ -177,18 +201,14 @@ bool model_change_begin(struct server *server, const struct settings_model *mode
     stamp_of(model, &stamp);
     if (!change->pending && settings_model_equal(&change->model, model) &&
         same_stamp(&change->stamp, &stamp))
-        return false;
-    change->pool = pipeline_inference_pool(server->pipeline);
-    if (change->pool == NULL)
-        return true;
+        return;
     if (change->pending) {
         change->again = true;
         change->next  = *model;
-        return false;
+        return;
     }
     change->model = *model;
     start_loading(change);
-    return false;
 }
 
 const char *model_change_problem(const struct server *server)
@@ -211,4 +231,6 @@ void model_change_wait(struct server *server)
     while (change->working)
         pthread_cond_wait(&change->idle, &change->lock);
     pthread_mutex_unlock(&change->lock);
+    if (change->made != NULL)
+        inference_pool_close(&change->made);
 }

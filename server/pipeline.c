@@ -404,17 +404,31 @@ static void on_handle_closed(uv_handle_t *handle)
         free(pipeline);
 }
 
+int pipeline_make_pool(struct pipeline *pipeline, const struct detector *detector,
+                       struct inference_pool **pool, struct why *why)
+{
+    bool                           files    = pipeline->settings.every_frame;
+    struct inference_pool_settings settings = {
+        .detector         = detector,
+        .workers          = pipeline->settings.inference_workers,
+        .waiting_per_slot = files ? WAITING_EVERY_FRAME : WAITING_NEWEST,
+        .wake             = wake,
+        .arg              = pipeline,
+    };
+
+    return inference_pool_open(pool, &settings, why);
+}
+
+void pipeline_give_pool(struct pipeline *pipeline, struct inference_pool *pool)
+{
+    atomic_store(&pipeline->inference_pool, pool);
+}
+
 int pipeline_open(struct pipeline **out, const struct pipeline_settings *settings, struct why *why)
 {
-    struct pipeline               *pipeline = calloc(1, sizeof *pipeline);
-    struct inference_pool_settings pool     = {
-            .detector         = settings->detector,
-            .workers          = settings->inference_workers,
-            .waiting_per_slot = settings->every_frame ? WAITING_EVERY_FRAME : WAITING_NEWEST,
-            .wake             = wake,
-            .arg              = pipeline,
-    };
-    int rc;
+    struct pipeline       *pipeline = calloc(1, sizeof *pipeline);
+    struct inference_pool *pool     = NULL;
+    int                    rc;
 
     *out = NULL;
     if (pipeline == NULL)
@@ -432,26 +446,29 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
     rc = decode_pool_open_isolated(&pipeline->decode_pool, settings->decode_workers,
                                    settings->isolation, why);
     if (rc == 0 && settings->detector != NULL)
-        rc = inference_pool_open(&pipeline->inference_pool, &pool, why);
+        rc = pipeline_make_pool(pipeline, settings->detector, &pool, why);
     if (rc != 0) {
         pipeline_close(&pipeline);
         return rc;
     }
+    pipeline_give_pool(pipeline, pool);
     *out = pipeline;
     return 0;
 }
 
 void pipeline_close(struct pipeline **out)
 {
-    struct pipeline *pipeline = *out;
+    struct pipeline       *pipeline = *out;
+    struct inference_pool *pool;
 
     if (pipeline == NULL)
         return;
     *out = NULL;
+    pool = pipeline->inference_pool;
     for (int i = pipeline->count - 1; i >= 0; i--)
         remove_camera(pipeline, pipeline->cameras[i]);
-    if (pipeline->inference_pool != NULL)
-        inference_pool_close(&pipeline->inference_pool);
+    if (pool != NULL)
+        inference_pool_close(&pool);
     if (pipeline->decode_pool != NULL)
         decode_pool_close(&pipeline->decode_pool);
     uv_close((uv_handle_t *)&pipeline->results, on_handle_closed);

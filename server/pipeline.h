@@ -74,5 +74,11 @@ void pipeline_camera_stats(const struct pipeline *pipeline, int index,
                            struct pipeline_camera_stats *stats);
 /* NULL when nothing is analysed. */
 struct inference_pool *pipeline_inference_pool(const struct pipeline *pipeline);
+/* A pool for a pipeline that began without a detector: made on any thread, while the pipeline is open
+ * (a session on a device may take minutes), and given to it on the loop, once; it is then the
+ * pipeline's. A pool that is not given is closed before the pipeline. */
+int  pipeline_make_pool(struct pipeline *pipeline, const struct detector *detector,
+                        struct inference_pool **pool, struct why *why);
+void pipeline_give_pool(struct pipeline *pipeline, struct inference_pool *pool);
 
 #endif

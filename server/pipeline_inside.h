@@ -42,18 +42,18 @@ struct pipeline_camera {
 };
 
 struct pipeline {
-    struct pipeline_settings settings;
-    struct decode_pool      *decode_pool;
-    struct inference_pool   *inference_pool;
-    uv_async_t               results;
-    uv_timer_t               tick;
-    int                      handles_open;
-    int                      count;
-    struct pipeline_camera  *cameras[LIMIT_CAMERAS];
-    struct pipeline_camera  *slots[LIMIT_CAMERAS]; /* by frame.slot; NULL: free */
-    struct track             wanted[LIMIT_TRACKS]; /* scratch of one picture */
-    struct rate_share        share;
-    uint64_t                 submitted, dropped; /* by the pool until the last tick */
+    struct pipeline_settings         settings;
+    struct decode_pool              *decode_pool;
+    _Atomic(struct inference_pool *) inference_pool; /* comes once, on the loop; workers read it */
+    uv_async_t                       results;
+    uv_timer_t                       tick;
+    int                              handles_open;
+    int                              count;
+    struct pipeline_camera          *cameras[LIMIT_CAMERAS];
+    struct pipeline_camera          *slots[LIMIT_CAMERAS]; /* by frame.slot; NULL: free */
+    struct track                     wanted[LIMIT_TRACKS]; /* scratch of one picture */
+    struct rate_share                share;
+    uint64_t                         submitted, dropped; /* by the pool until the last tick */
     int64_t busy_ns, ticked_ns; /* its workers' time until then, and when that was */
 };
 

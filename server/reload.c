@@ -84,8 +84,9 @@ static void apply(struct reload *reload)
     server->reload_problem.text[0] = '\0';
     /* Against what was read at start, until a restart: settings that are put back need none. */
     server->restart_needed = needs_restart(server->settings, reload->loaded);
-    if (model_change_begin(server, &reload->loaded->model))
-        server->restart_needed = true;
+    /* What is only tried goes by the new one, too, even if one of the cameras cannot be opened. */
+    server->cameras_allowed = reload->loaded->cameras_allowed;
+    model_change_begin(server, &reload->loaded->model);
     if (cameras_apply(server, reload->loaded, &why) != 0) {
         log_error("configuration", "%s", why.text);
         server->reload_problem = why;

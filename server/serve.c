@@ -31,6 +31,7 @@ int settings_start(struct server *server, struct why *why)
         return why_set(why, rc, "%s is refused: %d problem%s", server->settings_file,
                        problems.count, problems.count == 1 ? "" : "s");
     }
+    server->cameras_allowed = server->settings->cameras_allowed;
     if (log_level_from_text(server->settings->log_level, &level))
         log_set_level(level);
     return 0;

@@ -138,6 +138,12 @@ strict = tap.Server("http: {port: 0}\ndata: data\ncameras_allowed: [public]\n")
 for what in ({"do": "probe", "address": address}, {"do": "streams", "service": service}):
     job = run(strict, what)
     tap.ok(job["state"] == "failed" and "allowed" in job["error"], f"{what['do']} within cameras_allowed: {job['error']}")
+strict.write("http: {port: 0}\ndata: data\ncameras_allowed: [public, loopback]\n")
+tap.ok(tap.wait_for(lambda: "is read again" in strict.log(), 15), "another cameras_allowed is read")
+for what, told in (({"do": "probe", "address": address, "user": USER, "password": PASSWORD}, None),
+                   ({"do": "streams", "service": service}, "cannot connect")):
+    job = run(strict, what)
+    tap.ok(job["error"] is None if told is None else told in job["error"], f"{what['do']} goes by it at once: {job['error']}")
 tap.equal(strict.stop(), 0, "that server stops")
 
 # ---- no secret anywhere ----

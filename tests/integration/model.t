@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tap
 from tap import MATERIAL, PROGRAM, SLOW, Server, diag, done, equal, folder, footage, ok, wait_for
 
 MODELS = os.path.abspath(os.path.join(MATERIAL, "models"))
@@ -192,5 +193,29 @@ ok(goes_on(), "pictures are analysed on")
 cameras = server.get("/api/v1/cameras")["cameras"]
 equal([c["reconnects"] for c in cameras], [0], "the camera never went away")
 server.stop()
+
+# ---- a server that began without one; its programs stand where no default model is near ----
+
+apart = os.path.join(here, "bin")
+os.mkdir(apart)
+for program in ("sightline", "sightline-decode"):
+    shutil.copy(os.path.join(os.path.dirname(PROGRAM), program), apart)
+tap.PROGRAM = os.path.join(apart, "sightline")
+server = Server(config("''"))
+ok("no model found" in str(problems()), f"without a model it runs, and says so: {problems()}")
+ok(wait_for(lambda: server.get("/api/v1/cameras")["cameras"][0]["state"] == "streaming", 20), "its camera plays")
+server.write(config(unknown))
+ok(wait_for(lambda: any("FancyOne" in p for p in problems()), 30), f"one that cannot be run is refused: {problems()}")
+server.write(config(FASTEST))
+ok(wait_for(lambda: "fastestdet" in runs(), 30) and not problems(), f"the first one needs no restart: {runs()}")
+ok(wait_for(lambda: metric("sightline_inference_batches_total") > 2, 20), "pictures are analysed")
+ready = server.get("/api/v1/ready")
+ok("restart" not in str(ready) and "next start" not in str(ready), f"nothing is left to do: {ready['status']}")
+server.write(config(YOLOX))
+ok(wait_for(lambda: "yolox" in runs(), 30) and goes_on(), "and another one after it")
+equal(server.stop(), 0, "it stops")
+server = Server(config("''"))
+server.write(config(FASTEST))
+equal(server.stop(), 0, "it stops while the first one may be on its way")
 shutil.rmtree(here, ignore_errors=True)
 done()
