@@ -7,6 +7,7 @@
 #include "config/assert.h"
 #include "config/err.h"
 #include "config/limits.h"
+#include "gpu/cpu/backend_cpu.h"
 #include "gpu/prepare_kernels.h"
 
 #define PLAN_ALIGNMENT_BYTES 64
@@ -215,13 +216,20 @@ void prepare_box_to_picture(const struct prepare_area *area, struct box *box)
     box->y1 = (box->y1 - (float)area->y_px) * y_scale;
 }
 
+/* The best that this machine has and the environment allows. */
 static const struct prepare_kernels *best_kernels(void)
 {
-    int i = 0;
+    const char *limit = getenv(BACKEND_CPU_ISA_VARIABLE);
+    int         first = 0;
 
-    while (!PREPARE_KERNELS[i]->available())
-        i++;
-    return PREPARE_KERNELS[i];
+    if (limit != NULL && strcmp(limit, "plain") == 0)
+        return &PREPARE_C;
+    for (int i = 0; limit != NULL && PREPARE_KERNELS[i] != NULL; i++)
+        if (strcmp(PREPARE_KERNELS[i]->name, limit) == 0)
+            first = i;
+    while (!PREPARE_KERNELS[first]->available())
+        first++;
+    return PREPARE_KERNELS[first];
 }
 
 static struct prepare_area area_of(const struct prepare_settings *settings, int width_px,

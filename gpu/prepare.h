@@ -65,7 +65,8 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
 /* From the tensor's pixels to the picture's. */
 void prepare_box_to_picture(const struct prepare_area *area, struct box *box);
 
-/* Which kernels this machine uses: "avx512", "avx2" or "c". */
+/* Which kernels this machine uses: "avx512", "avx2" or "c". The best that it has, or what
+ * SIGHTLINE_CPU_ISA limits the CPU backend to (gpu/cpu/backend_cpu.h). */
 const char *prepare_kernels_name(void);
 
 #endif

@@ -7,8 +7,9 @@
 #include "gpu/backend.h"
 #include "gpu/calibration.h"
 
-/* The environment may name the instruction set for the whole process, oneDNN included: "avx512",
- * "avx2" or "plain". Opening a runner fails when the machine lacks it. */
+/* The environment may name the instruction set for the whole process, oneDNN and the preparation of
+ * pictures included: "avx512", "avx2" or "plain". Opening a runner fails when the machine lacks it.
+ */
 #define BACKEND_CPU_ISA_VARIABLE "SIGHTLINE_CPU_ISA"
 
 extern const struct backend_ops BACKEND_CPU;

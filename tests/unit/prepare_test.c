@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "gpu/cpu/backend_cpu.h"
 #include "gpu/prepare_kernels.h"
 #include "tests/tap.h"
 
@@ -427,8 +428,31 @@ static void check_reference(void)
     free(tensor);
 }
 
+/* What holds the network to an instruction set holds the preparation to it, and never lifts it. */
+static void check_limit(void)
+{
+    bool        has_avx2 = false;
+    const char *best     = prepare_kernels_name();
+
+    for (int i = 0; PREPARE_KERNELS[i] != NULL; i++)
+        has_avx2 = has_avx2 || (strcmp(PREPARE_KERNELS[i]->name, "avx2") == 0 &&
+                                PREPARE_KERNELS[i]->available());
+    setenv(BACKEND_CPU_ISA_VARIABLE, "avx2", 1);
+    is_text(prepare_kernels_name(), has_avx2 ? "avx2" : "c", "held to AVX2");
+    setenv(BACKEND_CPU_ISA_VARIABLE, "plain", 1);
+    is_text(prepare_kernels_name(), "c", "held to plain C");
+    setenv(BACKEND_CPU_ISA_VARIABLE, "avx512", 1);
+    is_text(prepare_kernels_name(), best, "the best that there is may be asked for");
+    unsetenv(BACKEND_CPU_ISA_VARIABLE);
+    is_text(prepare_kernels_name(), best, "without a limit the best again");
+}
+
 int main(void)
 {
+    const char *given = getenv(BACKEND_CPU_ISA_VARIABLE);
+
+    if (given == NULL)
+        check_limit();
     for (int format = FRAME_I420; format <= (int)FRAME_RGB24; format++) {
         check_exact((enum frame_format)format, 123, 77, 0, false, FRAME_BT601);
         check_exact((enum frame_format)format, 480, 270, 0, true, FRAME_BT709);
