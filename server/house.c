@@ -60,6 +60,55 @@ static void house_replay_units(void *arg, int index,
         camera_replay_units(pipeline_camera(server->pipeline, index), unit, unit_arg);
 }
 
+/* NULL: none, or no such camera any more. */
+static struct main_stream *main_stream_of(void *arg, int index)
+{
+    const struct server *server = arg;
+
+    if (index < 0 || index >= house_camera_count(arg))
+        return NULL;
+    return pipeline_main_stream(server->pipeline, index);
+}
+
+static bool house_main(void *arg, int index, struct api_main *state)
+{
+    struct main_stream      *main = main_stream_of(arg, index);
+    struct main_stream_state seen;
+
+    if (main == NULL)
+        return false;
+    main_stream_state(main, &seen);
+    *state = (struct api_main){.connected = seen.connected,
+                               .shown     = seen.shown,
+                               .state     = seen.state,
+                               .video     = seen.video,
+                               .width_px  = seen.width_px,
+                               .height_px = seen.height_px};
+    memcpy(state->codec, seen.codec, sizeof state->codec);
+    memcpy(state->source, seen.source, sizeof state->source);
+    memcpy(state->reason, seen.reason, sizeof state->reason);
+    return true;
+}
+
+static void house_want_main(void *arg, int index, bool wanted)
+{
+    struct main_stream *main = main_stream_of(arg, index);
+
+    if (main != NULL)
+        main_stream_want(main, wanted);
+}
+
+static void house_replay_main(void *arg, int index,
+                              void (*unit)(void *unit_arg, struct camera_unit *unit,
+                                           int64_t shift_ns),
+                              void *unit_arg)
+{
+    struct main_stream *main = main_stream_of(arg, index);
+
+    if (main != NULL)
+        main_stream_replay(main, unit, unit_arg);
+}
+
 static const char *house_model_text(void *arg)
 {
     const struct server *server = arg;
@@ -202,6 +251,9 @@ void house_init(struct api_house *house, struct server *server)
         .camera_index = house_camera_index,
         .want_video   = house_want_video,
         .replay_units = house_replay_units,
+        .main         = house_main,
+        .want_main    = house_want_main,
+        .replay_main  = house_replay_main,
         .problems     = house_problems,
         .metrics      = house_metrics,
         .job_begin    = house_job_begin,

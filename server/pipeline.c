@@ -269,6 +269,7 @@ static void remove_camera(struct pipeline *pipeline, struct pipeline_camera *cam
     /* A worker that waits with this camera's picture for room in the pool must be let go first. */
     if (pipeline->inference_pool != NULL)
         inference_pool_clear_slot(pipeline->inference_pool, camera->slot);
+    main_stream_close(&camera->main_stream);
     if (camera->camera != NULL)
         camera_close(&camera->camera);
     if (pipeline->inference_pool != NULL)
@@ -318,6 +319,8 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
     if (rc == 0)
         rc = camera_open(&camera->camera, pipeline->settings.loop, pipeline->decode_pool, settings,
                          camera->slot, &sink, why);
+    if (rc == 0)
+        rc = pipeline_open_main(camera, why);
     if (rc != 0) {
         remove_camera(pipeline, camera);
         return rc;
@@ -327,11 +330,12 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
     return 0;
 }
 
-/* Whether only the lines, zones or classes differ: then the stream can go on. */
+/* Whether only the lines, zones, classes or the main stream differ: then the stream can go on. */
 static bool same_stream(const struct settings_camera *a, const struct settings_camera *b)
 {
     struct settings_camera copy = *a;
 
+    copy.view       = b->view;
     copy.classes    = b->classes;
     copy.line_count = b->line_count;
     copy.zone_count = b->zone_count;
@@ -349,6 +353,23 @@ static void change_rules(struct pipeline_camera *camera, const struct settings_c
     counter_close(&camera->counter); /* the next picture opens it with the new rules */
     memset(camera->occupancy, 0, sizeof camera->occupancy);
     camera->settings = *settings;
+}
+
+/* What differs may be the main stream, the rules, or both. */
+static int change_camera(struct pipeline_camera *camera, const struct settings_camera *settings,
+                         struct why *why)
+{
+    struct settings_view   view  = settings->view;
+    struct settings_camera other = *settings;
+
+    other.view = camera->settings.view;
+    if (!settings_camera_equal(&camera->settings, &other))
+        change_rules(camera, &other);
+    if (memcmp(&camera->settings.view, &view, sizeof view) == 0) // NOLINT: as settings_camera_equal
+        return 0;
+    main_stream_close(&camera->main_stream);
+    camera->settings.view = view;
+    return pipeline_open_main(camera, why);
 }
 
 static struct pipeline_camera *find(const struct pipeline *pipeline, const char *name)
@@ -388,7 +409,7 @@ int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *came
             rc = add_camera(pipeline, &cameras[i], delay_ms, why);
             delay_ms += START_STAGGER_MS;
         } else if (!settings_camera_equal(&camera->settings, &cameras[i])) {
-            change_rules(camera, &cameras[i]);
+            rc = change_camera(camera, &cameras[i], why);
         }
     }
     return rc;

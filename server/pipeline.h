@@ -8,6 +8,7 @@
 #include "gpu/inference_pool.h"
 #include "server/camera/camera.h"
 #include "server/count/tracker.h"
+#include "server/main_stream.h"
 #include "storage/event.h"
 
 #include <stdbool.h>
@@ -32,6 +33,9 @@ struct pipeline_output {
                      uint32_t elapsed_ms);
     void (*unit)(void *arg, int index, struct camera_unit *unit);
     void (*camera_changed)(void *arg, int index);
+    /* Of the camera's main stream, while it is wanted (main_stream.h). Both NULL: nobody looks. */
+    void (*main_unit)(void *arg, int index, struct camera_unit *unit, int64_t shift_ns);
+    void (*main_changed)(void *arg, int index);
     /* A file camera has ended and its last picture has been counted. */
     void (*finished)(void *arg, int index);
 };
@@ -60,6 +64,10 @@ const struct settings_camera *pipeline_camera_settings(const struct pipeline *pi
 /* For a camera that is only tried. */
 struct decode_pool *pipeline_decode_pool(const struct pipeline *pipeline);
 struct camera      *pipeline_camera(const struct pipeline *pipeline, int index);
+
+/* NULL: the camera has one stream. */
+struct main_stream        *pipeline_main_stream(const struct pipeline *pipeline, int index);
+const struct main_streams *pipeline_main_streams(const struct pipeline *pipeline);
 
 struct pipeline_camera_stats {
     uint64_t frames_dropped; /* newer ones took their place before they were analysed */

@@ -7,6 +7,7 @@
 #include "server/camera/motion.h"
 #include "server/count/counter.h"
 #include "server/coverage.h"
+#include "server/main_stream.h"
 #include "server/pipeline.h"
 #include "server/rate_share.h"
 
@@ -16,6 +17,7 @@ struct pipeline_camera {
     struct pipeline       *pipeline;
     struct settings_camera settings;
     struct camera         *camera;
+    struct main_stream    *main_stream; /* NULL: it has one stream */
     struct tracker        *tracker;
     struct counter        *counter; /* NULL before the first picture */
     struct coverage        coverage;
@@ -53,9 +55,15 @@ struct pipeline {
     struct pipeline_camera          *slots[LIMIT_CAMERAS]; /* by frame.slot; NULL: free */
     struct track                     wanted[LIMIT_TRACKS]; /* scratch of one picture */
     struct rate_share                share;
+    struct main_streams              main_streams;
     uint64_t                         submitted, dropped; /* by the pool until the last tick */
     int64_t busy_ns, ticked_ns; /* its workers' time until then, and when that was */
 };
+
+/* ---- pipeline_main.c ---- */
+
+/* After the camera is opened, if it has a second stream. */
+int pipeline_open_main(struct pipeline_camera *camera, struct why *why);
 
 /* ---- pipeline_watch.c ---- */
 

@@ -72,6 +72,19 @@ static void decode_metrics(const struct metrics_out *metrics, const struct serve
         stats.quarantined);
 }
 
+static void main_stream_metrics(const struct metrics_out *metrics, const struct server *server)
+{
+    const struct main_streams *all = pipeline_main_streams(server->pipeline);
+
+    out(metrics,
+        "# TYPE sightline_main_streams gauge\n"
+        "# HELP sightline_main_streams Main streams that are connected to, as somebody looks.\n"
+        "sightline_main_streams %d\n",
+        all->open);
+    counter(metrics, "sightline_main_streams_refused",
+            "Times that a main stream was not opened because too many were.", all->refused);
+}
+
 void pipeline_metrics(const struct server *server,
                       void (*write)(void *write_arg, const char *text, size_t bytes),
                       void *write_arg)
@@ -81,6 +94,7 @@ void pipeline_metrics(const struct server *server,
     struct inference_pool_stats stats;
 
     decode_metrics(&metrics, server);
+    main_stream_metrics(&metrics, server);
     if (pool == NULL)
         return;
     stats = inference_pool_stats(pool);

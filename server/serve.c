@@ -264,6 +264,22 @@ static void on_unit(void *arg, int index, struct camera_unit *unit)
         api_unit(server->api, index, unit);
 }
 
+static void on_main_unit(void *arg, int index, struct camera_unit *unit, int64_t shift_ns)
+{
+    struct server *server = arg;
+
+    if (server->api != NULL)
+        api_main_unit(server->api, index, unit, shift_ns);
+}
+
+static void on_main_changed(void *arg, int index)
+{
+    struct server *server = arg;
+
+    if (server->api != NULL)
+        api_main_changed(server->api, index);
+}
+
 static void on_camera_changed(void *arg, int index)
 {
     struct server *server = arg;
@@ -295,6 +311,8 @@ int pipeline_start(struct server *server, struct why *why)
                               .coverage       = on_coverage,
                               .unit           = on_unit,
                               .camera_changed = on_camera_changed,
+                              .main_unit      = on_main_unit,
+                              .main_changed   = on_main_changed,
                               .finished       = on_finished},
     };
 

@@ -169,6 +169,16 @@ void api_unit(struct api *api, int camera_index, struct camera_unit *unit)
     hub_unit(api->hub, camera_index, unit);
 }
 
+void api_main_unit(struct api *api, int camera_index, struct camera_unit *unit, int64_t shift_ns)
+{
+    hub_main_unit(api->hub, camera_index, unit, shift_ns);
+}
+
+void api_main_changed(struct api *api, int camera_index)
+{
+    hub_main_changed(api->hub, camera_index);
+}
+
 void api_health_changed(struct api *api)
 {
     hub_health_changed(api->hub);

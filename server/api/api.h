@@ -31,6 +31,17 @@ struct api_camera {
     double   given_fps;      /* at which it is to be analysed now; 0: every picture */
     double   share;          /* of the wanted rate, 0..1; below 1 under overload */
 };
+/* A camera's main stream, which is connected to only while somebody looks (server/main_stream.h). */
+struct api_main {
+    bool              connected; /* or trying */
+    bool              shown;     /* its units come */
+    enum camera_state state;     /* while connected */
+    enum camera_video video;     /* NONE: not known now */
+    int               width_px, height_px;
+    char              codec[16];
+    char              source[LIMIT_URL_BYTES];     /* redacted */
+    char              reason[CAMERA_REASON_BYTES]; /* why it is not shown */
+};
 /* A problem that an operator should know: shown by ready, health and the dashboard. */
 struct api_problem {
     char what[32]; /* "ledger", "redis", "camera", "model" */
@@ -49,6 +60,12 @@ struct api_house {
     /* Units since the last key frame, for a viewer that joins. */
     void (*replay_units)(void *arg, int                                                index,
                          void (*unit)(void *unit_arg, struct camera_unit *unit), void *unit_arg);
+    /* False when the camera has one stream. NULL, all three: no camera here has two. */
+    bool (*main)(void *arg, int index, struct api_main *state);
+    void (*want_main)(void *arg, int index, bool wanted);
+    void (*replay_main)(void *arg, int index,
+                        void (*unit)(void *unit_arg, struct camera_unit *unit, int64_t shift_ns),
+                        void *unit_arg);
     int (*problems)(void *arg, struct api_problem *problems, int capacity);
     /* Writes further OpenMetrics families (frames, inference, batches); text is appended with `write`. */
     void (*metrics)(void *arg, void (*write)(void *write_arg, const char *text, size_t bytes),
@@ -99,6 +116,10 @@ void api_counts_changed(struct api *api);                             /* occupan
 void api_tracks(struct api *api, int camera_index, const struct frame *frame,
                 const struct track *tracks, int count);
 void api_unit(struct api *api, int camera_index, struct camera_unit *unit);
+/* Of its main stream: a unit, and what is added to its time to be in the clock of the tracks; and
+ * another state. */
+void api_main_unit(struct api *api, int camera_index, struct camera_unit *unit, int64_t shift_ns);
+void api_main_changed(struct api *api, int camera_index);
 void api_health_changed(struct api *api);
 void api_cameras_changed(struct api *api); /* configuration: clients ask for the list again */
 

@@ -216,6 +216,25 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_text(json, "transport", stats->transport);
 }
 
+static void write_main(struct json_writer *json, const struct api_house *house, int index)
+{
+    struct api_main main;
+
+    json_key(json, "main");
+    if (house->main == NULL || !house->main(house->arg, index, &main)) {
+        json_put_null(json);
+        return;
+    }
+    json_begin_object(json);
+    key_text(json, "state", main.connected ? camera_state_name(main.state) : "idle");
+    key_text(json, "reason", main.reason);
+    key_text(json, "source", main.source);
+    key_text(json, "codec", main.codec);
+    key_uint(json, "width", (uint64_t)main.width_px);
+    key_uint(json, "height", (uint64_t)main.height_px);
+    json_end_object(json);
+}
+
 void document_cameras(struct json_writer *json, const struct api_house *house)
 {
     struct api_camera camera;
@@ -235,6 +254,7 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
         key_text(json, "video", video_name(camera.stats.own_video));
         key_uint(json, "width", (uint64_t)camera.stats.width_px);
         key_uint(json, "height", (uint64_t)camera.stats.height_px);
+        write_main(json, house, i);
         write_rates(json, &camera);
         write_counters_of(json, camera.settings);
         json_end_object(json);

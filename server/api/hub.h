@@ -40,6 +40,8 @@ void hub_counts_changed(struct hub *hub);
 void hub_tracks(struct hub *hub, int camera_index, const struct frame *frame,
                 const struct track *tracks, int count);
 void hub_unit(struct hub *hub, int camera_index, struct camera_unit *unit);
+void hub_main_unit(struct hub *hub, int camera_index, struct camera_unit *unit, int64_t shift_ns);
+void hub_main_changed(struct hub *hub, int camera_index);
 void hub_health_changed(struct hub *hub);
 void hub_cameras_changed(struct hub *hub);
 

@@ -22,6 +22,7 @@
 #define HUB_EVENT_PAGE    32
 #define HUB_MESSAGE_BYTES (64 << 20) /* all counters of a full server */
 #define HUB_CODEC_BYTES   32
+#define HUB_NOTE_BYTES    (CAMERA_REASON_BYTES + 64)
 
 /* A message as text; counted, as several clients may be in the middle of it. */
 struct hub_text {
@@ -35,14 +36,19 @@ struct hub_camera;
 struct subscription {
     struct topic         topic;
     struct client       *client;
-    struct hub_camera   *camera;  /* tracks, video; else NULL */
-    uint64_t             seen;    /* version that the client has; 0: none */
-    uint32_t             channel; /* video */
-    bool                 h264;    /* video: the client can show it */
-    enum camera_video    video;   /* what it gets now */
+    struct hub_camera   *camera;   /* tracks, video; else NULL */
+    uint64_t             seen;     /* version that the client has; 0: none */
+    uint32_t             channel;  /* video */
+    bool                 h264;     /* video: the client can show it */
+    bool                 main;     /* video: it asks for the main stream */
+    bool                 on_main;  /* and that is what it gets now */
+    bool                 switched; /* while a change is being made: it was another stream */
+    bool                 unfit;    /* the main stream is of a kind that it cannot show */
+    enum camera_video    video;    /* what it gets now */
     bool                 needs_key;
     int64_t              since_ns;
     char                 codec[HUB_CODEC_BYTES]; /* as the client was told */
+    char                 note[HUB_NOTE_BYTES];   /* why it is not the main stream; likewise */
     struct subscription *next;                   /* of the client */
     struct subscription *camera_next, *camera_previous;
 };
@@ -56,6 +62,7 @@ struct hub_camera {
     uint64_t             tracks_version;
     struct hub_text     *tracks;
     unsigned             wanted;                    /* kinds of video asked for */
+    bool                 main_wanted;               /* likewise its main stream */
     char                 codec[4][HUB_CODEC_BYTES]; /* by enum camera_video, of the last picture */
     struct hub_camera   *next;
 };
@@ -63,6 +70,7 @@ struct hub_camera {
 struct queued_unit {
     struct camera_unit *unit;
     uint32_t            channel;
+    int64_t             shift_ns; /* added to its time */
 };
 
 struct queued_text {
@@ -75,6 +83,7 @@ struct outgoing {
     struct hub_text    *text;
     struct camera_unit *unit;
     uint32_t            channel;
+    int64_t             shift_ns;
     size_t              sent_bytes, total_bytes; /* total 0: none */
 };
 

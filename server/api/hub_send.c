@@ -146,6 +146,7 @@ static bool take_unit(struct client *client)
     client->video_bytes -= queued.unit->bytes;
     client->outgoing = (struct outgoing){.unit        = queued.unit,
                                          .channel     = queued.channel,
+                                         .shift_ns    = queued.shift_ns,
                                          .total_bytes = HUB_VIDEO_HEADER + queued.unit->bytes};
     return true;
 }
@@ -176,7 +177,7 @@ static void write_video_header(const struct outgoing *outgoing, unsigned char *a
     put_little_endian(at + 4, outgoing->channel, 4);
     put_little_endian(at + 8, (uint64_t)unit->width_px, 2);
     put_little_endian(at + 10, (uint64_t)unit->height_px, 2);
-    put_little_endian(at + 12, (uint64_t)(unit->pts_ns / NS_PER_US), 8);
+    put_little_endian(at + 12, (uint64_t)((unit->pts_ns + outgoing->shift_ns) / NS_PER_US), 8);
     put_little_endian(at + 20, (uint64_t)(unit->wall_ns / NS_PER_US), 8);
 }
 

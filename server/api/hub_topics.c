@@ -70,6 +70,12 @@ static void write_subscription(struct json_writer *json, const struct subscripti
         json_put_uint(json, subscription->channel);
         json_key(json, "codec");
         json_put_string(json, subscription->codec[0] == '\0' ? NULL : subscription->codec);
+        if (subscription->main) {
+            json_key(json, "stream");
+            json_put_string(json, subscription->on_main ? "main" : "sub");
+            json_key(json, "note");
+            json_put_string(json, subscription->note[0] == '\0' ? NULL : subscription->note);
+        }
     }
     json_end_object(json);
 }
@@ -189,8 +195,9 @@ static int check_subscribe(struct client *client, const struct topic *topic,
     return *camera != NULL ? 0 : why_set(why, ERR_NOT_FOUND, "no camera named %s", topic->camera);
 }
 
-static struct subscription *subscribe(struct client *client, const struct topic *topic, bool h264,
-                                      struct why *why, int *rc)
+static struct subscription *subscribe(struct client *client, const struct topic *topic,
+                                      const struct client_message *message, struct why *why,
+                                      int *rc)
 {
     struct subscription *subscription;
     struct hub_camera   *camera;
@@ -208,7 +215,8 @@ static struct subscription *subscribe(struct client *client, const struct topic 
     *subscription         = (struct subscription){.topic  = *topic,
                                                   .client = client,
                                                   .camera = camera,
-                                                  .h264   = h264,
+                                                  .h264   = message->h264,
+                                                  .main   = message->main,
                                                   .next   = client->subscriptions};
     client->subscriptions = subscription;
     client->subscription_count++;
@@ -266,7 +274,7 @@ static void handle_subscribe(struct client *client, const struct client_message 
             continue;
         if (subscription != NULL) /* again: begin anew, with what this message says */
             unsubscribe(client, subscription);
-        subscription = subscribe(client, topic, message->h264, &why, &rc);
+        subscription = subscribe(client, topic, message, &why, &rc);
         if (subscription == NULL) {
             topic_name(topic, name);
             answer_error(client, rc, name, &why);
@@ -512,8 +520,10 @@ void hub_cameras_changed(struct hub *hub)
     const struct api_house *house = hub->settings.house;
 
     for (struct hub_camera *camera = hub->cameras; camera != NULL; camera = camera->next) {
-        camera->index  = house->camera_index(house->arg, camera->name);
-        camera->wanted = 0; /* it may be a new camera of the same name: it is asked again */
+        camera->index = house->camera_index(house->arg, camera->name);
+        /* It may be a new camera of the same name: it is asked again. */
+        camera->wanted      = 0;
+        camera->main_wanted = false;
         hub_video_refresh(camera);
     }
     for (int i = 0; i < hub->counter_count; i++)

@@ -111,6 +111,13 @@ static int read_member(struct client_message *message, const char *key, const js
         message->h264 = strcmp(video, "h264") == 0;
         return 0;
     }
+    if (strcmp(key, "stream") == 0 && subscribe) {
+        const char *stream = json_string_value(value);
+        if (stream == NULL || (strcmp(stream, "main") != 0 && strcmp(stream, "sub") != 0))
+            return why_set(why, ERR_INVALID, "stream must be \"main\" or \"sub\"");
+        message->main = strcmp(stream, "main") == 0;
+        return 0;
+    }
     return why_set(why, ERR_INVALID, "there is no member \"%.64s\" here", key);
 }
 

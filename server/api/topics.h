@@ -29,6 +29,7 @@ struct client_message {
     bool             since_given;
     uint64_t         since;
     bool             h264; /* can show it */
+    bool             main; /* of video: the main stream, where there is one */
     int              topic_count;
     struct topic     topics[LIMIT_SUBSCRIPTIONS];
 };

@@ -2,18 +2,13 @@
  * workers wake the loop through one async handle. A sink may close the camera from within any
  * callback: what runs after a callback looks at `closing`; the memory goes only when the loop
  * has closed both handles. */
-#include "server/camera/camera.h"
+#include "server/camera/camera_private.h"
 
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
 #include "server/camera/camera_backoff.h"
-#include "server/camera/camera_gate.h"
-#include "server/camera/camera_knock.h"
 #include "server/camera/camera_names.h"
-#include "server/camera/camera_tuning.h"
-#include "server/camera/camera_url.h"
-#include "server/camera/decode.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,35 +24,6 @@ const struct camera_tuning camera_tuning_default = {
     .backoff_min_ms = 500,
     .backoff_max_ms = 30000,
     .good_ms        = 10000,
-};
-
-struct camera {
-    uv_timer_t               timer;
-    uv_async_t               async;
-    int                      open_handles;
-    bool                     closing;
-    struct settings_camera   settings;
-    struct camera_tuning     tuning;
-    struct camera_sink       sink;
-    uv_loop_t               *loop;
-    struct decode_stream    *stream;
-    const struct source_ops *ops; /* NULL: a file */
-    struct source           *source;
-    struct source_counters   closed_sources; /* sums over sources that are gone */
-    enum camera_state        state;
-    struct camera_gate_turn  turn;
-    struct camera_url        url;   /* without credentials; no host: a file */
-    struct camera_knock     *knock; /* while it waits for its next try */
-    uint64_t                 losses[CAMERA_LOSSES];
-    uint64_t                 packets_now, keys_now; /* of the source that is open */
-    char                     reason[CAMERA_REASON_BYTES];
-    char                     log_name[LIMIT_NAME_BYTES + 8];
-    int64_t                  state_since_ns;
-    int64_t                  streaming_since_ns;
-    unsigned                 failures;
-    bool                     ever_streamed;
-    uint64_t                 connects, reconnects;
-    int                      width_px, height_px; /* as the sink knows them */
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -125,33 +91,36 @@ static void set_up_turn(struct camera *camera)
     memset(&camera->url.password, 0, sizeof camera->url.password);
 }
 
-int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
-                const struct settings_camera *settings, unsigned slot,
-                const struct camera_sink *sink, struct why *why)
+/* The settings of the decoding are as the kind of camera needs them. */
+static int open_camera(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                       const struct settings_camera *settings, struct decode_settings decode,
+                       const struct camera_sink *sink, struct why *why)
 {
-    struct decode_settings decode = {.slot = slot, .fps = settings->detect_fps};
-    struct camera         *camera;
-    int                    rc;
+    struct camera *camera;
+    int            rc;
 
     *out   = NULL;
     camera = calloc(1, sizeof *camera);
     if (camera == NULL)
         return why_set(why, ERR_MEMORY, "no memory for camera \"%s\"", settings->name);
+    camera->view           = decode.pass_on;
     camera->loop           = loop;
     camera->settings       = *settings;
     camera->sink           = *sink;
     camera->tuning         = camera_tuning_default;
-    camera->tuning.seed    = (uint64_t)clock_monotonic_ns() + slot;
+    camera->tuning.seed    = (uint64_t)clock_monotonic_ns() + decode.slot;
     camera->state_since_ns = clock_monotonic_ns();
     snprintf(camera->reason, sizeof camera->reason, "not started");
-    snprintf(camera->log_name, sizeof camera->log_name, "camera/%s", settings->name);
-    decode.arg    = camera;
-    decode.frame  = sink_frame;
-    decode.still  = sink->still != NULL ? sink_still : NULL;
-    decode.motion = settings->motion.enabled ? &settings->motion : NULL;
-    decode.wake   = wake_loop;
+    snprintf(camera->log_name, sizeof camera->log_name, "camera/%s%s", settings->name,
+             camera->view ? " (main)" : "");
+    decode.arg   = camera;
+    decode.frame = sink_frame;
+    decode.still = sink->still != NULL ? sink_still : NULL;
+    decode.wake  = wake_loop;
     set_up_turn(camera);
     rc = source_choose(&camera->ops, settings->url, why);
+    if (rc == 0 && camera->view && camera->ops == NULL)
+        rc = why_set(why, ERR_UNSUPPORTED, "a file has one stream");
     if (rc == 0 && (rc = open_handles(camera)) != 0)
         why_set(why, rc, "no handles for camera \"%s\"", settings->name);
     if (rc == 0)
@@ -160,6 +129,30 @@ int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
         *out = camera;
     else
         camera_close(&camera);
+    return rc;
+}
+
+int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                const struct settings_camera *settings, unsigned slot,
+                const struct camera_sink *sink, struct why *why)
+{
+    const struct decode_settings decode = {.slot   = slot,
+                                           .fps    = settings->detect_fps,
+                                           .motion = settings->motion.enabled ? &settings->motion
+                                                                              : NULL};
+
+    return open_camera(out, loop, pool, settings, decode, sink, why);
+}
+
+int camera_open_view(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                     const struct settings_camera *settings, const struct camera_sink *sink,
+                     struct why *why)
+{
+    const struct decode_settings decode = {.pass_on = true};
+    int                          rc     = open_camera(out, loop, pool, settings, decode, sink, why);
+
+    if (rc == 0)
+        camera_want_video(*out, 1U << CAMERA_VIDEO_H264 | 1U << CAMERA_VIDEO_H265);
     return rc;
 }
 
@@ -370,6 +363,9 @@ static void fail_without_picture(struct camera *camera)
     if (camera->packets_now > 0 && camera->keys_now == 0)
         snprintf(reason, sizeof reason, "no key frame for %.0f s, though %llu packets came",
                  within_s, (unsigned long long)camera->packets_now);
+    else if (camera->packets_now > 0 && camera->view)
+        snprintf(reason, sizeof reason, "no picture that a viewer can begin with for %.0f s",
+                 within_s);
     else if (camera->packets_now > 0)
         snprintf(reason, sizeof reason,
                  "decoder: no picture for %.0f s out of %llu packets (%llu errors in all)",
@@ -507,87 +503,4 @@ static void connect_source(struct camera *camera)
         fail(camera, CAMERA_LOSS_ERROR, why.text);
     else
         set_state(camera, CAMERA_CONNECTING, "connecting");
-}
-
-/* ---- wishes and figures ---- */
-
-void camera_set_rate(struct camera *camera, double fps)
-{
-    decode_stream_set_rate(camera->stream, fps);
-}
-
-void camera_set_active(struct camera *camera, bool active)
-{
-    decode_stream_set_active(camera->stream, active);
-}
-
-void camera_want_video(struct camera *camera, unsigned kinds)
-{
-    decode_stream_want(camera->stream, kinds);
-}
-
-void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct camera_unit *unit),
-                         void          *arg)
-{
-    struct camera_unit *held;
-
-    for (size_t i = 0; !camera->closing; i++) {
-        held = decode_stream_replay_unit(camera->stream, i);
-        if (held == NULL)
-            break;
-        unit(arg, held);
-        camera_unit_unref(&held);
-    }
-}
-
-void camera_stats(const struct camera *camera, struct camera_stats *stats)
-{
-    struct source_counters source = {0};
-    struct decode_status   status;
-
-    decode_stream_status(camera->stream, &status);
-    if (camera->source != NULL)
-        camera->ops->counters(camera->source, &source);
-    *stats = (struct camera_stats){
-        .state           = camera->state,
-        .state_since_ns  = camera->state_since_ns,
-        .own_video       = status.own_video,
-        .width_px        = status.width_px,
-        .height_px       = status.height_px,
-        .source_fps      = status.source_fps,
-        .duration_s      = status.duration_s,
-        .decoded_fps     = status.decoded_fps,
-        .analysed_fps    = status.analysed_fps,
-        .connects        = camera->connects,
-        .reconnects      = camera->reconnects,
-        .packets         = status.packets,
-        .bytes           = status.bytes,
-        .frames_decoded  = status.frames_decoded,
-        .frames_analysed = status.frames_analysed,
-        .frames_skipped  = status.frames_skipped,
-        .frames_still    = status.frames_still,
-        .relief          = status.relief,
-        .resting         = status.resting,
-        .packets_dropped = status.packets_dropped,
-        .decode_errors   = status.decode_errors,
-        .rtp_lost        = camera->closed_sources.rtp_lost + source.rtp_lost,
-        .last_frame_ns   = status.last_frame_ns,
-        .progress        = status.progress,
-        .rtp_received    = camera->closed_sources.rtp_received + source.rtp_received,
-        .rtp_reordered   = camera->closed_sources.rtp_reordered + source.rtp_reordered,
-        .rtp_duplicates  = camera->closed_sources.rtp_duplicates + source.rtp_duplicates,
-        .rtp_late        = camera->closed_sources.rtp_late + source.rtp_late,
-        .jitter_ms       = source.jitter_ms,
-    };
-    memcpy(stats->losses, camera->losses, sizeof stats->losses);
-    snprintf(stats->transport, sizeof stats->transport, "%s",
-             source.transport != NULL ? source.transport : "");
-    memcpy(stats->reason, camera->reason, sizeof stats->reason);
-    memcpy(stats->codec, status.codec, sizeof stats->codec);
-    camera_url_redact(camera->settings.url, stats->source, sizeof stats->source);
-}
-
-const char *camera_name(const struct camera *camera)
-{
-    return camera->settings.name;
 }

@@ -84,6 +84,13 @@ struct camera_sink {
 int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
                 const struct settings_camera *settings, unsigned slot,
                 const struct camera_sink *sink, struct why *why);
+/* A camera whose pictures are only shown: the same states, but its packets are passed on to unit() and
+ * never decoded (decode.h, pass_on), so that a picture here is a unit, beginning with a key frame.
+ * Its kinds are wanted from the begin. An address, no file: ERR_UNSUPPORTED. `frame` and `still` of
+ * the sink are never called. */
+int camera_open_view(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
+                     const struct settings_camera *settings, const struct camera_sink *sink,
+                     struct why *why);
 /* `delay_ms` staggers the starts of many cameras. */
 void camera_start(struct camera *camera, unsigned delay_ms);
 /* Stops, sets *camera = NULL; after it returns the sink is never called again. It waits for at
@@ -153,6 +160,10 @@ struct camera_stats {
     double             jitter_ms;
     enum camera_relief relief;
     bool               resting; /* nothing moves: few pictures are analysed */
+    /* A live stream: by how much two clocks are ahead of pts_ns, to bring two streams together
+     * (decode.h). */
+    bool    has_lead;
+    int64_t wall_lead_ns, arrival_lead_ns;
 };
 void        camera_stats(const struct camera *camera, struct camera_stats *stats);
 const char *camera_name(const struct camera *camera);

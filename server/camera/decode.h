@@ -74,6 +74,9 @@ struct decode_settings {
      * nobody looks. */
     const struct settings_motion *motion;
     void                         *arg;
+    /* The packets become units for viewers and are never decoded: no frame, no engine. Of a JPEG
+     * stream the newest is a unit; other codecs than it, H.264 and H.265 end the stream. */
+    bool pass_on;
     /* An analysed picture; on a worker; the reference passes. */
     void (*frame)(void *arg, struct frame *frame);
     /* One was not given out, as nothing moves; on a worker; may be NULL. */
@@ -89,7 +92,8 @@ struct decode_status {
     bool            ended; /* a file came to its end, or cannot be played: see end, reason */
     enum source_end end;
     char            reason[160];
-    uint64_t        pictures; /* decoded since the begin; over all loops of a file */
+    uint64_t        pictures; /* decoded since the begin; over all loops of a file. Passed on: units
+                               * from the first key frame on */
     int64_t         due_ns;   /* monotonic; a paced file waits until then */
     /* of the camera */
     char               codec[16];
@@ -104,6 +108,10 @@ struct decode_status {
     enum camera_relief relief;
     bool               resting;
     int64_t            last_frame_ns; /* monotonic */
+    /* Of the stream that runs now, in live packets: by how much the time at which pictures were
+     * taken (UTC) and the time at which they arrived (monotonic) are ahead of their pts_ns. */
+    bool    has_lead;
+    int64_t wall_lead_ns, arrival_lead_ns;
 };
 
 int decode_stream_open(struct decode_stream **out, struct decode_pool *pool,

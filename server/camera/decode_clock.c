@@ -91,6 +91,26 @@ int64_t decode_clock_picture(struct decode_clock *clock, int64_t timestamp)
     return pts_ns;
 }
 
+void decode_lead_note(struct decode_lead *lead, int64_t lead_ns, int64_t now_ns)
+{
+    if (!lead->any || now_ns - lead->since_ns >= 2 * DECODE_LEAD_NS) {
+        *lead = (struct decode_lead){true, {lead_ns, lead_ns}, now_ns};
+        return;
+    }
+    if (now_ns - lead->since_ns >= DECODE_LEAD_NS) {
+        lead->least_ns[1] = lead->least_ns[0];
+        lead->least_ns[0] = lead_ns;
+        lead->since_ns    = now_ns;
+    }
+    if (lead_ns < lead->least_ns[0])
+        lead->least_ns[0] = lead_ns;
+}
+
+int64_t decode_lead_ns(const struct decode_lead *lead)
+{
+    return lead->least_ns[0] < lead->least_ns[1] ? lead->least_ns[0] : lead->least_ns[1];
+}
+
 void decode_rate_set(struct decode_rate *rate, double fps)
 {
     if (!(fps > 0 && fps < 1e6))

@@ -35,6 +35,17 @@ int64_t decode_clock_map(const struct decode_clock *clock, int64_t timestamp);
  * broken timestamps count on at the nominal interval. */
 int64_t decode_clock_picture(struct decode_clock *clock, int64_t timestamp);
 
+/* By how much a clock is ahead of a stream's media time: of the packets of the last DECODE_LEAD_NS
+ * or twice as long, the least, as whatever comes late on its way comes late, never early. */
+#define DECODE_LEAD_NS (4 * INT64_C(1000000000))
+struct decode_lead {
+    bool    any;
+    int64_t least_ns[2]; /* in this span, and in the one before */
+    int64_t since_ns;    /* of this span */
+};
+void    decode_lead_note(struct decode_lead *lead, int64_t lead_ns, int64_t now_ns);
+int64_t decode_lead_ns(const struct decode_lead *lead);
+
 /* The wanted rate as a grid of slots on media time: a picture is chosen when it is the nearest
  * to a slot that no picture has taken yet. Without drift: slot k lies k / fps after the first
  * picture. */

@@ -52,23 +52,6 @@ static void receive_pictures(struct decode_stream *stream)
     }
 }
 
-static void publish_unit(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns)
-{
-    struct camera_unit *unit;
-    bool                wake;
-
-    if (stream->view == NULL || decode_view_unit(stream->view, packet, &unit) != 0)
-        return;
-    unit->pts_ns  = decode_clock_map(&stream->clock,
-                                    packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts);
-    unit->wall_ns = wall_ns;
-    pthread_mutex_lock(&stream->lock);
-    wake = decode_units_put(&stream->units, unit);
-    pthread_mutex_unlock(&stream->lock);
-    if (wake)
-        decode_stream_wake_loop(stream);
-}
-
 static enum decode_wire_skip skip_of(const struct decode_stream *stream)
 {
     return stream->relief.level == CAMERA_KEY_FRAMES_ONLY      ? DECODE_WIRE_SKIP_NONKEY
@@ -101,7 +84,13 @@ static void decode_packet(struct decode_stream *stream, const AVPacket *packet, 
     int64_t timestamp = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
 
     decode_clock_anchor(&stream->clock, timestamp);
-    publish_unit(stream, packet, wall_ns);
+    if (!stream->playing)
+        decode_stream_note_lead(stream, packet, wall_ns, arrival_ns);
+    if (stream->settings.pass_on) {
+        decode_stream_pass(stream, packet, wall_ns);
+        return;
+    }
+    decode_stream_unit(stream, packet, wall_ns);
     if (stream->needs_key) {
         if ((packet->flags & AV_PKT_FLAG_KEY) == 0 &&
             ++stream->without_key <= stream->max_without_key) {
@@ -128,6 +117,7 @@ static void publish_stream(struct decode_stream *stream, AVRational frame_rate, 
     status->source_fps = frame_rate.num > 0 && frame_rate.den > 0 ? av_q2d(frame_rate) : 0;
     status->duration_s = duration_s;
     decode_units_clear(&stream->units);
+    stream->wall_lead.any = stream->arrival_lead.any = false;
     pthread_mutex_unlock(&stream->lock);
     decode_stream_wake_loop(stream);
 }
@@ -146,14 +136,17 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
     if (stream->parameters == NULL || avcodec_parameters_copy(stream->parameters, parameters) < 0)
         return why_set(why, ERR_MEMORY, "no memory for a decoder");
     stream->time_base = time_base;
-    rc = decode_engine_open(&stream->engine, decode_actor_process(&stream->actor), parameters,
-                            time_base, why);
+    if (stream->settings.pass_on)
+        rc = decode_stream_begin_passing(stream, why);
+    else
+        rc = decode_engine_open(&stream->engine, decode_actor_process(&stream->actor), parameters,
+                                time_base, why);
     /* Its process is about to be started again: the first packet tries again. */
     stream->lost = rc == ERR_AGAIN || rc == ERR_DEVICE_LOST;
     if (rc != 0 && !stream->lost)
         return rc;
     /* Pictures at the speed of the machine are no video to watch. */
-    if (!stream->fastest)
+    if (!stream->fastest && !stream->settings.pass_on)
         decode_view_open(&stream->view, parameters, time_base);
     if (stream->last_picture_ns != 0 && !stream->playing)
         pause_ns = clock_monotonic_ns() - stream->last_picture_ns;
@@ -327,7 +320,8 @@ int64_t decode_stream_queue_turn(struct decode_stream *stream)
     if (stream->parameters == NULL) {
         decode_stream_count(stream, &stream->status.packets_dropped);
     } else {
-        if (entry.gap && !stream->lost && decode_engine_flush(stream->engine) != 0)
+        if (entry.gap && !stream->lost && stream->engine != NULL &&
+            decode_engine_flush(stream->engine) != 0)
             stream->lost = true;
         decode_packet(stream, stream->packet, entry.wall_ns, entry.arrival_ns);
     }

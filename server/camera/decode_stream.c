@@ -97,6 +97,8 @@ static void begin_locked(struct decode_stream *stream)
     status->pictures  = 0;
     status->due_ns    = 0;
     status->progress  = 0;
+
+    stream->wall_lead.any = stream->arrival_lead.any = false;
 }
 
 void decode_stream_begin(struct decode_stream *stream)
@@ -208,6 +210,11 @@ void decode_stream_status(struct decode_stream *stream, struct decode_status *st
     status->packets_dropped += stream->queue.dropped;
     status->decoded_fps  = decode_meter_per_s(&stream->decoded_meter, now_ns);
     status->analysed_fps = decode_meter_per_s(&stream->analysed_meter, now_ns);
+    status->has_lead     = stream->wall_lead.any;
+    if (status->has_lead) {
+        status->wall_lead_ns    = decode_lead_ns(&stream->wall_lead);
+        status->arrival_lead_ns = decode_lead_ns(&stream->arrival_lead);
+    }
     pthread_mutex_unlock(&stream->lock);
 }
 

@@ -3,6 +3,7 @@
  *   decode_stream.c    what the loop calls, and the step of the actor
  *   decode_packets.c   packets in: from the queue or from the file, into the decoder
  *   decode_recover.c   another decoder when the process that it ran in is gone
+ *   decode_pass.c      packets that are passed on to viewers, and what their times say
  *   decode_pictures.c  pictures out: times, the wanted rate, JPEG, the sink
  *
  * Two halves: what the loop and a worker share is under `lock` (a leaf lock, held for a copy at
@@ -55,6 +56,7 @@ struct decode_stream {
     struct decode_units  units;
     struct decode_status status;
     struct decode_meter  decoded_meter, analysed_meter;
+    struct decode_lead   wall_lead, arrival_lead;
 
     /* The worker's own, of this epoch. */
     uint64_t              worker_epoch;
@@ -105,6 +107,17 @@ void decode_stream_end(struct decode_stream *stream, enum source_end end, const 
 void decode_stream_wait_for_key(struct decode_stream *stream, unsigned max_packets);
 #define DECODE_MAX_WITHOUT_KEY 250 /* a stream that marks no key frames is decoded regardless */
 #define DECODE_MAX_AFTER_ERROR 50 /* packets: after 2 s without a key frame concealment is better */
+
+/* ---- decode_pass.c; likewise ---- */
+
+/* The unit of a packet, for whoever looks. */
+void decode_stream_unit(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns);
+/* All that is done with a packet of a stream that is passed on. */
+void decode_stream_pass(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns);
+/* ERR_UNSUPPORTED with the reason: viewers cannot be given this codec as it is. */
+int  decode_stream_begin_passing(struct decode_stream *stream, struct why *why);
+void decode_stream_note_lead(struct decode_stream *stream, const AVPacket *packet, int64_t wall_ns,
+                             int64_t arrival_ns);
 
 /* ---- decode_recover.c; likewise ---- */
 

@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 #include "server/camera/decode_annexb.h"
+#include "server/camera/decode_sps.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavcodec/bsf.h>
@@ -39,8 +40,10 @@ static void learn_parameters(struct decode_view *view, const uint8_t *data, size
         memcpy(found + used, START_CODE, sizeof START_CODE);
         memcpy(found + used + sizeof START_CODE, nal.data, nal.bytes);
         used += sizeof START_CODE + nal.bytes;
-        if (nal.sps)
-            sps = annexb_codec(&nal, view->hevc, view->codec) || sps;
+        if (!nal.sps)
+            continue;
+        sps = annexb_codec(&nal, view->hevc, view->codec) || sps;
+        decode_sps_size(&nal, view->hevc, &view->width_px, &view->height_px);
     }
     if (!sps)
         return;

@@ -30,7 +30,7 @@ same(answer.headers['content-length'], full.headers['content-length'], 'and the 
 
 camera = json.loads(full.body)['cameras'][0]
 same(sorted(camera), sorted(['name', 'state', 'reason', 'source', 'codec', 'video', 'width', 'height', 'fps', 'progress',
-                             'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'lines', 'zones',
+                             'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'lines', 'main', 'zones',
                              'analysis', 'transport']),
      'a camera has the members of protocol.md')
 same((camera['name'], camera['state'], camera['video'], camera['coverage']), ('gate', 'streaming', 'h264', 0.98), 'its state')
