@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An hour of 1080p at 8 Mbit/s has 3.4 GiB. */
+#define UPLOADS_FILE_MIB   4096
+#define UPLOADS_TOTAL_MIB  32768
 #define HTTP_PORT_DEFAULT  8080
 #define DETECT_FPS_DEFAULT 5.0
 /* Three pictures at 5 a second are 0.6 s: shorter than any visit worth counting, longer than a
@@ -48,7 +51,9 @@ void settings_default(struct settings *settings)
     memcpy(settings->http_listen, "127.0.0.1", sizeof "127.0.0.1");
     memcpy(settings->log_level, "info", sizeof "info");
     memcpy(settings->data, "data", sizeof "data");
-    settings->http_port = HTTP_PORT_DEFAULT;
+    settings->http_port         = HTTP_PORT_DEFAULT;
+    settings->uploads_file_mib  = UPLOADS_FILE_MIB;
+    settings->uploads_total_mib = UPLOADS_TOTAL_MIB;
 }
 
 void settings_free(struct settings **settings)

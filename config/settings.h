@@ -95,7 +95,11 @@ struct settings_camera {
     enum settings_transport transport; /* RTSP */
     bool tls_unverified; /* any certificate is taken; default: it must be valid for the host */
     /* Of the certificate (SHA-256, lower case): this one alone is taken, whoever signed it. */
-    char                   tls_fingerprint[SETTINGS_FINGERPRINT_BYTES];
+    char tls_fingerprint[SETTINGS_FINGERPRINT_BYTES];
+    /* Of a video that came through the API, whose `url` is "upload:DIGITS": where it lies; and that
+     * it was played to its end and not in a loop, as of when this was read. */
+    char                   file[LIMIT_PATH_BYTES];
+    bool                   played;
     bool                   loop;       /* file: begin again at its end */
     enum settings_pace     pace;       /* file */
     double                 detect_fps; /* analysed pictures a second; 0: every picture */
@@ -150,7 +154,9 @@ struct settings {
     int                     decode_workers;    /* 0: by the machine */
     enum settings_isolation decode_isolation;
     char                    log_level[16];
-    unsigned                cameras_allowed; /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
+    int                     uploads_file_mib;  /* largest video through the API, in MiB */
+    int                     uploads_total_mib; /* all of them together */
+    unsigned                cameras_allowed;   /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
     int                     camera_count;
     struct settings_camera *cameras; /* in the file's order */
 };

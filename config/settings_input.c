@@ -1,10 +1,12 @@
 #include "config/settings_input.h"
 
 #include "config/settings.h"
+#include "config/upload_place.h"
 #include "config/url_credentials.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define INPUTS_MAX 8
 
@@ -108,9 +110,24 @@ static void take_credentials(const struct input *input, char user[static LIMIT_N
         *password = input->password;
 }
 
+/* A video that came through the API; who may name it is decided where that is saved. */
+static void use_upload(struct yaml_reader *reader, const struct input *input, const char *name,
+                       struct settings_camera *camera)
+{
+    char played[LIMIT_PATH_BYTES];
+
+    memcpy(camera->url, input->path, sizeof camera->url);
+    if (!upload_path(camera->file, reader->data, name, UPLOAD_VIDEO) ||
+        !upload_path(played, reader->data, name, UPLOAD_PLAYED))
+        yaml_problem(reader, input->place, "the path of the data folder is too long");
+    else
+        camera->played = access(played, F_OK) == 0;
+}
+
 static void use_detect(struct yaml_reader *reader, const struct input *input,
                        struct settings_camera *camera)
 {
+    char       upload[UPLOAD_NAME_BYTES];
     struct why why;
 
     if (url_has_scheme(input->path)) {
@@ -118,6 +135,10 @@ static void use_detect(struct yaml_reader *reader, const struct input *input,
                                   &why) != 0)
             yaml_problem(reader, input->place, "%s", why.text);
         take_credentials(input, camera->user, &camera->password);
+        return;
+    }
+    if (reader->managed && upload_name_of(input->path, upload)) {
+        use_upload(reader, input, upload, camera);
         return;
     }
     if (reader->managed) {

@@ -133,6 +133,10 @@ static void put_camera(struct json_writer *json, const struct settings_camera *c
     json_key(json, "enabled");
     json_put_bool(json, camera->enabled);
     put_source(json, camera, key);
+    if (camera->file[0] != '\0') {
+        json_key(json, "loop");
+        json_put_bool(json, camera->loop);
+    }
     json_key(json, "detect");
     json_begin_object(json);
     json_key(json, "fps");

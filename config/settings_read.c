@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UPLOADS_MIB_MAX (64 << 20) /* 64 TiB */
+
 static void read_path(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
@@ -134,6 +136,28 @@ static const struct yaml_key DECODE_KEYS[] = {
     {0},
 };
 
+static void read_mib(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value, void *target)
+{
+    long mib;
+
+    (void)key;
+    if (yaml_int(reader, value, 0, UPLOADS_MIB_MAX, &mib))
+        *(int *)target = (int)mib;
+}
+
+static const struct yaml_key UPLOADS_KEYS[] = {
+    {"file_mib", read_mib, offsetof(struct settings, uploads_file_mib)},
+    {"total_mib", read_mib, offsetof(struct settings, uploads_total_mib)},
+    {0},
+};
+
+static void read_uploads(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                         void *target)
+{
+    (void)key;
+    yaml_read_table(reader, value, "uploads", UPLOADS_KEYS, target);
+}
+
 static void read_http(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
@@ -206,6 +230,7 @@ static const struct yaml_key TOP_KEYS[] = {
     {"inference", read_inference, 0},
     {"decode", read_decode, 0},
     {"objects", read_objects, 0},
+    {"uploads", read_uploads, 0},
     {"cameras_allowed", read_already, 0},
     {"cameras", read_cameras, 0},
     {0},

@@ -1,6 +1,7 @@
 /* Makes what runs (cameras, counters known to the ledger and the live store) that of the settings. */
 #include "config/log.h"
 #include "server/server.h"
+#include "server/uploads.h"
 
 static int register_counter(struct server *server, const char *camera, const char *counter,
                             struct why *why)
@@ -39,5 +40,6 @@ int cameras_start(struct server *server, struct why *why)
     if (server->settings->camera_count == 0)
         log_warning("cameras", "no camera yet: add one under \"cameras:\" in %s",
                     server->settings_file);
+    uploads_sweep(server->settings);
     return cameras_apply(server, server->settings, why);
 }

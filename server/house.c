@@ -235,6 +235,21 @@ static bool house_job_write(void *arg, int64_t id, struct json_writer *json)
     return jobs_write(server->jobs, id, json);
 }
 
+static bool house_job_cancel(void *arg, int64_t id)
+{
+    const struct server *server = arg;
+
+    return jobs_cancel(server->jobs, id);
+}
+
+static int house_job_data(void *arg, int64_t id, uint64_t at, const char *bytes, size_t count,
+                          struct why *why)
+{
+    const struct server *server = arg;
+
+    return jobs_data(server->jobs, id, at, bytes, count, why);
+}
+
 static const uint8_t *house_job_picture(void *arg, int64_t id, size_t *bytes)
 {
     const struct server *server = arg;
@@ -258,6 +273,8 @@ void house_init(struct api_house *house, struct server *server)
         .metrics      = house_metrics,
         .job_begin    = house_job_begin,
         .job_write    = house_job_write,
+        .job_cancel   = house_job_cancel,
+        .job_data     = house_job_data,
         .job_picture  = house_job_picture,
         .model_text   = house_model_text,
         .backend_name = house_backend_name,

@@ -10,8 +10,9 @@
 #include "config/err.h"
 #include "config/settings_managed.h"
 #include "server/camera/camera_url.h"
-#include "server/jobs.h"
+#include "server/job_upload.h"
 #include "server/server.h"
+#include "server/uploads.h"
 
 struct camera_edit {
     uv_work_t              work;
@@ -21,6 +22,8 @@ struct camera_edit {
     char                   name[LIMIT_NAME_BYTES];
     struct settings_camera camera;
     bool                   removes, has_password;
+    char                   claimed[UPLOAD_NAME_BYTES]; /* a video that had no camera yet */
+    char                   unused[UPLOAD_NAME_BYTES];  /* one that this camera played before */
     struct why             why;
     int                    rc;
 };
@@ -59,6 +62,21 @@ static void keep_view_password(struct settings_view *view, const struct settings
         view->password = old->password;
 }
 
+/* A video belongs to the camera that was made of it: no other one can name its address. */
+static int check_upload(struct camera_edit *edit, const struct settings_camera *old)
+{
+    char name[UPLOAD_NAME_BYTES];
+
+    if (old != NULL && upload_name_of(old->url, name) &&
+        (edit->removes || strcmp(old->url, edit->camera.url) != 0))
+        memcpy(edit->unused, name, sizeof edit->unused);
+    if (edit->removes || !upload_name_of(edit->camera.url, name) ||
+        strcmp(edit->claimed, name) == 0 ||
+        (old != NULL && strcmp(old->url, edit->camera.url) == 0))
+        return 0;
+    return why_set(&edit->why, ERR_NOT_FOUND, "this video is not there: upload it (again)");
+}
+
 static int change(struct camera_edit *edit, struct settings *settings)
 {
     int                     index = find_camera(settings, edit->name);
@@ -67,6 +85,8 @@ static int change(struct camera_edit *edit, struct settings *settings)
     if (index >= 0 && !settings->cameras[index].managed)
         return why_set(&edit->why, ERR_DENIED, "camera \"%s\" stands in %s: change it there",
                        edit->name, settings->file);
+    if (check_upload(edit, index < 0 ? NULL : &settings->cameras[index]) != 0)
+        return ERR_NOT_FOUND;
     if (edit->removes) {
         if (index < 0)
             return why_set(&edit->why, ERR_NOT_FOUND, "no camera named %s", edit->name);
@@ -113,6 +133,18 @@ static int save(struct camera_edit *edit, const struct settings *settings)
     return rc;
 }
 
+/* The video has its name before the camera that names it is saved; one that was left goes after. */
+static int change_files(struct camera_edit *edit, const struct settings *settings)
+{
+    int rc = edit->claimed[0] == '\0' ? 0 : uploads_keep(settings->data, edit->claimed, &edit->why);
+
+    if (rc == 0)
+        rc = save(edit, settings);
+    if (rc == 0 && edit->unused[0] != '\0')
+        uploads_remove(settings->data, edit->unused);
+    return rc;
+}
+
 static void on_worker(uv_work_t *work)
 {
     struct camera_edit       *edit     = work->data;
@@ -128,7 +160,7 @@ static void on_worker(uv_work_t *work)
         edit->why = problems->problem[0];
         why_prefix(&edit->why, "nothing can be changed while the configuration has a mistake");
     } else if ((edit->rc = change(edit, settings)) == 0) {
-        edit->rc = save(edit, settings);
+        edit->rc = change_files(edit, settings);
     }
     settings_free(&settings);
     free(problems);
@@ -146,6 +178,8 @@ static void on_saved(uv_work_t *work, int status)
         edit->rc = why_set(&edit->why, ERR_CLOSED, "the server is stopping");
     if (edit->rc == 0)
         reload_now(edit->server);
+    else if (edit->claimed[0] != '\0' && edit->server->jobs != NULL)
+        upload_release(edit->server->jobs, edit->claimed);
     if (job != NULL) {
         job->work = NULL;
         if (edit->rc == 0)
@@ -214,6 +248,7 @@ static int begin_set(struct job *job, json_t *arguments, struct why *why)
     struct camera_edit *edit   = calloc(1, sizeof *edit);
     const char         *name   = NULL;
     json_t             *camera = NULL;
+    char                upload[UPLOAD_NAME_BYTES];
     int                 rc;
 
     if (edit == NULL)
@@ -230,8 +265,13 @@ static int begin_set(struct job *job, json_t *arguments, struct why *why)
     }
     if (rc == 0)
         edit->has_password = edit->has_password || edit->camera.password.value[0] != '\0';
+    if (rc == 0 && upload_name_of(edit->camera.url, upload) &&
+        upload_claim(job->server->jobs, upload))
+        memcpy(edit->claimed, upload, sizeof edit->claimed);
     if (rc == 0)
         rc = start(job, edit, why);
+    if (rc != 0 && edit->claimed[0] != '\0')
+        upload_release(job->server->jobs, edit->claimed);
     if (rc != 0)
         free(edit);
     return rc;
@@ -268,5 +308,6 @@ static void stop(struct job *job)
     job->work = NULL;
 }
 
-const struct job_kind JOB_SET_CAMERA    = {"set_camera", begin_set, NULL, stop};
-const struct job_kind JOB_REMOVE_CAMERA = {"remove_camera", begin_remove, NULL, stop};
+const struct job_kind JOB_SET_CAMERA    = {.name = "set_camera", .begin = begin_set, .stop = stop};
+const struct job_kind JOB_REMOVE_CAMERA = {
+    .name = "remove_camera", .begin = begin_remove, .stop = stop};

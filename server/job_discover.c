@@ -97,4 +97,5 @@ static void stop(struct job *job)
     job->work = NULL;
 }
 
-const struct job_kind JOB_DISCOVER = {"discover", begin, progress, stop};
+const struct job_kind JOB_DISCOVER = {
+    .name = "discover", .begin = begin, .progress = progress, .stop = stop};

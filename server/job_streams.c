@@ -89,4 +89,5 @@ static void stop(struct job *job)
     job->work = NULL;
 }
 
-const struct job_kind JOB_STREAMS = {"streams", begin, progress, stop};
+const struct job_kind JOB_STREAMS = {
+    .name = "streams", .begin = begin, .progress = progress, .stop = stop};

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "config/err.h"
+#include "server/job_upload.h"
 #include "server/server.h"
 
-static const struct job_kind *const KINDS[] = {&JOB_DISCOVER, &JOB_STREAMS, &JOB_PROBE,
-                                               &JOB_SET_CAMERA, &JOB_REMOVE_CAMERA};
+static const struct job_kind *const KINDS[] = {&JOB_DISCOVER, &JOB_STREAMS,    &JOB_PROBE,
+                                               &JOB_UPLOAD,   &JOB_SET_CAMERA, &JOB_REMOVE_CAMERA};
 
 struct jobs {
     struct server *server;
@@ -88,8 +89,8 @@ int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why
 
     if (kind == NULL)
         rc = why_set(why, ERR_INVALID,
-                     "a job is a JSON object with \"do\": discover, streams, probe, set_camera or "
-                     "remove_camera");
+                     "a job is a JSON object with \"do\": discover, streams, probe, upload, "
+                     "set_camera or remove_camera");
     else if ((job = take_place(jobs)) == NULL)
         rc = why_set(why, ERR_FULL, "%d jobs are running: wait for one to end", JOBS_MAX);
     else {
@@ -146,6 +147,59 @@ const uint8_t *jobs_picture(struct jobs *jobs, int64_t id, size_t *bytes)
 
     *bytes = job == NULL ? 0 : job->picture_bytes;
     return job == NULL ? NULL : job->picture;
+}
+
+struct job *jobs_next(struct jobs *jobs, const struct job *job)
+{
+    for (int i = job == NULL ? 0 : (int)(job - jobs->job) + 1; i < JOBS_MAX; i++) {
+        if (jobs->job[i].id != 0)
+            return &jobs->job[i];
+    }
+    return NULL;
+}
+
+bool jobs_cancel(struct jobs *jobs, int64_t id)
+{
+    struct job *job = find(jobs, id);
+    struct why  why;
+
+    if (job == NULL)
+        return false;
+    if (job->state == JOB_RUNNING) {
+        job->kind->stop(job);
+        why_set(&why, ERR_CLOSED, "it was ended by its client");
+        job_failed(job, &why);
+    }
+    return true;
+}
+
+int jobs_data(struct jobs *jobs, int64_t id, uint64_t at, const char *bytes, size_t count,
+              struct why *why)
+{
+    struct job *job = find(jobs, id);
+
+    if (job == NULL)
+        return why_set(why, ERR_NOT_FOUND, "there is no such job, or no longer");
+    if (job->state == JOB_FAILED) {
+        *why = job->error;
+        return ERR_NOT_FOUND;
+    }
+    if (job->state != JOB_RUNNING || job->kind->data == NULL)
+        return why_set(why, ERR_INVALID, "this job takes no bytes (any more)");
+    return job->kind->data(job, at, bytes, count, why);
+}
+
+bool job_keep_picture(struct job *job, const uint8_t *picture, size_t bytes)
+{
+    uint8_t *copy = bytes > JOB_PICTURE_BYTES ? NULL : malloc(bytes);
+
+    if (copy == NULL)
+        return false;
+    memcpy(copy, picture, bytes);
+    free(job->picture);
+    job->picture       = copy;
+    job->picture_bytes = bytes;
+    return true;
 }
 
 void job_done(struct job *job)

@@ -26,11 +26,17 @@ int jobs_open(struct jobs **out, struct server *server, struct why *why);
 /* Stops what runs; NULL-safe. */
 void jobs_close(struct jobs **jobs);
 
-/* {"do":"discover"|"streams"|"probe"|"set_camera"|"remove_camera", ...}: see server/api/protocol.md.
+/* {"do":"discover"|"streams"|"probe"|"upload"|"set_camera"|"remove_camera", ...}: see server/api/protocol.md.
  * The job's number from 1, or ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_MEMORY. */
 int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why *why);
 /* {"id","do","state":"running"|"done"|"failed","progress","error","result"}; false when there is no such job. */
 bool jobs_write(struct jobs *jobs, int64_t id, struct json_writer *json);
+/* Ends it if it runs; false when there is no such job. */
+bool jobs_cancel(struct jobs *jobs, int64_t id);
+/* The next bytes of a job that takes some, beginning with number `at`: an upload. Copies. 0, or
+ * ERR_NOT_FOUND, ERR_INVALID (`at` is not what is awaited), ERR_LIMIT, ERR_AGAIN (soon), ERR_MEMORY. */
+int jobs_data(struct jobs *jobs, int64_t id, uint64_t at, const char *bytes, size_t count,
+              struct why *why);
 /* The picture that a probe got; NULL when there is none. Until the loop's next turn. */
 const uint8_t *jobs_picture(struct jobs *jobs, int64_t id, size_t *bytes);
 
@@ -40,6 +46,8 @@ struct job_kind {
     const char *name;
     /* Required. Checks the arguments and begins; job_done() or job_failed() may come at once. */
     int (*begin)(struct job *job, json_t *arguments, struct why *why);
+    /* NULL: it takes none. Only while it runs. */
+    int (*data)(struct job *job, uint64_t at, const char *bytes, size_t count, struct why *why);
     /* 0..1; NULL: not known. */
     double (*progress)(const struct job *job);
     /* Required. Lets go of everything; nothing may come back to the job after it. Also called after
@@ -61,6 +69,10 @@ struct job {
 
 void job_done(struct job *job);
 void job_failed(struct job *job, const struct why *why);
+/* A copy of a JPEG; false: it is too large, or there is no memory. */
+bool job_keep_picture(struct job *job, const uint8_t *picture, size_t bytes);
+/* All there are, one after the other; from NULL to NULL. */
+struct job *jobs_next(struct jobs *jobs, const struct job *job);
 
 extern const struct job_kind JOB_DISCOVER, JOB_STREAMS, JOB_PROBE, JOB_SET_CAMERA,
     JOB_REMOVE_CAMERA;

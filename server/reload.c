@@ -85,7 +85,9 @@ static void apply(struct reload *reload)
     /* Against what was read at start, until a restart: settings that are put back need none. */
     server->restart_needed = needs_restart(server->settings, reload->loaded);
     /* What is only tried goes by the new one, too, even if one of the cameras cannot be opened. */
-    server->cameras_allowed = reload->loaded->cameras_allowed;
+    server->cameras_allowed   = reload->loaded->cameras_allowed;
+    server->uploads_file_mib  = reload->loaded->uploads_file_mib;
+    server->uploads_total_mib = reload->loaded->uploads_total_mib;
     model_change_begin(server, &reload->loaded->model);
     if (cameras_apply(server, reload->loaded, &why) != 0) {
         log_error("configuration", "%s", why.text);

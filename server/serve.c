@@ -5,12 +5,14 @@
 #include "server/camera/ffmpeg_log.h"
 #include "server/model_change.h"
 #include "server/server.h"
+#include "server/uploads.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,7 +33,9 @@ int settings_start(struct server *server, struct why *why)
         return why_set(why, rc, "%s is refused: %d problem%s", server->settings_file,
                        problems.count, problems.count == 1 ? "" : "s");
     }
-    server->cameras_allowed = server->settings->cameras_allowed;
+    server->cameras_allowed   = server->settings->cameras_allowed;
+    server->uploads_file_mib  = server->settings->uploads_file_mib;
+    server->uploads_total_mib = server->settings->uploads_total_mib;
     if (log_level_from_text(server->settings->log_level, &level))
         log_set_level(level);
     return 0;
@@ -289,11 +293,43 @@ static void on_camera_changed(void *arg, int index)
         api_health_changed(server->api);
 }
 
+/* The note that an uploaded video was played is the disk's. */
+struct played {
+    uv_work_t work;
+    char      data[LIMIT_PATH_BYTES];
+    char      name[UPLOAD_NAME_BYTES];
+};
+
+static void mark_played(uv_work_t *work)
+{
+    const struct played *played = work->data;
+
+    uploads_mark_played(played->data, played->name);
+}
+
+static void on_marked(uv_work_t *work, int status)
+{
+    (void)status;
+    free(work->data);
+}
+
 static void on_finished(void *arg, int index)
 {
-    struct server *server = arg;
+    struct server                *server = arg;
+    const struct settings_camera *camera = pipeline_camera_settings(server->pipeline, index);
+    struct played                *played;
 
-    log_info(pipeline_camera_settings(server->pipeline, index)->name, "the file has ended");
+    log_info(camera->name, "the file has ended");
+    if (camera->file[0] == '\0' || camera->played)
+        return;
+    played = calloc(1, sizeof *played);
+    if (played == NULL)
+        return;
+    played->work.data = played;
+    memcpy(played->data, server->settings->data, sizeof played->data);
+    if (!upload_name_of(camera->url, played->name) ||
+        uv_queue_work(&server->loop, &played->work, mark_played, on_marked) != 0)
+        free(played);
 }
 
 int pipeline_start(struct server *server, struct why *why)

@@ -24,8 +24,9 @@ struct server {
     uv_loop_t            loop;
     const char          *settings_file;
     struct settings     *settings;
-    unsigned             cameras_allowed;           /* as of the file that was read last */
-    char                 token[LIMIT_SECRET_BYTES]; /* empty: none needed */
+    unsigned             cameras_allowed; /* as of the file that was read last */
+    int                  uploads_file_mib, uploads_total_mib; /* likewise */
+    char                 token[LIMIT_SECRET_BYTES];           /* empty: none needed */
     struct ledger       *ledger;
     uv_async_t           ledger_wake;
     uv_timer_t           ledger_retry;

@@ -70,9 +70,12 @@ struct api_house {
     /* Writes further OpenMetrics families (frames, inference, batches); text is appended with `write`. */
     void (*metrics)(void *arg, void (*write)(void *write_arg, const char *text, size_t bytes),
                     void *write_arg);
-    /* What takes its time: see server/jobs.h. NULL, all three: none is done here. The job's number or a negative code. */
+    /* What takes its time: see server/jobs.h. NULL, all of them: none is done here. The job's number or a negative code. */
     int64_t (*job_begin)(void *arg, const char *body, size_t bytes, struct why *why);
     bool (*job_write)(void *arg, int64_t id, struct json_writer *json);
+    bool (*job_cancel)(void *arg, int64_t id);
+    int (*job_data)(void *arg, int64_t id, uint64_t at, const char *bytes, size_t count,
+                    struct why *why);
     const uint8_t *(*job_picture)(void *arg, int64_t id, size_t *bytes);
     const char *(*model_text)(
         void *arg); /* "yolox_nano_coco_416 (yolox, cpu)", or why there is none */

@@ -50,9 +50,11 @@ void handle_session_begin(struct call *call);
 void handle_session_end(struct call *call);
 void handle_job_begin(struct call *call);
 void handle_job_read(struct call *call);
+void handle_job_cancel(struct call *call);
+void handle_job_data(struct call *call);
 void handle_job_picture(struct call *call);
 void handle_websocket(struct call *call);
 
-extern const struct query_rule HISTORY_RULES[], EVENTS_RULES[], JOB_RULES[];
+extern const struct query_rule HISTORY_RULES[], EVENTS_RULES[], JOB_RULES[], JOB_DATA_RULES[];
 
 #endif

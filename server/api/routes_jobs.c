@@ -13,6 +13,12 @@ const struct query_rule JOB_RULES[] = {
     {0},
 };
 
+const struct query_rule JOB_DATA_RULES[] = {
+    {"id", QUERY_NUMBER, true, INT64_MAX, NULL},
+    {"at", QUERY_NUMBER, true, INT64_MAX, NULL},
+    {0},
+};
+
 static void answer_job(struct call *call, int status, int64_t id)
 {
     const struct api_house *house = &call->api->house;
@@ -47,6 +53,35 @@ void handle_job_begin(struct call *call)
 void handle_job_read(struct call *call)
 {
     answer_job(call, 200, (int64_t)call->arguments[0].number);
+}
+
+void handle_job_cancel(struct call *call)
+{
+    const struct api_house *house = &call->api->house;
+    int64_t                 id    = (int64_t)call->arguments[0].number;
+
+    if (house->job_cancel != NULL)
+        house->job_cancel(house->arg, id);
+    answer_job(call, 200, id);
+}
+
+void handle_job_data(struct call *call)
+{
+    const struct api_house *house = &call->api->house;
+    struct http_text        body  = call->exchange->body;
+    int64_t                 id    = (int64_t)call->arguments[0].number;
+    struct why              why   = {""};
+    int                     rc;
+
+    if (house->job_data == NULL) {
+        reply_error(&call->exchange->reply, 501, "this server runs no jobs");
+        return;
+    }
+    rc = house->job_data(house->arg, id, call->arguments[1].number, body.at, body.bytes, &why);
+    if (rc != 0)
+        reply_failure(&call->exchange->reply, rc, &why);
+    else
+        answer_job(call, 200, id);
 }
 
 void handle_job_picture(struct call *call)

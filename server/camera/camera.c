@@ -493,8 +493,15 @@ static void connect_source(struct camera *camera)
     camera->packets_now = camera->keys_now = 0;
     wait_ms(camera, camera->tuning.connect_ms);
     if (camera->ops == NULL) {
-        decode_stream_play(camera->stream, camera->settings.url, camera->settings.pace,
-                           camera->settings.loop);
+        if (camera->settings.played && !camera->settings.loop) {
+            uv_timer_stop(&camera->timer);
+            set_state(camera, CAMERA_ENDED, "the video was played to its end");
+            return;
+        }
+        decode_stream_play(camera->stream,
+                           camera->settings.file[0] != '\0' ? camera->settings.file
+                                                            : camera->settings.url,
+                           camera->settings.pace, camera->settings.loop);
         set_state(camera, CAMERA_CONNECTING, "opening the file");
         return;
     }
