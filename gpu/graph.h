@@ -285,6 +285,12 @@ bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elem
 
 /* Rewrites the graph so that a backend has less to do: see graph_optimize.c for the passes. */
 int graph_optimize(struct graph *graph, struct why *why);
+/* Passes of it, in graph_patterns.c: what exporters write out as several nodes becomes one. 0 or
+ * ERR_MEMORY. */
+int graph_fuse_functions(struct graph *graph);
+int graph_fuse_norms(struct graph *graph);
+/* Uses of every value, counted from the outputs back; nodes without use go. */
+void graph_drop_dead(struct graph *graph);
 
 /* Of one picture. */
 int64_t graph_multiply_adds(const struct graph *graph);

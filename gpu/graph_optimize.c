@@ -1,6 +1,7 @@
 /* What every backend gains from, in this order:
  *
  *   copies    a chain of reshapes, transposes and slices becomes one strided copy, or none
+ *   functions GELU and the like, layer norms: see graph_patterns.c
  *   swish     x * sigmoid(x) becomes one activation
  *   padding   a Pad of zeros goes into the window of the convolution or pool behind it
  *   focus     four every-other-pixel slices, joined, before a convolution: one larger convolution
@@ -15,8 +16,7 @@
 
 #include <string.h>
 
-/* Uses of every value, counted from the outputs back; nodes without use go. */
-static void drop_dead(struct graph *graph)
+void graph_drop_dead(struct graph *graph)
 {
     for (int i = 0; i < graph->value_count; i++)
         graph->values[i].uses = 0;
@@ -110,7 +110,7 @@ static int merge_copies(struct graph *graph)
             node->kind = NODE_REMOVED;
         }
     }
-    drop_dead(graph);
+    graph_drop_dead(graph);
     return 0;
 }
 
@@ -137,7 +137,7 @@ static int fuse_swish(struct graph *graph)
             break;
         }
     }
-    drop_dead(graph);
+    graph_drop_dead(graph);
     return 0;
 }
 
@@ -168,7 +168,7 @@ static int fuse_padding(struct graph *graph)
         node->window.count_padding = true;
         node->input[0]             = pad->input[0];
     }
-    drop_dead(graph);
+    graph_drop_dead(graph);
     return 0;
 }
 
@@ -265,7 +265,7 @@ static int fuse_focus(struct graph *graph)
         if (rc != 0)
             return rc;
     }
-    drop_dead(graph);
+    graph_drop_dead(graph);
     return 0;
 }
 
@@ -339,7 +339,7 @@ static int fuse_scales(struct graph *graph)
             break;
         }
     }
-    drop_dead(graph);
+    graph_drop_dead(graph);
     return 0;
 }
 
@@ -399,18 +399,19 @@ static int fuse_tails(struct graph *graph)
     for (int i = 0; i < graph->node_count; i++)
         if (graph->nodes[i].kind == NODE_BINARY && graph->nodes[i].binary == BINARY_ADD)
             fuse_residual(graph, &graph->nodes[i]);
-    drop_dead(graph);
+    graph_drop_dead(graph);
     return 0;
 }
 
 int graph_optimize(struct graph *graph, struct why *why)
 {
     int (*const passes[])(struct graph *) = {
-        merge_copies, fuse_swish, fuse_padding, fuse_focus, fuse_scales, fuse_tails, merge_copies,
+        merge_copies, graph_fuse_functions, graph_fuse_norms, fuse_swish,   fuse_padding,
+        fuse_focus,   fuse_scales,          fuse_tails,       merge_copies,
     };
     size_t count = sizeof passes / sizeof passes[0];
 
-    drop_dead(graph);
+    graph_drop_dead(graph);
     for (size_t i = 0; i < count; i++) {
         int rc = passes[i](graph);
         if (rc != 0)

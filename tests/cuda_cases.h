@@ -9,6 +9,7 @@
 
 /* Cases of operators that only the CPU has are not used here. */
 #pragma GCC diagnostic ignored "-Wunused-function"
+#include "tests/operator_axis.h"
 #include "tests/operator_conv.h"
 #include "tests/operator_math.h"
 #include "tests/operator_move.h"
@@ -37,6 +38,7 @@ static const struct {
     {"GlobalAveragePool and a gate", case_gate, 4e-3},
     {"ReduceMean", case_mean, 2e-3},
     {"Softmax", case_softmax, 2e-3},
+    {"LayerNormalization, also written out", case_layer_norm, 5e-3},
     {"Gemm", case_gemm, 2e-3},
     {"MatMul", case_matmul, 5e-3},
     {"MaxPool, AveragePool", case_pool, 2e-3},
@@ -94,7 +96,7 @@ static void test_case(size_t row, run_trial_fn *run_trial)
         const uint8_t *bytes;
         double         error;
 
-        t.onnx.opset = 13;
+        t.onnx.opset = CASES[row].write == case_layer_norm ? 17 : 13;
         for (int k = 0; k < 20; k++)
             pick(&t, 0, 1);
         if (CASES[row].write == case_activation || CASES[row].write == case_conv_fused)

@@ -67,6 +67,12 @@ static void bind_views(enum cuda_step_kind kind, void *const at[4], union cuda_a
         args->softmax.x.at = at[0];
         args->softmax.y.at = at[3];
         break;
+    case CUDA_STEP_LAYER_NORM:
+        args->layer_norm.x.at     = at[0];
+        args->layer_norm.scale.at = at[1];
+        args->layer_norm.shift.at = at[2];
+        args->layer_norm.y.at     = at[3];
+        break;
     case CUDA_STEP_REDUCE:
         args->reduce.x.at = at[0];
         args->reduce.y.at = at[3];

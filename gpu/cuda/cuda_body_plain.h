@@ -59,6 +59,30 @@ BODY void body_softmax(const struct cuda_softmax *args, uint32_t image, uint32_t
     }
 }
 
+/* Thread: one row. */
+BODY void body_layer_norm(const struct cuda_layer_norm *args, uint32_t image, uint32_t row)
+{
+    uint32_t first = row * args->count;
+    float    mean = 0.0F, variance = 0.0F, by;
+
+    for (uint32_t i = 0; i < args->count; i++)
+        mean += view_load(&args->x, image, first + i);
+    mean /= (float)args->count;
+    for (uint32_t i = 0; i < args->count; i++) {
+        float apart = view_load(&args->x, image, first + i) - mean;
+
+        variance += apart * apart;
+    }
+    by = 1.0F / sqrtf(variance / (float)args->count + args->epsilon);
+    for (uint32_t i = 0; i < args->count; i++) {
+        float scale = args->has_scale ? view_load(&args->scale, image, i) : 1.0F;
+        float shift = args->has_shift ? view_load(&args->shift, image, i) : 0.0F;
+
+        view_store(&args->y, image, first + i,
+                   (view_load(&args->x, image, first + i) - mean) * by * scale + shift);
+    }
+}
+
 /* Thread: one number of y. */
 BODY void body_reduce(const struct cuda_reduce *args, uint32_t image, uint32_t thread)
 {

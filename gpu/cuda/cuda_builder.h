@@ -82,6 +82,7 @@ int plan_activation(struct cuda_builder *builder);
 int plan_binary(struct cuda_builder *builder);
 int plan_concat(struct cuda_builder *builder);
 int plan_softmax(struct cuda_builder *builder);
+int plan_layer_norm(struct cuda_builder *builder);
 int plan_reduce(struct cuda_builder *builder);
 int plan_pad(struct cuda_builder *builder);
 int plan_matmul(struct cuda_builder *builder);

@@ -72,6 +72,9 @@ KERNEL(binary, view_grid(&args->y))
 #define ARGS struct cuda_softmax
 KERNEL(softmax, args->x.elements / args->count)
 #undef ARGS
+#define ARGS struct cuda_layer_norm
+KERNEL(layer_norm, args->x.elements / args->count)
+#undef ARGS
 #define ARGS struct cuda_reduce
 KERNEL(reduce, view_grid(&args->y))
 #undef ARGS
@@ -122,6 +125,7 @@ LAUNCH(lanes)
 LAUNCH(copy)
 LAUNCH(binary)
 LAUNCH(softmax)
+LAUNCH(layer_norm)
 LAUNCH(reduce)
 LAUNCH(pad)
 LAUNCH(piece)

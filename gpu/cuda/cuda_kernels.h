@@ -127,6 +127,15 @@ struct cuda_softmax {
     uint32_t         count, inner;
 };
 
+/* Rows of `count` numbers, each normalised, times scale, plus shift (`count` numbers each, where
+ * has_scale and has_shift). */
+struct cuda_layer_norm {
+    struct cuda_view x, scale, shift, y;
+    int32_t          has_scale, has_shift;
+    uint32_t         count;
+    float            epsilon;
+};
+
 /* y[i] = sum (or the like: enum reduce_kind) of x over the dimensions whose bit is set in `axes`. */
 struct cuda_reduce {
     struct cuda_view x, y;
@@ -181,6 +190,7 @@ int cuda_launch_mean(const struct cuda_mean *args, int batch, void *stream);
 int cuda_launch_copy(const struct cuda_copy *args, int batch, void *stream);
 int cuda_launch_binary(const struct cuda_binary *args, int batch, void *stream);
 int cuda_launch_softmax(const struct cuda_softmax *args, int batch, void *stream);
+int cuda_launch_layer_norm(const struct cuda_layer_norm *args, int batch, void *stream);
 int cuda_launch_reduce(const struct cuda_reduce *args, int batch, void *stream);
 int cuda_launch_pad(const struct cuda_pad *args, int batch, void *stream);
 int cuda_launch_piece(const struct cuda_piece *args, int batch, void *stream);

@@ -195,6 +195,39 @@ int plan_softmax(struct cuda_builder *builder)
     return 0;
 }
 
+int plan_layer_norm(struct cuda_builder *builder)
+{
+    const struct node      *node      = builder->node;
+    const struct value     *y         = output_of(builder);
+    struct cuda_tensor     *beside[2] = {NULL, NULL};
+    struct cuda_layer_norm *args;
+    struct cuda_step       *step;
+    uint32_t                count = 1;
+
+    for (int k = 0; k < 2; k++)
+        if (node->input[1 + k] >= 0 &&
+            (beside[k] = builder_any(builder, node->input[1 + k])) == NULL)
+            return ERR_MEMORY;
+    if ((step = simple(builder, CUDA_STEP_LAYER_NORM)) == NULL)
+        return ERR_MEMORY;
+    for (int k = node->axis; k < y->rank; k++)
+        count *= (uint32_t)y->dimension[k];
+    args  = &step->args.layer_norm;
+    *args = (struct cuda_layer_norm){.x         = view_of(step->input[0]),
+                                     .y         = view_of(step->output),
+                                     .has_scale = beside[0] != NULL,
+                                     .has_shift = beside[1] != NULL,
+                                     .count     = count,
+                                     .epsilon   = node->epsilon};
+    if (beside[0] != NULL)
+        args->scale = view_of(beside[0]);
+    if (beside[1] != NULL)
+        args->shift = view_of(beside[1]);
+    step->input[1] = beside[0];
+    step->input[2] = beside[1];
+    return 0;
+}
+
 int plan_reduce(struct cuda_builder *builder)
 {
     const struct value *x    = value_of(builder, 0);

@@ -29,14 +29,23 @@ _Static_assert(RESIZE_ASYMMETRIC == 0 && RESIZE_ALIGN_CORNERS == 2 && RESIZE_FLO
                "source_coordinate() of cuda_body_pictures.h");
 
 static const char *const NAMES[CUDA_STEP_KINDS] = {
-    [CUDA_STEP_INPUT] = "input",         [CUDA_STEP_CONV] = "convolution",
-    [CUDA_STEP_DEPTHWISE] = "depthwise", [CUDA_STEP_GROUPED] = "grouped convolution",
-    [CUDA_STEP_POOL] = "pool",           [CUDA_STEP_RESIZE] = "resize",
-    [CUDA_STEP_LANES] = "lanes",         [CUDA_STEP_CHANNELS] = "channels",
-    [CUDA_STEP_MEAN] = "mean",           [CUDA_STEP_COPY] = "copy",
-    [CUDA_STEP_BINARY] = "arithmetic",   [CUDA_STEP_SOFTMAX] = "softmax",
-    [CUDA_STEP_REDUCE] = "reduce",       [CUDA_STEP_PAD] = "pad",
-    [CUDA_STEP_PIECE] = "concat",        [CUDA_STEP_MATMUL] = "matmul",
+    [CUDA_STEP_INPUT]      = "input",
+    [CUDA_STEP_CONV]       = "convolution",
+    [CUDA_STEP_DEPTHWISE]  = "depthwise",
+    [CUDA_STEP_GROUPED]    = "grouped convolution",
+    [CUDA_STEP_POOL]       = "pool",
+    [CUDA_STEP_RESIZE]     = "resize",
+    [CUDA_STEP_LANES]      = "lanes",
+    [CUDA_STEP_CHANNELS]   = "channels",
+    [CUDA_STEP_MEAN]       = "mean",
+    [CUDA_STEP_COPY]       = "copy",
+    [CUDA_STEP_BINARY]     = "arithmetic",
+    [CUDA_STEP_SOFTMAX]    = "softmax",
+    [CUDA_STEP_LAYER_NORM] = "layer norm",
+    [CUDA_STEP_REDUCE]     = "reduce",
+    [CUDA_STEP_PAD]        = "pad",
+    [CUDA_STEP_PIECE]      = "concat",
+    [CUDA_STEP_MATMUL]     = "matmul",
 };
 
 const char *cuda_step_name(enum cuda_step_kind kind)
@@ -79,6 +88,8 @@ static int plan_node(struct cuda_builder *builder)
         return plan_resize(builder);
     case NODE_SOFTMAX:
         return plan_softmax(builder);
+    case NODE_LAYER_NORM:
+        return plan_layer_norm(builder);
     case NODE_MEAN:
         return plan_mean(builder);
     case NODE_REDUCE:

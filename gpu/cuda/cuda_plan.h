@@ -50,6 +50,7 @@ enum cuda_step_kind {
     CUDA_STEP_COPY,
     CUDA_STEP_BINARY,
     CUDA_STEP_SOFTMAX,
+    CUDA_STEP_LAYER_NORM,
     CUDA_STEP_REDUCE,
     CUDA_STEP_PAD,
     CUDA_STEP_PIECE,
@@ -62,20 +63,21 @@ const char *cuda_step_name(enum cuda_step_kind kind);
 
 /* The arguments of a kernel; pointers and images are NULL and 0 until cuda_bind_step(). */
 union cuda_args {
-    struct cuda_input    input;
-    struct cuda_conv     conv;
-    struct cuda_pool     pool;
-    struct cuda_resize   resize;
-    struct cuda_lanes    lanes;
-    struct cuda_channels channels;
-    struct cuda_mean     mean;
-    struct cuda_copy     copy;
-    struct cuda_binary   binary;
-    struct cuda_softmax  softmax;
-    struct cuda_reduce   reduce;
-    struct cuda_pad      pad;
-    struct cuda_piece    piece;
-    struct cuda_matmul   matmul;
+    struct cuda_input      input;
+    struct cuda_conv       conv;
+    struct cuda_pool       pool;
+    struct cuda_resize     resize;
+    struct cuda_lanes      lanes;
+    struct cuda_channels   channels;
+    struct cuda_mean       mean;
+    struct cuda_copy       copy;
+    struct cuda_binary     binary;
+    struct cuda_softmax    softmax;
+    struct cuda_layer_norm layer_norm;
+    struct cuda_reduce     reduce;
+    struct cuda_pad        pad;
+    struct cuda_piece      piece;
+    struct cuda_matmul     matmul;
 };
 
 #define CUDA_STEP_INPUTS 3

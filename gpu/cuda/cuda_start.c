@@ -28,6 +28,8 @@ int cuda_start_step(enum cuda_step_kind kind, const union cuda_args *args, int b
         return cuda_launch_binary(&args->binary, batch, stream);
     case CUDA_STEP_SOFTMAX:
         return cuda_launch_softmax(&args->softmax, batch, stream);
+    case CUDA_STEP_LAYER_NORM:
+        return cuda_launch_layer_norm(&args->layer_norm, batch, stream);
     case CUDA_STEP_REDUCE:
         return cuda_launch_reduce(&args->reduce, batch, stream);
     case CUDA_STEP_PAD:
