@@ -42,7 +42,10 @@ if(TARGET gpu)
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512.c
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512_move.c PROPERTIES COMPILE_OPTIONS
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512vnni;-mfma;-mprefer-vector-width=512")
-        set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx2.c PROPERTIES
+        set_source_files_properties(
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx2.c ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx2.c
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx2_vnni.c
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx2_move.c PROPERTIES
                                     COMPILE_OPTIONS "${kernel_options};-mavx2;-mfma")
         set_source_files_properties(
             ${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx512.c PROPERTIES COMPILE_OPTIONS

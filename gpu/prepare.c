@@ -225,8 +225,8 @@ static const struct prepare_kernels *best_kernels(void)
     if (limit != NULL && strcmp(limit, "plain") == 0)
         return &PREPARE_C;
     for (int i = 0; limit != NULL && PREPARE_KERNELS[i] != NULL; i++)
-        if (strcmp(PREPARE_KERNELS[i]->name, limit) == 0)
-            first = i;
+        if (strncmp(PREPARE_KERNELS[i]->name, limit, strlen(PREPARE_KERNELS[i]->name)) == 0)
+            first = i; /* "avx2" also for "avx2_vnni" */
     while (!PREPARE_KERNELS[first]->available())
         first++;
     return PREPARE_KERNELS[first];

@@ -87,10 +87,16 @@ static void limit_dnnl(void)
 {
     const char *name = getenv(BACKEND_CPU_ISA_VARIABLE);
 
-    if (name != NULL && strcmp(name, "avx2") == 0)
+    if (name != NULL && strncmp(name, "avx2", 4) == 0)
         dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
     else if (name != NULL && strcmp(name, "plain") == 0)
         dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+}
+
+/* The instruction set that is asked for; NULL or "": the best. */
+static const char *asked_isa(const char *name)
+{
+    return name != NULL ? name : getenv(BACKEND_CPU_ISA_VARIABLE);
 }
 
 static const struct kernels *choose_kernels(const char *name)
@@ -98,8 +104,7 @@ static const struct kernels *choose_kernels(const char *name)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, limit_dnnl);
-    if (name == NULL)
-        name = getenv(BACKEND_CPU_ISA_VARIABLE);
+    name = asked_isa(name);
     return name != NULL && *name != '\0' ? kernels_find(name) : kernels_best();
 }
 
@@ -120,13 +125,12 @@ static int open_planned(struct runner **out, const struct model *model, const ch
     runner->kernels          = choose_kernels(kernels);
     runner->memory.max_bytes = (size_t)LIMIT_MODEL_ARENA_BYTES;
     if (runner->kernels == NULL) {
-        rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s",
-                     kernels != NULL ? kernels : getenv(BACKEND_CPU_ISA_VARIABLE));
+        rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s", asked_isa(kernels));
         goto fail;
     }
     runner->shows_all   = shows_all;
     runner->calibration = calibration;
-    runner->int8        = calibration != NULL ? int8_beside(runner->kernels->name) : NULL;
+    runner->int8        = calibration != NULL ? int8_beside(asked_isa(kernels)) : NULL;
     stay_on_this_thread();
     if (dnnl_engine_create(&runner->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&runner->stream, runner->engine, dnnl_stream_default_flags) !=
@@ -173,7 +177,7 @@ static int choose_precision(const struct model *model, const char *kernels,
     if (precision != PRECISION_AUTO && precision != PRECISION_INT8)
         return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
                        precision_name(precision));
-    if (precision == PRECISION_AUTO && (chosen == NULL || !int8_gains(int8_beside(chosen->name))))
+    if (precision == PRECISION_AUTO && (chosen == NULL || !int8_gains(asked_isa(kernels))))
         return 0;
     rc = calibration_read(calibration, model_info(model), why);
     if (precision == PRECISION_AUTO && rc != 0) {

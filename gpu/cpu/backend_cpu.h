@@ -8,8 +8,8 @@
 #include "gpu/calibration.h"
 
 /* The environment may name the instruction set for the whole process, oneDNN and the preparation of
- * pictures included: "avx512", "avx2" or "plain". Opening a runner fails when the machine lacks it.
- */
+ * pictures included: "avx512", "avx2_vnni", "avx2", "neon" or "plain". Opening a runner fails when the
+ * machine lacks it. */
 #define BACKEND_CPU_ISA_VARIABLE "SIGHTLINE_CPU_ISA"
 
 extern const struct backend_ops BACKEND_CPU;
@@ -28,7 +28,7 @@ struct backend_cpu_step {
 int backend_cpu_profile(struct runner *runner, const float *input, struct backend_cpu_step *steps,
                         int capacity);
 
-/* A runner with the kernels of one instruction set ("plain", "avx2", "avx512"; NULL: the best), so
+/* A runner with the kernels of one instruction set (as the variable names them; NULL: the best), so
  * that they can be tested against each other. ERR_UNSUPPORTED when this machine lacks them. */
 int backend_cpu_open_with(struct runner **out, const struct model *model, const char *kernels,
                           enum precision precision, struct why *why);

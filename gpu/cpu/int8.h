@@ -4,7 +4,7 @@
  * zero[c]): each channel has a scale of its own, which costs nothing, as the weights of whoever
  * reads it take the scale in. Lanes behind the last channel hold any bytes and have no weight.
  *
- * Weights are signed bytes with one scale for each output channel, sums are 32-bit integers. What
+ * Weights are bytes of -127..127 with one scale for each output channel, sums are 32-bit integers. What
  * follows a sum (`struct int8_finish`) is the same on every instruction set, bit by bit: the plain
  * kernels are the definition. */
 #ifndef SIGHTLINE_GPU_CPU_INT8_H
@@ -133,20 +133,26 @@ struct int8_kernels {
                       float *y); /* (q - zero) * scale */
 };
 
-extern const struct int8_kernels INT8_PLAIN;  /* any machine; the definition */
-extern const struct int8_kernels INT8_AVX512; /* with VNNI and VBMI */
+extern const struct int8_kernels INT8_PLAIN;     /* any machine; the definition */
+extern const struct int8_kernels INT8_AVX512;    /* with VNNI and VBMI */
+extern const struct int8_kernels INT8_AVX2_VNNI; /* VNNI in 256 bits, without AVX-512 */
+extern const struct int8_kernels INT8_AVX2;      /* without either */
+extern const struct int8_kernels INT8_NEON;      /* with dot products where they were compiled in */
 
 /* The best that this machine runs; never NULL. */
 const struct int8_kernels *int8_best(void);
-/* By name ("plain", "avx512_vnni"); NULL when this machine cannot run it. */
+/* By name ("plain", "avx512_vnni", "avx2_vnni", "avx2_int8", "neon_int8"); NULL when this machine
+ * cannot run it. */
 const struct int8_kernels *int8_find(const char *name);
-/* Those that go with float kernels of that name. */
-const struct int8_kernels *int8_beside(const char *kernels);
-/* True when 8 bits are faster than floats with these kernels. */
-bool int8_gains(const struct int8_kernels *kernels);
+/* Those that go with an instruction set as kernels_find() takes it; NULL or "": the best. */
+const struct int8_kernels *int8_beside(const char *isa);
+/* True when 8 bits are faster than floats: int8_beside(isa) than the float kernels. */
+bool int8_gains(const char *isa);
 
 /* Output blocks of the group that begins at block `first`. */
 int int8_group(int64_t blocks, int64_t first);
+/* `pad` of struct int8_kernels, in rows; for those without one of their own. */
+void int8_pad_rows(const struct int8_pad *pad);
 /* Bytes of packed weights. */
 int64_t int8_conv_weights(int64_t out_blocks, int step_count);
 int64_t int8_depthwise_weights(int64_t blocks, const struct window *window);

@@ -4,7 +4,6 @@
 
 #include "gpu/cpu/int8.h"
 
-void int8_avx512_pad(const struct int8_pad *pad);
 void int8_avx512_stem(const struct int8_stem *stem);
 void int8_avx512_max_pool(const struct int8_pool *pool);
 void int8_avx512_gather(const struct int8_gather *gather);

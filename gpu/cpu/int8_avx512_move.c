@@ -7,52 +7,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE void fill_pixels(uint8_t *to, __m128i pixel, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++)
-        _mm_storeu_si128((__m128i *)(void *)(to + i * INT8_BLOCK), pixel);
-}
-
 INLINE __m128i load_pixel(const uint8_t *x)
 {
     return _mm_loadu_si128((const __m128i *)(const void *)x);
-}
-
-static void pad_row(const struct int8_pad *pad, const uint8_t *x, __m128i zero, uint8_t *y)
-{
-    int64_t each = pad->out_width / pad->stride;
-
-    if (pad->stride == 1) {
-        int64_t right = pad->out_width - pad->left - pad->in_width;
-        int64_t width = right < 0 ? pad->in_width + right : pad->in_width;
-        fill_pixels(y, zero, pad->left);
-        memcpy(y + pad->left * INT8_BLOCK, x, (size_t)(width * INT8_BLOCK));
-        fill_pixels(y + (pad->left + width) * INT8_BLOCK, zero, right);
-        return;
-    }
-    for (int i = 0; i < pad->stride; i++)
-        for (int64_t k = 0; k < each; k++) {
-            int64_t at = k * pad->stride + i - pad->left;
-            _mm_storeu_si128((__m128i *)(void *)(y + (i * each + k) * INT8_BLOCK),
-                             at >= 0 && at < pad->in_width ? load_pixel(x + at * INT8_BLOCK)
-                                                           : zero);
-        }
-}
-
-void int8_avx512_pad(const struct int8_pad *pad)
-{
-    for (int64_t block = 0; block < pad->blocks; block++) {
-        __m128i zero = load_pixel(pad->zero + block * INT8_BLOCK);
-        for (int64_t row = 0; row < pad->out_height; row++) {
-            int64_t  from = row - pad->top;
-            uint8_t *y    = pad->y + (block * pad->out_height + row) * pad->out_width * INT8_BLOCK;
-            if (from < 0 || from >= pad->in_height)
-                fill_pixels(y, zero, pad->out_width);
-            else
-                pad_row(pad, pad->x + (block * pad->in_height + from) * pad->in_width * INT8_BLOCK,
-                        zero, y);
-        }
-    }
 }
 
 /* 16 pixels of four channels as bytes. */

@@ -105,8 +105,8 @@ extern const struct kernels KERNELS_NEON;
 
 /* The widest that this machine runs. */
 const struct kernels *kernels_best(void);
-/* By name ("plain", "avx2", "avx512", "neon"); NULL when this machine cannot run it. For tests and bench.
- */
+/* By instruction set ("plain", "avx2", "avx2_vnni", "avx512", "neon"); NULL when this machine lacks
+ * it. The same names as for int8_beside(). */
 const struct kernels *kernels_find(const char *name);
 
 #endif

@@ -31,6 +31,16 @@ static void *bytes_of(int64_t count)
     return bytes;
 }
 
+/* Weights: the byte -128 is none. */
+static int8_t *weights_of(int64_t count)
+{
+    int8_t *weights = bytes_of(count);
+
+    for (int64_t i = 0; i < count; i++)
+        weights[i] = weights[i] == INT8_MIN ? INT8_MAX : weights[i];
+    return weights;
+}
+
 static float *floats_of(int64_t count, float low, float high)
 {
     float *floats = malloc(((size_t)count + 1) * sizeof *floats);
@@ -123,7 +133,7 @@ static bool try_conv(const struct int8_kernels *kernels, int trial)
     conv.steps      = steps;
     conv.row_bytes  = width * pixel;
     conv.x          = x;
-    void *weights   = bytes_of(int8_conv_weights(conv.out_blocks, conv.step_count));
+    int8_t *weights = weights_of(int8_conv_weights(conv.out_blocks, conv.step_count));
     conv.weights    = weights;
     conv.finish = random_finish(conv.out_blocks * INT8_BLOCK, conv.step_count * 4, curve, residual,
                                 &made);
@@ -160,7 +170,7 @@ static bool try_depthwise(const struct int8_kernels *kernels, int trial)
                                                  .stride    = {(int)pick(1, 2), stride},
                                                  .pad_begin = {side / 2, (int)pick(0, 3)}}};
     int64_t               lanes = conv.blocks * INT8_BLOCK, taps = side * conv.window.kernel[1];
-    void                 *plain_weights = bytes_of(lanes * taps);
+    int8_t               *plain_weights = weights_of(lanes * taps);
     int8_t *weights = malloc((size_t)int8_depthwise_weights(conv.blocks, &conv.window));
     bool    same;
 
@@ -387,9 +397,27 @@ static void test_curves(void)
     ok(worst < 0.6, "curves are within %.2f of one code of 255", worst);
 }
 
+/* What the environment may ask for decides about 8 bits too. */
+static void test_choice(void)
+{
+    static const char *const PAIRS[][2] = {{"plain", "plain"},
+                                           {"avx2", "avx2_int8"},
+                                           {"avx2_vnni", "avx2_vnni"},
+                                           {"neon", "neon_int8"}};
+
+    for (size_t i = 0; i < sizeof PAIRS / sizeof PAIRS[0]; i++) {
+        const struct int8_kernels *wanted = int8_find(PAIRS[i][1]);
+        ok(int8_beside(PAIRS[i][0]) == (wanted != NULL ? wanted : &INT8_PLAIN), "%s: 8 bits by %s",
+           PAIRS[i][0], int8_beside(PAIRS[i][0])->name);
+    }
+    ok(int8_beside(NULL) == int8_best() && int8_beside("") == int8_best(),
+       "nothing is asked for: %s", int8_best()->name);
+    ok(!int8_gains("plain") && !int8_gains("avx2"), "8 bits are no gain in plain C or with AVX2");
+}
+
 int main(void)
 {
-    const char *names[] = {"avx512_vnni"};
+    const char *names[] = {"avx512_vnni", "avx2_vnni", "avx2_int8", "neon_int8"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (int8_find(names[i]) == NULL)
@@ -398,5 +426,6 @@ int main(void)
             test_kernels(int8_find(names[i]));
     }
     test_curves();
+    test_choice();
     return done_testing();
 }

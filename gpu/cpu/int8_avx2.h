@@ -1,0 +1,15 @@
+/* gpu/cpu/int8_avx2.h: the kernels of int8_avx2_move.c. See struct int8_kernels. */
+#ifndef SIGHTLINE_GPU_CPU_INT8_AVX2_H
+#define SIGHTLINE_GPU_CPU_INT8_AVX2_H
+
+#include "gpu/cpu/int8.h"
+
+void int8_avx2_stem(const struct int8_stem *stem);
+void int8_avx2_max_pool(const struct int8_pool *pool);
+void int8_avx2_gather(const struct int8_gather *gather);
+void int8_avx2_from_floats(const float *x, const float *scale, const float *zero, int64_t pixels,
+                           uint8_t *y);
+void int8_avx2_to_floats(const uint8_t *x, const float *scale, const float *zero, int64_t pixels,
+                         float *y);
+
+#endif
