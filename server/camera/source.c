@@ -1,6 +1,7 @@
 #include "server/camera/source.h"
 
 #include "config/err.h"
+#include "server/camera/v4l2_device.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,9 @@ int source_choose(const struct source_ops **ops, const char *url, struct why *wh
     *ops = NULL;
     if (url[0] == '\0')
         return why_set(why, ERR_INVALID, "the camera has no address");
-    if (bytes == 0)
+    if (v4l2_address_is(url))
+        *ops = &source_v4l2;
+    if (bytes == 0 || *ops != NULL)
         return 0;
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         if (strncasecmp(url, KINDS[i].scheme, strlen(KINDS[i].scheme)) == 0) {
@@ -40,6 +43,6 @@ int source_choose(const struct source_ops **ops, const char *url, struct why *wh
     }
     return why_set(why, ERR_UNSUPPORTED,
                    "\"%.*s\" is not served: give an rtsp://, rtsps://, http://, https://, "
-                   "rtmp:// or srt:// address or a file's path",
+                   "rtmp://, srt:// or v4l2:// address or a file's path",
                    bytes > 40 ? 40 : (int)bytes, url);
 }

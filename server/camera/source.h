@@ -67,10 +67,11 @@ struct source {
 
 extern const struct source_ops source_rtsp;
 extern const struct source_ops source_http; /* MJPEG, JPEG, HLS */
+extern const struct source_ops source_v4l2; /* a camera at this machine's own port */
 extern const struct source_ops source_av;   /* RTMP, SRT: a thread for each camera */
 
 /* The kind of source for an address, by its scheme: an entry of the table, or NULL for a file's
- * path, which the decode workers read by themselves (source_file.h). No other scheme is ever
+ * path, which the decode workers read by themselves (source_file.h); /dev/video0 is a device. No other scheme is ever
  * opened: ERR_UNSUPPORTED; ERR_INVALID: empty. */
 int source_choose(const struct source_ops **ops, const char *url, struct why *why);
 
