@@ -3,6 +3,7 @@
 #include "server/jobs.h"
 #include "server/model_change.h"
 #include "server/server.h"
+#include "server/snapshots.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,13 @@ static void house_replay_main(void *arg, int index,
 
     if (main != NULL)
         main_stream_replay(main, unit, unit_arg);
+}
+
+static int house_snapshot(void *arg, int index, int width_px, uint64_t ticket, struct why *why)
+{
+    const struct server *server = arg;
+
+    return snapshots_begin(server->snapshots, index, width_px, ticket, why);
 }
 
 static const char *house_model_text(void *arg)
@@ -276,6 +284,7 @@ void house_init(struct api_house *house, struct server *server)
         .job_cancel   = house_job_cancel,
         .job_data     = house_job_data,
         .job_picture  = house_job_picture,
+        .snapshot     = house_snapshot,
         .model_text   = house_model_text,
         .backend_name = house_backend_name,
     };

@@ -11,17 +11,18 @@
 #include <string.h>
 
 static const struct server_module MODULES[] = {
-    {"settings", settings_start, settings_stop}, /* reads and checks the file */
-    {"signals", signals_start, signals_stop},    /* SIGTERM and SIGINT stop the loop */
-    {"token", token_start, NULL},                /* who may come in */
-    {"ledger", ledger_start, ledger_stop},       /* history; continues every count */
-    {"live", live_start, live_stop},             /* current counts; Redis if configured */
-    {"detector", detector_start, detector_stop}, /* the model */
-    {"pipeline", pipeline_start, pipeline_stop}, /* decode and inference workers */
-    {"jobs", jobs_start, jobs_stop},             /* what users ask for and wait for */
-    {"api", api_start, api_stop},                /* HTTP, WebSocket, dashboard */
-    {"cameras", cameras_start, NULL},            /* connect; stopped with the pipeline */
-    {"reload", reload_start, reload_stop},       /* watches the file */
+    {"settings", settings_start, settings_stop},    /* reads and checks the file */
+    {"signals", signals_start, signals_stop},       /* SIGTERM and SIGINT stop the loop */
+    {"token", token_start, NULL},                   /* who may come in */
+    {"ledger", ledger_start, ledger_stop},          /* history; continues every count */
+    {"live", live_start, live_stop},                /* current counts; Redis if configured */
+    {"detector", detector_start, detector_stop},    /* the model */
+    {"pipeline", pipeline_start, pipeline_stop},    /* decode and inference workers */
+    {"jobs", jobs_start, jobs_stop},                /* what users ask for and wait for */
+    {"snapshots", snapshots_start, snapshots_stop}, /* pictures that are waited for */
+    {"api", api_start, api_stop},                   /* HTTP, WebSocket, dashboard */
+    {"cameras", cameras_start, NULL},               /* connect; stopped with the pipeline */
+    {"reload", reload_start, reload_stop},          /* watches the file */
 };
 #define MODULE_COUNT (int)(sizeof MODULES / sizeof MODULES[0])
 

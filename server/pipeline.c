@@ -251,6 +251,17 @@ static void on_unit(void *arg, struct camera *source, struct camera_unit *unit)
         output->unit(output->arg, index, unit);
 }
 
+static void on_snapshot(void *arg, struct camera *source, struct camera_unit *jpeg)
+{
+    struct pipeline_camera       *camera = arg;
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    int                           index  = index_of(camera->pipeline, camera);
+
+    (void)source;
+    if (index >= 0 && output->snapshot != NULL)
+        output->snapshot(output->arg, index, jpeg);
+}
+
 /* ---- cameras come and go ---- */
 
 static int free_slot(const struct pipeline *pipeline)
@@ -295,10 +306,11 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
 {
     struct pipeline_camera *camera;
     struct tracker_settings tracking = tracker_settings_default();
-    struct camera_sink      sink     = {.frame   = on_frame,
-                                        .still   = pipeline_on_still,
-                                        .changed = on_camera_changed,
-                                        .unit    = on_unit};
+    struct camera_sink      sink     = {.frame    = on_frame,
+                                        .still    = pipeline_on_still,
+                                        .changed  = on_camera_changed,
+                                        .unit     = on_unit,
+                                        .snapshot = on_snapshot};
     int                     slot     = free_slot(pipeline);
     int                     rc;
 

@@ -33,6 +33,8 @@ struct pipeline_output {
                      uint32_t elapsed_ms);
     void (*unit)(void *arg, int index, struct camera_unit *unit);
     void (*camera_changed)(void *arg, int index);
+    /* What pipeline_camera() was asked for with camera_want_snapshot(). May be NULL. */
+    void (*snapshot)(void *arg, int index, struct camera_unit *jpeg);
     /* Of the camera's main stream, while it is wanted (main_stream.h). Both NULL: nobody looks. */
     void (*main_unit)(void *arg, int index, struct camera_unit *unit, int64_t shift_ns);
     void (*main_changed)(void *arg, int index);

@@ -1,6 +1,7 @@
 /* OpenMetrics families of the pipeline: what each stage of inference costs, and what was dropped. */
 #include "server/camera/decode.h"
 #include "server/server.h"
+#include "server/snapshots.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -83,6 +84,9 @@ static void main_stream_metrics(const struct metrics_out *metrics, const struct 
         all->open);
     counter(metrics, "sightline_main_streams_refused",
             "Times that a main stream was not opened because too many were.", all->refused);
+    counter(metrics, "sightline_snapshots_refused",
+            "Times that a snapshot was not begun because too many were waited for.",
+            snapshots_refused(server->snapshots));
 }
 
 void pipeline_metrics(const struct server *server,

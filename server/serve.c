@@ -5,6 +5,7 @@
 #include "server/camera/ffmpeg_log.h"
 #include "server/model_change.h"
 #include "server/server.h"
+#include "server/snapshots.h"
 #include "server/uploads.h"
 
 #include <errno.h>
@@ -268,6 +269,14 @@ static void on_unit(void *arg, int index, struct camera_unit *unit)
         api_unit(server->api, index, unit);
 }
 
+static void on_snapshot(void *arg, int index, struct camera_unit *jpeg)
+{
+    const struct server *server = arg;
+
+    snapshots_made(server->snapshots, pipeline_camera_settings(server->pipeline, index)->name,
+                   jpeg);
+}
+
 static void on_main_unit(void *arg, int index, struct camera_unit *unit, int64_t shift_ns)
 {
     struct server *server = arg;
@@ -347,6 +356,7 @@ int pipeline_start(struct server *server, struct why *why)
                               .coverage       = on_coverage,
                               .unit           = on_unit,
                               .camera_changed = on_camera_changed,
+                              .snapshot       = on_snapshot,
                               .main_unit      = on_main_unit,
                               .main_changed   = on_main_changed,
                               .finished       = on_finished},

@@ -19,6 +19,7 @@ struct camera_edit;  /* job_cameras.c */
 struct jobs;         /* jobs.h */
 struct model_change; /* model_change.h */
 struct reload;       /* reload.c */
+struct snapshots;    /* snapshots.h */
 
 struct server {
     uv_loop_t            loop;
@@ -39,6 +40,7 @@ struct server {
     struct api_house     house;
     struct reload       *reload;
     struct jobs         *jobs;
+    struct snapshots    *snapshots;
     struct camera_edit  *camera_edit; /* the change that is being saved */
     uv_signal_t          signals[2];  /* SIGTERM, SIGINT */
     bool                 stopping;
@@ -66,6 +68,9 @@ int  api_start(struct server *server, struct why *why);
 void api_stop(struct server *server);
 int  jobs_start(struct server *server, struct why *why);
 void jobs_stop(struct server *server);
+/* snapshots.c */
+int  snapshots_start(struct server *server, struct why *why);
+void snapshots_stop(struct server *server);
 int  signals_start(struct server *server, struct why *why);
 void signals_stop(struct server *server);
 /* model_change.c */

@@ -63,6 +63,7 @@ static int open_server(struct api *api, struct why *why)
         .body_timeout_ms             = patience(waits->body_ms, 10000),
         .write_timeout_ms            = patience(waits->write_ms, 10000),
         .idle_timeout_ms             = patience(waits->idle_ms, 30000),
+        .answer_timeout_ms           = 60000, /* those who make answers have bounds of their own */
         .handler                     = {api, on_request, on_upgrade, on_part_closed},
     };
 
@@ -177,6 +178,21 @@ void api_main_unit(struct api *api, int camera_index, struct camera_unit *unit, 
 void api_main_changed(struct api *api, int camera_index)
 {
     hub_main_changed(api->hub, camera_index);
+}
+
+void api_snapshot(struct api *api, uint64_t ticket, const struct camera_unit *jpeg, int rc,
+                  const struct why *why)
+{
+    struct reply reply;
+
+    if (api->server == NULL)
+        return;
+    reply_init(&reply);
+    if (jpeg == NULL)
+        reply_failure(&reply, rc, why);
+    else
+        reply_copy(&reply, 200, "image/jpeg", jpeg->data, jpeg->bytes);
+    http_server_answer(api->server, ticket, &reply);
 }
 
 void api_health_changed(struct api *api)

@@ -77,6 +77,9 @@ struct api_house {
     int (*job_data)(void *arg, int64_t id, uint64_t at, const char *bytes, size_t count,
                     struct why *why);
     const uint8_t *(*job_picture)(void *arg, int64_t id, size_t *bytes);
+    /* Begins to make a JPEG, at most `width_px` wide (0: as wide as the picture is); api_snapshot()
+     * comes with the ticket, later. A negative code: it does not. NULL: none are made. */
+    int (*snapshot)(void *arg, int index, int width_px, uint64_t ticket, struct why *why);
     const char *(*model_text)(
         void *arg); /* "yolox_nano_coco_416 (yolox, cpu)", or why there is none */
     /* "cpu", "cuda"; may be NULL, as may its answer. */
@@ -123,6 +126,9 @@ void api_unit(struct api *api, int camera_index, struct camera_unit *unit);
  * another state. */
 void api_main_unit(struct api *api, int camera_index, struct camera_unit *unit, int64_t shift_ns);
 void api_main_changed(struct api *api, int camera_index);
+/* What a request waits for: the JPEG, or (NULL) why there is none. */
+void api_snapshot(struct api *api, uint64_t ticket, const struct camera_unit *jpeg, int rc,
+                  const struct why *why);
 void api_health_changed(struct api *api);
 void api_cameras_changed(struct api *api); /* configuration: clients ask for the list again */
 

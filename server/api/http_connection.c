@@ -156,6 +156,12 @@ void connection_refuse(struct connection *connection, enum http_refusal refusal)
     answer(connection, true);
 }
 
+void connection_answer(struct connection *connection, struct reply *reply)
+{
+    connection->reply = *reply;
+    answer(connection, !connection->head_only);
+}
+
 static void hand_over(struct connection *connection, const struct http_exchange *exchange)
 {
     struct http_handler handler = connection->server->settings.handler;
@@ -194,8 +200,9 @@ static void ask_handler(struct connection *connection, const struct http_request
                         size_t head_bytes)
 {
     struct http_server  *server   = connection->server;
-    struct http_exchange exchange = {.request = request, .peer = &connection->peer};
-    enum http_verdict    verdict;
+    struct http_exchange exchange = {
+        .request = request, .peer = &connection->peer, .ticket = ++server->tickets};
+    enum http_verdict verdict;
 
     connection->request_bytes = head_bytes + (size_t)request->body_bytes;
     exchange.body_complete    = connection->used_bytes >= connection->request_bytes;
@@ -211,6 +218,14 @@ static void ask_handler(struct connection *connection, const struct http_request
         enter(connection, BODY, server->settings.body_timeout_ms);
         if (!make_room(connection, connection->request_bytes))
             connection_refuse(connection, REFUSE_FULL);
+        return;
+    }
+    if (verdict == HTTP_LATER) {
+        reply_free(&exchange.reply);
+        connection->ticket     = exchange.ticket;
+        connection->head_only  = request->method == HTTP_HEAD;
+        connection->keep_alive = request->keep_alive && exchange.body_complete;
+        enter(connection, ANSWERING, server->settings.answer_timeout_ms);
         return;
     }
     if (verdict == HTTP_UPGRADE && connection->used_bytes == connection->request_bytes) {
@@ -282,7 +297,7 @@ static void bytes_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffe
         return;
     if (count < 0) {
         /* A client that shut only its sending side still gets the answer in hand. */
-        if (count == UV_EOF && connection->state == WRITING) {
+        if (count == UV_EOF && (connection->state == WRITING || connection->state == ANSWERING)) {
             connection->keep_alive = false;
             uv_read_stop(stream);
         } else {

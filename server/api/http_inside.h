@@ -8,6 +8,7 @@
 enum connection_state {
     WAITING, /* for a complete head; in server->waiting */
     BODY,
+    ANSWERING, /* somebody makes the answer */
     WRITING,
     LINGERING, /* answered, write side shut; reads what comes and throws it away */
     CLOSING,
@@ -30,6 +31,8 @@ struct connection {
     size_t                used_bytes, room_bytes;
     size_t                scanned_bytes;
     size_t                request_bytes; /* head and body of the request in hand */
+    uint64_t              ticket;        /* while ANSWERING */
+    bool                  head_only;     /* likewise: it was a HEAD */
     struct reply          reply;
     char                  head[REPLY_HEAD_BYTES];
     struct connection    *next, *previous;                 /* all */
@@ -43,6 +46,7 @@ struct http_server {
     int                         handles;     /* not closed yet */
     int                         turned_away; /* connections without a place */
     bool                        closing;
+    uint64_t                    tickets; /* given out */
     uint16_t                    port;
     struct peers               *peers;
     struct connection          *connections;
@@ -59,6 +63,7 @@ struct connection *connection_new(struct http_server *server);
 int                connection_read(struct connection *connection);
 void               connection_close(struct connection *connection);
 void               connection_refuse(struct connection *connection, enum http_refusal refusal);
+void               connection_answer(struct connection *connection, struct reply *reply);
 void               connection_check_deadline(struct connection *connection, int64_t now_ns);
 
 #endif

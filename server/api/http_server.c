@@ -104,6 +104,18 @@ int http_server_take(struct http_server *server, int fd)
     return connection_begin(connection, rc);
 }
 
+void http_server_answer(struct http_server *server, uint64_t ticket, struct reply *reply)
+{
+    struct connection *connection = server->connections;
+
+    while (connection != NULL && (connection->state != ANSWERING || connection->ticket != ticket))
+        connection = connection->next;
+    if (connection == NULL)
+        reply_free(reply);
+    else
+        connection_answer(connection, reply);
+}
+
 void http_server_leave(struct http_server *server, const struct peer *peer)
 {
     ASSERT(server->stats.connections > 0);

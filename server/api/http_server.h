@@ -26,12 +26,14 @@ struct http_exchange {
     struct http_text           body;          /* complete when body_complete */
     bool                       body_complete; /* true at once when there is none */
     struct reply               reply;         /* initialised; what HTTP_ANSWER sends */
+    uint64_t                   ticket;        /* of this request, for HTTP_LATER; never 0 */
 };
 
 enum http_verdict {
     HTTP_ANSWER,    /* send exchange->reply; an unread body ends the connection */
     HTTP_READ_BODY, /* ask again when the body is there; only while !body_complete */
     HTTP_UPGRADE,   /* hand the socket to `upgrade` */
+    HTTP_LATER,     /* http_server_answer() comes with the ticket, within answer_timeout_ms */
 };
 
 struct http_handler {
@@ -49,6 +51,7 @@ struct http_server_settings {
     uint16_t            port;   /* 0: any */
     int                 max_connections, max_connections_per_address;
     int                 head_timeout_ms, body_timeout_ms, write_timeout_ms, idle_timeout_ms;
+    int                 answer_timeout_ms; /* for HTTP_LATER; then the connection is closed */
     struct http_handler handler;
 };
 
@@ -59,6 +62,10 @@ uint16_t http_server_port(const struct http_server *server);
 
 /* Serves a socket that somebody else accepted; owns it from now on, whatever comes back. */
 int http_server_take(struct http_server *server, int fd);
+
+/* Sends what a request waits for; takes the reply over. A client that has left in the meantime gets
+ * nothing. Never from within the handler. */
+void http_server_answer(struct http_server *server, uint64_t ticket, struct reply *reply);
 
 /* An upgraded connection is gone. */
 void http_server_leave(struct http_server *server, const struct peer *peer);

@@ -21,6 +21,8 @@ const struct route ROUTES[] = {
     {HTTP_DELETE, "/api/v1/session", RIGHTS_OPEN, NULL, 0, handle_session_end},
     {HTTP_GET, "/api/v1/version", RIGHTS_TOKEN, NULL, 0, handle_version},
     {HTTP_GET, "/api/v1/cameras", RIGHTS_TOKEN, NULL, 0, handle_cameras},
+    {HTTP_GET, "/api/v1/cameras/*/snapshot", RIGHTS_TOKEN, SNAPSHOT_RULES, 0, handle_snapshot},
+    {HTTP_GET, "/api/v1/snapshot", RIGHTS_TOKEN, SNAPSHOT_OF_RULES, 0, handle_snapshot_of},
     {HTTP_GET, "/api/v1/counts", RIGHTS_TOKEN, NULL, 0, handle_counts},
     {HTTP_GET, "/api/v1/history", RIGHTS_TOKEN, HISTORY_RULES, 0, handle_history},
     {HTTP_GET, "/api/v1/events", RIGHTS_TOKEN, EVENTS_RULES, 0, handle_events},
@@ -35,19 +37,31 @@ const struct route ROUTES[] = {
 };
 const int ROUTE_COUNT = sizeof ROUTES / sizeof ROUTES[0];
 
-static bool path_is(struct http_text path, const char *other)
+/* Sets *segment to what stands for the "*". */
+static bool path_is(struct http_text path, const char *other, struct http_text *segment)
 {
-    return strlen(other) == path.bytes && memcmp(path.at, other, path.bytes) == 0;
+    const char *star = strchr(other, '*');
+    size_t      head = star == NULL ? strlen(other) : (size_t)(star - other);
+    size_t      tail = star == NULL ? 0 : strlen(star + 1);
+
+    if (star == NULL)
+        return head == path.bytes && memcmp(path.at, other, head) == 0;
+    if (path.bytes <= head + tail || memcmp(path.at, other, head) != 0 ||
+        memcmp(path.at + path.bytes - tail, star + 1, tail) != 0)
+        return false;
+    *segment = (struct http_text){path.at + head, path.bytes - head - tail};
+    return memchr(segment->at, '/', segment->bytes) == NULL;
 }
 
 /* The row, or NULL with *known set when the path exists for another method. */
-static const struct route *find_route(const struct http_request *request, bool *known)
+static const struct route *find_route(const struct http_request *request, bool *known,
+                                      struct http_text *segment)
 {
     enum http_method method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
 
     *known = false;
     for (int i = 0; i < ROUTE_COUNT; i++) {
-        if (!path_is(request->path, ROUTES[i].path))
+        if (!path_is(request->path, ROUTES[i].path, segment))
             continue;
         *known = true;
         if (ROUTES[i].method == method)
@@ -61,11 +75,13 @@ static void answer_wrong_method(struct http_exchange *exchange)
     const struct http_request *request     = exchange->request;
     char                       allowed[64] = "";
     size_t                     used        = 0;
+    struct http_text           segment;
 
     for (int i = 0; i < ROUTE_COUNT; i++) {
         static const char *const names[] = {"GET, HEAD", "HEAD", "POST", "DELETE"};
         const char              *name    = names[ROUTES[i].method];
-        if (!path_is(request->path, ROUTES[i].path) || used + strlen(name) + 3 > sizeof allowed)
+        if (!path_is(request->path, ROUTES[i].path, &segment) ||
+            used + strlen(name) + 3 > sizeof allowed)
             continue;
         if (used > 0) {
             memcpy(allowed + used, ", ", 3);
@@ -235,7 +251,7 @@ enum http_verdict routes_dispatch(struct api *api, struct http_exchange *exchang
     struct call                call    = {.api = api, .exchange = exchange, .verdict = HTTP_ANSWER};
     struct why                 why     = {0};
     bool                       known;
-    const struct route        *route = find_route(request, &known);
+    const struct route        *route = find_route(request, &known, &call.segment);
 
     if (route == NULL && !known) {
         dispatch_asset(&call);

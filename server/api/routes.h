@@ -13,6 +13,7 @@ struct call {
     struct query_value    arguments[QUERY_MAX_RULES]; /* as the row's rules */
     bool                  signed_in; /* has shown credentials, or none are needed */
     uint64_t              session;   /* of its cookie; 0: none */
+    struct http_text      segment;   /* of the path, for the row's "*"; not decoded */
     enum http_verdict     verdict;   /* HTTP_ANSWER unless the handler says otherwise */
 };
 
@@ -23,7 +24,7 @@ enum route_rights {
 
 struct route {
     enum http_method         method; /* HTTP_GET allows HEAD as well */
-    const char              *path;
+    const char              *path;   /* one "*" stands for a segment that is not empty */
     enum route_rights        rights;
     const struct query_rule *rules;          /* NULL: takes no parameters */
     size_t                   max_body_bytes; /* 0: takes no body */
@@ -53,8 +54,11 @@ void handle_job_read(struct call *call);
 void handle_job_cancel(struct call *call);
 void handle_job_data(struct call *call);
 void handle_job_picture(struct call *call);
+void handle_snapshot(struct call *call);
+void handle_snapshot_of(struct call *call);
 void handle_websocket(struct call *call);
 
-extern const struct query_rule HISTORY_RULES[], EVENTS_RULES[], JOB_RULES[], JOB_DATA_RULES[];
+extern const struct query_rule HISTORY_RULES[], EVENTS_RULES[], JOB_RULES[], JOB_DATA_RULES[],
+    SNAPSHOT_RULES[], SNAPSHOT_OF_RULES[];
 
 #endif

@@ -401,6 +401,17 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
+static void give_snapshot(struct camera *camera)
+{
+    struct camera_unit *jpeg = decode_stream_take_snapshot(camera->stream);
+
+    if (jpeg == NULL)
+        return;
+    if (camera->sink.snapshot != NULL)
+        camera->sink.snapshot(camera->sink.arg, camera, jpeg);
+    camera_unit_unref(&jpeg);
+}
+
 static void on_wake(uv_async_t *async)
 {
     struct camera       *camera = async->data;
@@ -418,6 +429,8 @@ static void on_wake(uv_async_t *async)
         camera->sink.unit(camera->sink.arg, camera, unit);
         camera_unit_unref(&unit);
     }
+    if (!camera->closing)
+        give_snapshot(camera);
     if (camera->closing)
         return;
     decode_stream_status(camera->stream, &status);

@@ -78,6 +78,9 @@ struct camera_sink {
     /* A picture for viewers, only of the kinds wanted. Loop. The callee takes its own reference
      * to keep it. */
     void (*unit)(void *arg, struct camera *camera, struct camera_unit *unit);
+    /* The snapshot that was asked for. Loop. The callee takes its own reference to keep it. NULL:
+     * nobody asks. */
+    void (*snapshot)(void *arg, struct camera *camera, struct camera_unit *jpeg);
 };
 
 /* Copies the settings. Does not connect yet. `slot` comes back in each frame. */
@@ -107,6 +110,9 @@ void camera_set_active(struct camera *camera, bool active);
 /* What viewers want now. With H264/H265 the units since the last key frame come first, if they are
  * held (at most CAMERA_KEEP_BYTES), else the next key frame does. Bits: 1u << enum camera_video. */
 void camera_want_video(struct camera *camera, unsigned kinds);
+/* The next picture that is decoded, as a JPEG of at most `width_px`, once, to the sink's snapshot();
+ * at most 5 a second are made. It takes the place of one that is asked for already. */
+void camera_want_snapshot(struct camera *camera, int width_px);
 /* A new viewer joined: send the held units again to this function only. */
 void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct camera_unit *unit),
                          void          *arg);

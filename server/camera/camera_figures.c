@@ -19,6 +19,11 @@ void camera_want_video(struct camera *camera, unsigned kinds)
     decode_stream_want(camera->stream, kinds);
 }
 
+void camera_want_snapshot(struct camera *camera, int width_px)
+{
+    decode_stream_want_snapshot(camera->stream, width_px);
+}
+
 void camera_replay_units(struct camera *camera, void (*unit)(void *arg, struct camera_unit *unit),
                          void          *arg)
 {

@@ -144,6 +144,11 @@ struct camera_unit *decode_stream_take_unit(struct decode_stream *stream);
 /* The index-th of the units since the last key frame that were taken already, or NULL; a
  * reference for the caller. */
 struct camera_unit *decode_stream_replay_unit(struct decode_stream *stream, size_t index);
+/* The next picture that is decoded as a JPEG at most so wide, once; 0: never mind. What was made
+ * before and not taken is gone. */
+void decode_stream_want_snapshot(struct decode_stream *stream, int width_px);
+/* A reference for the caller, or NULL: it is not made yet. The stream wakes when it is. */
+struct camera_unit *decode_stream_take_snapshot(struct decode_stream *stream);
 void decode_stream_status(struct decode_stream *stream, struct decode_status *status);
 
 #endif

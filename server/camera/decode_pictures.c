@@ -3,9 +3,10 @@
 
 #include "config/clock.h"
 
-#define LATE_NS       (100 * NS_PER_MS) /* by more: the newest picture is worth more than all */
-#define JPEG_EVERY_NS (100 * NS_PER_MS)
-#define JPEG_EARLY_NS (20 * NS_PER_MS) /* a camera of 10 a second loses none to jitter */
+#define LATE_NS           (100 * NS_PER_MS) /* by more: the newest picture is worth more than all */
+#define JPEG_EVERY_NS     (100 * NS_PER_MS)
+#define SNAPSHOT_EVERY_NS (200 * NS_PER_MS) /* a large picture takes 30 ms of the worker */
+#define JPEG_EARLY_NS     (20 * NS_PER_MS)  /* a camera of 10 a second loses none to jitter */
 
 /* Grows over all cameras: a slot that gets a new camera never sees an old number again. */
 static atomic_uint generations;
@@ -60,7 +61,7 @@ static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
         return;
     }
     if (frame->decoded_ns + JPEG_EARLY_NS < stream->next_jpeg_ns ||
-        picture_jpeg_encode(&stream->jpeg, frame, &unit) != 0)
+        picture_jpeg_encode(&stream->jpeg, frame, PICTURE_JPEG_WIDTH_PX, &unit) != 0)
         return;
     stream->next_jpeg_ns += JPEG_EVERY_NS;
     if (stream->next_jpeg_ns < frame->decoded_ns)
@@ -69,6 +70,40 @@ static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
     camera_unit_unref(&stream->units.jpeg);
     stream->units.jpeg = unit;
     pthread_mutex_unlock(&stream->lock);
+    decode_stream_wake_loop(stream);
+}
+
+/* The width of the snapshot that somebody waits for; 0: nobody, or it is too early for another. */
+static int snapshot_width(struct decode_stream *stream, int64_t now_ns)
+{
+    int width_px;
+
+    pthread_mutex_lock(&stream->lock);
+    width_px = stream->snapshot_width_px;
+    pthread_mutex_unlock(&stream->lock);
+    return now_ns < stream->next_snapshot_ns ? 0 : width_px;
+}
+
+/* Of the picture in hand, whether it is to be analysed or not. */
+static void make_snapshot(struct decode_stream *stream, const struct frame *frame, int width_px)
+{
+    struct picture_jpeg *jpeg = NULL;
+    struct camera_unit  *unit = NULL;
+    int                  rc   = picture_jpeg_encode(&jpeg, frame, width_px, &unit);
+
+    picture_jpeg_close(&jpeg);
+    stream->next_snapshot_ns = frame->decoded_ns + SNAPSHOT_EVERY_NS;
+    if (rc != 0) /* the next picture may do */
+        return;
+    pthread_mutex_lock(&stream->lock);
+    if (stream->snapshot_width_px == width_px) { /* else another one is wanted by now */
+        camera_unit_unref(&stream->snapshot);
+        stream->snapshot          = unit;
+        stream->snapshot_width_px = 0;
+        unit                      = NULL;
+    }
+    pthread_mutex_unlock(&stream->lock);
+    camera_unit_unref(&unit);
     decode_stream_wake_loop(stream);
 }
 
@@ -174,6 +209,8 @@ void decode_stream_picture(struct decode_stream *stream)
     int64_t       pts_ns = decode_clock_picture(&stream->clock, picture->best_effort);
     uint64_t      number;
     struct frame *frame;
+    int           width_px;
+    bool          chosen;
 
     if (stream->width_px != picture->width_px || stream->height_px != picture->height_px) {
         if (stream->width_px != 0)
@@ -188,10 +225,12 @@ void decode_stream_picture(struct decode_stream *stream)
     if (picture->damaged)
         decode_stream_count(stream, &stream->status.decode_errors);
     note_picture(stream, now_ns);
-    if (!decode_rate_chooses(&stream->rate, pts_ns)) {
+    chosen   = decode_rate_chooses(&stream->rate, pts_ns);
+    width_px = snapshot_width(stream, now_ns);
+    if (!chosen)
         decode_stream_count(stream, &stream->status.frames_skipped);
+    if (!chosen && width_px == 0)
         return;
-    }
     if (decode_engine_frame(stream->engine, &frame) != 0) {
         decode_stream_count(stream, &stream->status.decode_errors);
         return;
@@ -202,5 +241,10 @@ void decode_stream_picture(struct decode_stream *stream)
     frame->pts_ns     = pts_ns;
     frame->wall_ns    = wall_ns;
     frame->decoded_ns = now_ns;
-    choose_and_deliver(stream, frame);
+    if (width_px > 0)
+        make_snapshot(stream, frame, width_px);
+    if (chosen)
+        choose_and_deliver(stream, frame);
+    else
+        frame_unref(&frame);
 }

@@ -74,6 +74,7 @@ void decode_stream_close(struct decode_stream **out)
     av_packet_free(&stream->packet);
     decode_queue_free(&stream->queue);
     decode_units_free(&stream->units);
+    camera_unit_unref(&stream->snapshot);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
     *out = NULL;
@@ -197,6 +198,25 @@ struct camera_unit *decode_stream_replay_unit(struct decode_stream *stream, size
     unit = decode_units_replay(&stream->units, index);
     if (unit != NULL)
         camera_unit_ref(unit);
+    pthread_mutex_unlock(&stream->lock);
+    return unit;
+}
+
+void decode_stream_want_snapshot(struct decode_stream *stream, int width_px)
+{
+    pthread_mutex_lock(&stream->lock);
+    camera_unit_unref(&stream->snapshot);
+    stream->snapshot_width_px = width_px;
+    pthread_mutex_unlock(&stream->lock);
+}
+
+struct camera_unit *decode_stream_take_snapshot(struct decode_stream *stream)
+{
+    struct camera_unit *unit;
+
+    pthread_mutex_lock(&stream->lock);
+    unit             = stream->snapshot;
+    stream->snapshot = NULL;
     pthread_mutex_unlock(&stream->lock);
     return unit;
 }

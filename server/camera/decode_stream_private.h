@@ -54,6 +54,8 @@ struct decode_stream {
     double               fps;
     unsigned             wanted;
     struct decode_units  units;
+    int                  snapshot_width_px; /* wanted; 0: none */
+    struct camera_unit  *snapshot;          /* made, untaken */
     struct decode_status status;
     struct decode_meter  decoded_meter, analysed_meter;
     struct decode_lead   wall_lead, arrival_lead;
@@ -76,6 +78,7 @@ struct decode_stream {
     struct decode_view   *view;
     struct picture_jpeg  *jpeg;
     int64_t               next_jpeg_ns;
+    int64_t               next_snapshot_ns;
     struct decode_clock   clock;
     struct decode_rate    rate;
     struct motion        *motion; /* NULL: nobody looks */

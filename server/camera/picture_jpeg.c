@@ -161,7 +161,7 @@ static int encode_scaled(struct picture_jpeg *jpeg, struct camera_unit **out)
     return *out != NULL ? 0 : ERR_MEMORY;
 }
 
-int picture_jpeg_encode(struct picture_jpeg **kept, const struct frame *frame,
+int picture_jpeg_encode(struct picture_jpeg **kept, const struct frame *frame, int max_width_px,
                         struct camera_unit **out)
 {
     struct picture_jpeg *jpeg      = *kept;
@@ -170,10 +170,10 @@ int picture_jpeg_encode(struct picture_jpeg **kept, const struct frame *frame,
     int                  rc        = 0;
 
     *out = NULL;
-    if (width_px > PICTURE_JPEG_WIDTH_PX) {
-        height_px = (int)((int64_t)height_px * PICTURE_JPEG_WIDTH_PX / width_px);
+    if (width_px > max_width_px) {
+        height_px = (int)((int64_t)height_px * max_width_px / width_px);
         height_px = height_px < 1 ? 1 : height_px;
-        width_px  = PICTURE_JPEG_WIDTH_PX;
+        width_px  = max_width_px;
     }
     if (jpeg != NULL && (jpeg->scaled->width != width_px || jpeg->scaled->height != height_px))
         picture_jpeg_close(kept);

@@ -320,7 +320,7 @@ static void check_jpeg(enum frame_format format, int width_px, int height_px, in
     frame->pts_ns = 77;
     for (int i = 0; i < 3; i++) {
         camera_unit_unref(&unit);
-        if (picture_jpeg_encode(&jpeg, frame, &unit) != 0)
+        if (picture_jpeg_encode(&jpeg, frame, PICTURE_JPEG_WIDTH_PX, &unit) != 0)
             exit(1);
     }
     avcodec_open2(decoder, NULL, NULL);
