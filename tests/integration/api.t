@@ -188,7 +188,7 @@ session = ['Cookie: ' + cookie.split(';')[0]]
 callers = {'nobody': [], 'another scheme': ['Authorization: Basic ' + TOKEN], 'an empty bearer': ['Authorization: Bearer '],
            'a forged session': ['Cookie: ' + cookie.split('=')[0] + '=' + 'A' * 43], 'the token': bearer, 'a session': session}
 upgrade = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: ' + 'A' * 22 + '==']
-normal = {'/api/v1/history': (400,), '/api/v1/ws': (101,), '/api/v1/jobs': (400, 501), '/api/v1/jobs/picture': (400,),
+normal = {'/api/v1/history': (400,), '/api/v1/ws': (101,), '/api/v1/jobs': (400, 501), '/api/v1/jobs/picture': (400,), '/api/v1/jobs/data': (400,),
           '/api/v1/cameras/*/snapshot': (404,), '/api/v1/snapshot': (400,)}
 rows = subprocess.run([PROGRAM, '--routes'], capture_output=True, text=True).stdout.split('\n')[:-1]
 ok(len(rows) >= 12, 'the table has %d rows' % len(rows))
