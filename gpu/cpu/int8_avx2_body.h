@@ -6,6 +6,9 @@
  *   TABLE, TABLE_NAME     the struct int8_kernels that is made
  *
  * A tile is one block of 16 output channels (two registers) × up to TILE_PIXELS pixels. */
+#ifndef SIGHTLINE_GPU_CPU_INT8_AVX2_BODY_H
+#define SIGHTLINE_GPU_CPU_INT8_AVX2_BODY_H
+
 #include "gpu/cpu/int8_avx2.h"
 
 #include <string.h>
@@ -500,3 +503,5 @@ const struct int8_kernels TABLE = {
     .from_floats = int8_avx2_from_floats,
     .to_floats   = int8_avx2_to_floats,
 };
+
+#endif
