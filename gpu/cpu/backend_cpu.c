@@ -4,6 +4,7 @@
 #include "config/err.h"
 #include "gpu/calibration.h"
 #include "gpu/cpu/cpu_runner.h"
+#include "gpu/cpu/cpu_shared.h"
 #include "gpu/cpu/int8.h"
 
 #include <pthread.h>
@@ -45,6 +46,7 @@ static void cpu_close(struct runner **out)
         dnnl_stream_destroy(runner->stream);
     if (runner->engine != NULL)
         dnnl_engine_destroy(runner->engine);
+    cpu_shared_release(runner);
     graph_memory_free(&runner->memory);
     free(runner->arena);
     free(runner);
@@ -316,6 +318,16 @@ void backend_cpu_observe(struct runner *base, const float *input,
 int64_t backend_cpu_arena_bytes(const struct runner *base)
 {
     return ((const struct cpu_runner *)base)->arena_floats * (int64_t)sizeof(float);
+}
+
+int64_t backend_cpu_table_bytes(const struct runner *base)
+{
+    return (int64_t)((const struct cpu_runner *)base)->memory.used_bytes;
+}
+
+int64_t backend_cpu_shared_bytes(const struct runner *base)
+{
+    return ((const struct cpu_runner *)base)->shared_bytes;
 }
 
 const struct backend_ops BACKEND_CPU = {

@@ -56,5 +56,9 @@ void backend_cpu_observe(struct runner *runner, const float *input,
 
 /* Bytes of the arena that all tensors of one run share. */
 int64_t backend_cpu_arena_bytes(const struct runner *runner);
+/* What else is a runner's own: steps, tables, what each says of its tensors. */
+int64_t backend_cpu_table_bytes(const struct runner *runner);
+/* Weights in the order of the kernels, which all runners of a model in the same precision share. */
+int64_t backend_cpu_shared_bytes(const struct runner *runner);
 
 #endif

@@ -6,8 +6,10 @@
 #include "gpu/cpu/cpu_codes.h"
 
 #include "config/err.h"
+#include "gpu/cpu/cpu_shared.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WEIGHT_MAX    127
@@ -30,7 +32,7 @@ struct conv_plan {
     int64_t             taps;         /* of the window */
     int64_t             row;          /* weights of one output channel */
     int64_t             lanes;        /* output channels, filled up */
-    int8_t             *codes;        /* lanes × row */
+    int8_t             *codes;        /* lanes × row; only until they are packed */
     float              *weight_scale; /* by output channel */
     double             *offset;       /* by output channel: what the zeros of the input add up to */
     struct int8_finish  finish;
@@ -83,7 +85,7 @@ static int round_weights(struct conv_plan *p)
 {
     int64_t in_group = p->w->dimension[1], out = p->w->dimension[0];
 
-    p->codes        = plan_alloc(p->plan, p->lanes * p->row, sizeof *p->codes);
+    p->codes        = calloc((size_t)(p->lanes * p->row), sizeof *p->codes);
     p->weight_scale = plan_alloc(p->plan, p->lanes, sizeof *p->weight_scale);
     p->offset       = plan_alloc(p->plan, p->lanes, sizeof *p->offset);
     if (p->codes == NULL || p->weight_scale == NULL || p->offset == NULL)
@@ -317,13 +319,27 @@ static struct cpu_tensor *scratch_of(struct plan *plan, int64_t bytes)
     return cpu_add_tensor(plan->runner, LAYOUT_PLAIN, &value);
 }
 
+/* Packed weights (malloc, freed here) as all runners have them that round to the same codes. */
+static const int8_t *share(struct conv_plan *p, const char *what, int8_t *packed, size_t bytes)
+{
+    struct cpu_shared_key key    = {.node     = p->node,
+                                    .kernels  = p->plan->runner->kernels,
+                                    .what     = what,
+                                    .bytes    = bytes,
+                                    .contents = packed};
+    const int8_t         *shared = cpu_shared_get(p->plan->runner, &key, NULL, NULL);
+
+    free(packed);
+    return shared;
+}
+
 static int dense_weights(struct conv_plan *p, struct int8_conv *conv, const int32_t *channel)
 {
-    int8_t *to = plan_alloc(p->plan, int8_conv_weights(conv->out_blocks, conv->step_count), 1);
+    size_t  bytes  = (size_t)int8_conv_weights(conv->out_blocks, conv->step_count);
+    int8_t *packed = calloc(bytes, 1), *to = packed;
     int     group;
 
-    conv->weights = to;
-    if (to == NULL)
+    if (packed == NULL)
         return ERR_MEMORY;
     for (int64_t first = 0; first < conv->out_blocks; first += group) {
         group = int8_group(conv->out_blocks, first);
@@ -334,7 +350,8 @@ static int dense_weights(struct conv_plan *p, struct int8_conv *conv, const int3
                     if (channel[k] / p->taps + j < p->w->dimension[1])
                         *to = p->codes[o * p->row + channel[k] + j * p->taps];
     }
-    return 0;
+    conv->weights = share(p, "codes", packed, bytes);
+    return conv->weights != NULL ? 0 : ERR_MEMORY;
 }
 
 /* The place of each tap and each four channels in the padded input, and in a row of weights. */
@@ -432,11 +449,15 @@ static int plan_depthwise(struct conv_plan *p, struct cpu_step *step)
 {
     struct int8_depthwise *conv   = &step->codes->depthwise;
     int64_t                blocks = p->lanes / INT8_BLOCK;
-    int8_t *packed = plan_alloc(p->plan, int8_depthwise_weights(blocks, &p->node->window), 1);
+    size_t                 bytes  = (size_t)int8_depthwise_weights(blocks, &p->node->window);
+    int8_t                *packed = calloc(bytes, 1);
+    const int8_t          *shared;
 
     if (packed == NULL)
         return ERR_MEMORY;
     int8_depthwise_pack(p->codes, blocks, &p->node->window, packed);
+    if ((shared = share(p, "depthwise codes", packed, bytes)) == NULL)
+        return ERR_MEMORY;
     *conv          = (struct int8_depthwise){.blocks     = blocks,
                                              .in_height  = p->x->dimension[2],
                                              .in_width   = p->x->dimension[3],
@@ -444,7 +465,7 @@ static int plan_depthwise(struct conv_plan *p, struct cpu_step *step)
                                              .out_width  = p->y->dimension[3],
                                              .window     = p->node->window,
                                              .zero       = p->in_zero,
-                                             .weights    = packed,
+                                             .weights    = shared,
                                              .finish     = p->finish};
     step->input[2] = scratch_of(p->plan, int8_depthwise_scratch(conv));
     return step->input[2] != NULL ? 0 : ERR_MEMORY;
@@ -496,48 +517,55 @@ static int find_inputs(struct conv_plan *p, bool stem)
     return rc;
 }
 
-int cpu_codes_conv(struct plan *plan, const struct node *node)
+static int plan_conv(struct conv_plan *p)
 {
-    bool             stem = cpu_codes_is_stem(plan, node), depthwise = node->window.groups > 1;
-    struct conv_plan p = {.plan = plan,
-                          .node = node,
-                          .w    = &plan->graph->values[node->input[1]],
-                          .y    = &plan->graph->values[node->output]};
+    const struct node *node = p->node;
+    bool               stem = cpu_codes_is_stem(p->plan, node), depthwise = node->window.groups > 1;
+    bool               codes = p->plan->wants_codes[node->output] &&
+                 cpu_codes_range(p->plan, node->output) != NULL;
     struct cpu_step *step;
-    int              rc = find_inputs(&p, stem);
+    int              rc = find_inputs(p, stem);
 
     if (rc != 0)
         return rc;
-    p.taps  = (int64_t)node->window.kernel[0] * node->window.kernel[1];
-    p.row   = p.w->elements / p.w->dimension[0];
-    p.lanes = (p.y->dimension[1] + INT8_BLOCK - 1) / INT8_BLOCK * INT8_BLOCK;
-    p.out   = plan_output(plan, node->output,
-                        plan->wants_codes[node->output] &&
-                                cpu_codes_range(plan, node->output) != NULL
-                              ? LAYOUT_CODES
-                              : LAYOUT_BLOCKED);
-    rc      = p.out != NULL ? round_weights(&p) : ERR_MEMORY;
+    p->taps  = (int64_t)node->window.kernel[0] * node->window.kernel[1];
+    p->row   = p->w->elements / p->w->dimension[0];
+    p->lanes = (p->y->dimension[1] + INT8_BLOCK - 1) / INT8_BLOCK * INT8_BLOCK;
+    p->out   = plan_output(p->plan, node->output, codes ? LAYOUT_CODES : LAYOUT_BLOCKED);
+    rc       = p->out != NULL ? round_weights(p) : ERR_MEMORY;
     if (rc == 0)
-        rc = plan_finish(&p);
+        rc = plan_finish(p);
     if (rc != 0)
         return rc;
-    step = cpu_codes_step(plan, node,
-                          stem          ? "stem"
-                          : depthwise   ? "depthwise"
-                          : p.taps == 1 ? "pointwise"
-                                        : "convolution",
+    step = cpu_codes_step(p->plan, node,
+                          stem           ? "stem"
+                          : depthwise    ? "depthwise"
+                          : p->taps == 1 ? "pointwise"
+                                         : "convolution",
                           3);
     if (step == NULL)
         return ERR_MEMORY;
-    step->input[0]          = p.x;
-    step->input[1]          = p.residual;
-    step->output            = p.out;
+    step->input[0]          = p->x;
+    step->input[1]          = p->residual;
+    step->output            = p->out;
     step->codes->activation = node->activation;
     step->run               = stem        ? cpu_codes_run_stem
                               : depthwise ? cpu_codes_run_depthwise
                                           : cpu_codes_run_conv;
-    rc                      = depthwise ? plan_depthwise(&p, step) : plan_dense(&p, step, stem);
+    rc                      = depthwise ? plan_depthwise(p, step) : plan_dense(p, step, stem);
     if (rc == 0 && stem)
-        plan_stem(&p, step);
+        plan_stem(p, step);
+    return rc;
+}
+
+int cpu_codes_conv(struct plan *plan, const struct node *node)
+{
+    struct conv_plan p  = {.plan = plan,
+                           .node = node,
+                           .w    = &plan->graph->values[node->input[1]],
+                           .y    = &plan->graph->values[node->output]};
+    int              rc = plan_conv(&p);
+
+    free(p.codes);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "gpu/cpu/cpu_runner.h"
 
 #include "config/err.h"
+#include "gpu/cpu/cpu_shared.h"
 
 #include <string.h>
 
@@ -132,32 +133,68 @@ static void pack_rows(const float *weights, int64_t channels, int64_t row, int64
             packed[(c / block * row + i) * block + c % block] = weights[c * row + i];
 }
 
+/* What a kernel's weights are made of. */
+struct packing {
+    const struct cpu_runner *runner;
+    const struct node       *node;
+    bool                     pointwise;
+};
+
+static bool fill_weights(void *context, void *to)
+{
+    const struct packing *packing = context;
+    const struct value   *w =
+        &model_graph(packing->runner->base.model)->values[packing->node->input[1]];
+    int64_t channels = w->dimension[0];
+
+    if (packing->pointwise)
+        packing->runner->kernels->pointwise_pack(w->floats, w->dimension[1], channels, to);
+    else
+        pack_rows(w->floats, channels, w->elements / channels, packing->runner->kernels->block, to);
+    return true;
+}
+
+static bool fill_bias(void *context, void *to)
+{
+    const struct packing *packing = context;
+    const struct graph   *graph   = model_graph(packing->runner->base.model);
+    int64_t               count   = graph->values[packing->node->input[1]].dimension[0];
+
+    memcpy(to, graph->values[packing->node->input[2]].floats, (size_t)count * sizeof(float));
+    return true;
+}
+
+const float *cpu_conv_bias(struct cpu_runner *runner, const struct node *node)
+{
+    const struct value   *w       = &model_graph(runner->base.model)->values[node->input[1]];
+    struct packing        packing = {.runner = runner, .node = node};
+    int64_t               block   = runner->kernels->block;
+    size_t                lanes   = (size_t)((w->dimension[0] + block - 1) / block * block);
+    struct cpu_shared_key key     = {
+            .node = node, .kernels = runner->kernels, .what = "bias", .bytes = lanes * sizeof(float)};
+
+    /* Without a bias zeros, which are no node's own. */
+    return node->input[2] >= 0 ? cpu_shared_get(runner, &key, fill_bias, &packing)
+                               : graph_memory_alloc(&runner->memory, lanes, sizeof(float));
+}
+
 /* Weights and bias of the step, in the kernel's order. */
 static int pack(struct cpu_runner *runner, const struct node *node, struct cpu_step *step,
                 bool pointwise)
 {
-    const struct graph *graph = model_graph(runner->base.model);
-    const struct value *w     = &graph->values[node->input[1]];
-    int64_t             block = runner->kernels->block, channels = w->dimension[0];
-    int64_t             lanes = (channels + block - 1) / block * block;
-    int64_t             count = lanes * (w->elements / channels);
-    float              *weights, *bias;
+    const struct value   *w     = &model_graph(runner->base.model)->values[node->input[1]];
+    int64_t               block = runner->kernels->block, channels = w->dimension[0];
+    int64_t               lanes   = (channels + block - 1) / block * block;
+    int64_t               count   = lanes * (w->elements / channels);
+    struct packing        packing = {runner, node, pointwise};
+    struct cpu_shared_key key     = {.node = node, .kernels = runner->kernels, .what = "weights"};
 
     if (pointwise)
         count = runner->kernels->pointwise_weights(w->dimension[1], channels);
-    weights = graph_memory_alloc(&runner->memory, (size_t)count, sizeof *weights);
-    bias    = graph_memory_alloc(&runner->memory, (size_t)lanes, sizeof *bias);
-    if (weights == NULL || bias == NULL)
-        return ERR_MEMORY;
-    if (pointwise)
-        runner->kernels->pointwise_pack(w->floats, w->dimension[1], channels, weights);
-    else
-        pack_rows(w->floats, channels, w->elements / channels, block, weights);
-    if (node->input[2] >= 0)
-        memcpy(bias, graph->values[node->input[2]].floats, (size_t)channels * sizeof *bias);
-    step->conv.weights = weights;
-    step->conv.bias    = bias;
-    return 0;
+    key.bytes          = (size_t)count * sizeof(float);
+    step->conv.weights = cpu_shared_get(runner, &key, fill_weights, &packing);
+    step->conv.bias    = cpu_conv_bias(runner, node);
+    return step->conv.weights != NULL && step->conv.bias != NULL ? 0 : ERR_MEMORY;
 }
 
 int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,

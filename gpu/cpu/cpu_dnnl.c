@@ -4,6 +4,7 @@
 
 #include "config/assert.h"
 #include "config/err.h"
+#include "gpu/cpu/cpu_shared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -182,47 +183,74 @@ static bool is_reference(const char *implementation)
     return strncmp(implementation, "ref", 3) == 0;
 }
 
-/* One more argument: the numbers of `tensor`, or, if that is NULL, `numbers`, which are copied into
- * the order that the primitive wants. */
-static int add_argument(struct builder *builder, int argument, const dnnl_memory_desc_t *wanted,
-                        struct cpu_tensor *tensor, const dnnl_memory_desc_t *given,
-                        const float *numbers)
-{
-    struct cpu_dnnl *dnnl   = builder->dnnl;
-    dnnl_engine_t    engine = builder->runner->engine;
-    dnnl_memory_t    memory, source = NULL;
-    bool             good;
+/* Numbers that are to be brought into another order. */
+struct reordering {
+    struct cpu_runner        *runner;
+    const dnnl_memory_desc_t *given, *wanted;
+    const float              *numbers;
+};
 
-    if (dnnl_memory_create(&memory, wanted, engine,
-                           tensor != NULL ? DNNL_MEMORY_NONE : DNNL_MEMORY_ALLOCATE) !=
-        dnnl_success)
-        return ERR_MEMORY;
-    dnnl->arguments[dnnl->count].arg    = argument;
-    dnnl->arguments[dnnl->count].memory = memory;
-    dnnl->tensors[dnnl->count++]        = tensor;
-    if (tensor != NULL)
-        return 0;
-    dnnl_primitive_desc_t reorder = NULL;
-    dnnl_primitive_t      copy    = NULL;
-    void                 *handle  = NULL;
-    memcpy(&handle, &numbers, sizeof handle); /* it is only read */
-    good = dnnl_memory_create(&source, given, engine, handle) == dnnl_success &&
-           dnnl_reorder_primitive_desc_create(&reorder, given, engine, wanted, engine, NULL) ==
-               dnnl_success &&
+static bool fill_reordered(void *context, void *to)
+{
+    const struct reordering *from   = context;
+    dnnl_engine_t            engine = from->runner->engine;
+    dnnl_stream_t            stream = from->runner->stream;
+    dnnl_memory_t            source = NULL, target = NULL;
+    dnnl_primitive_desc_t    reorder = NULL;
+    dnnl_primitive_t         copy    = NULL;
+    void                    *handle  = NULL;
+    bool                     good;
+
+    memcpy(&handle, &from->numbers, sizeof handle); /* it is only read */
+    good = dnnl_memory_create(&source, from->given, engine, handle) == dnnl_success &&
+           dnnl_memory_create(&target, from->wanted, engine, to) == dnnl_success &&
+           dnnl_reorder_primitive_desc_create(&reorder, from->given, engine, from->wanted, engine,
+                                              NULL) == dnnl_success &&
            dnnl_primitive_create(&copy, reorder) == dnnl_success;
     if (good) {
-        dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, memory}};
-        good = dnnl_primitive_execute(copy, builder->runner->stream, 2, arguments) ==
-                   dnnl_success &&
-               dnnl_stream_wait(builder->runner->stream) == dnnl_success;
+        dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, target}};
+        good = dnnl_primitive_execute(copy, stream, 2, arguments) == dnnl_success &&
+               dnnl_stream_wait(stream) == dnnl_success;
     }
     if (copy != NULL)
         dnnl_primitive_destroy(copy);
     if (reorder != NULL)
         dnnl_primitive_desc_destroy(reorder);
+    if (target != NULL)
+        dnnl_memory_destroy(target);
     if (source != NULL)
         dnnl_memory_destroy(source);
-    return good ? 0 : ERR_MEMORY;
+    return good;
+}
+
+/* One more argument: the numbers of `tensor`, or, if that is NULL, `numbers`, which are copied into
+ * the order that the primitive wants, once for all runners; `what` tells those of a node apart. */
+static int add_argument(struct builder *builder, int argument, const char *what,
+                        const dnnl_memory_desc_t *wanted, struct cpu_tensor *tensor,
+                        const dnnl_memory_desc_t *given, const float *numbers)
+{
+    struct cpu_dnnl *dnnl   = builder->dnnl;
+    void            *handle = DNNL_MEMORY_NONE;
+    dnnl_memory_t    memory;
+
+    if (tensor == NULL) {
+        struct reordering     from = {builder->runner, given, wanted, numbers};
+        struct cpu_shared_key key  = {.node    = builder->node,
+                                      .kernels = builder->runner->kernels,
+                                      .what    = what,
+                                      .bytes   = dnnl_memory_desc_get_size(wanted),
+                                      .order   = wanted};
+        const void           *data = cpu_shared_get(builder->runner, &key, fill_reordered, &from);
+        if (data == NULL)
+            return ERR_MEMORY;
+        memcpy(&handle, &data, sizeof handle); /* the primitive only reads it */
+    }
+    if (dnnl_memory_create(&memory, wanted, builder->runner->engine, handle) != dnnl_success)
+        return ERR_MEMORY;
+    dnnl->arguments[dnnl->count].arg    = argument;
+    dnnl->arguments[dnnl->count].memory = memory;
+    dnnl->tensors[dnnl->count++]        = tensor;
+    return 0;
 }
 
 /* The finished primitive as a step, and a second one for what it could not take in. */
@@ -313,19 +341,19 @@ static int bind_conv(struct builder *builder, struct cpu_tensor *x, struct cpu_t
     builder->dnnl = calloc(1, sizeof *builder->dnnl);
     if (builder->dnnl == NULL || numbers == NULL)
         return ERR_MEMORY;
-    rc = add_argument(builder, DNNL_ARG_SRC, &src, x, NULL, NULL);
+    rc = add_argument(builder, DNNL_ARG_SRC, "", &src, x, NULL, NULL);
     if (rc == 0)
         rc = add_argument(
-            builder, DNNL_ARG_WEIGHTS,
+            builder, DNNL_ARG_WEIGHTS, "weights",
             dnnl_primitive_desc_query_md(builder->primitive, dnnl_query_weights_md, 0), NULL,
             weights, w->floats);
     if (rc == 0)
-        rc = add_argument(builder, DNNL_ARG_BIAS, &bias, NULL, &bias, numbers);
+        rc = add_argument(builder, DNNL_ARG_BIAS, "bias", &bias, NULL, &bias, numbers);
     if (rc == 0)
-        rc = add_argument(builder, DNNL_ARG_DST, &dst, y, NULL, NULL);
+        rc = add_argument(builder, DNNL_ARG_DST, "", &dst, y, NULL, NULL);
     if (rc == 0 && residual != NULL && !builder->tail)
         rc = add_argument(builder,
-                          DNNL_ARG_ATTR_MULTIPLE_POST_OP(builder->residual_at) | DNNL_ARG_SRC_1,
+                          DNNL_ARG_ATTR_MULTIPLE_POST_OP(builder->residual_at) | DNNL_ARG_SRC_1, "",
                           &dst, residual, NULL, NULL);
     return rc;
 }
@@ -486,14 +514,14 @@ static int try_matmul(struct builder *builder, struct cpu_tensor *a, struct cpu_
     builder->dnnl = calloc(1, sizeof *builder->dnnl);
     if (builder->dnnl == NULL)
         return ERR_MEMORY;
-    rc = add_argument(builder, DNNL_ARG_SRC, &src, a, NULL, NULL);
+    rc = add_argument(builder, DNNL_ARG_SRC, "", &src, a, NULL, NULL);
     if (rc == 0)
-        rc = add_argument(builder, DNNL_ARG_WEIGHTS, &weights, b, NULL, NULL);
+        rc = add_argument(builder, DNNL_ARG_WEIGHTS, "", &weights, b, NULL, NULL);
     if (rc == 0)
-        rc = add_argument(builder, DNNL_ARG_DST, &dst, y, NULL, NULL);
+        rc = add_argument(builder, DNNL_ARG_DST, "", &dst, y, NULL, NULL);
     if (rc == 0 && addend != NULL)
-        rc = add_argument(builder, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, &dst, NULL,
-                          &dst, addend);
+        rc = add_argument(builder, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, "addend",
+                          &dst, NULL, &dst, addend);
     return rc;
 }
 

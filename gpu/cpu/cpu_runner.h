@@ -90,7 +90,9 @@ struct cpu_runner {
     const struct int8_kernels *int8;
     const struct calibration  *calibration;
     bool                       shows_all; /* no value is computed on the way only */
-    struct graph_memory        memory;    /* steps, tensors, packed weights */
+    struct graph_memory        memory;    /* steps, tensors, tables */
+    struct cpu_shared_use     *shared;    /* packed weights: see cpu_shared.h */
+    int64_t                    shared_bytes;
     float                     *arena;
     int64_t                    arena_floats;
     int                        step_count, step_room;
@@ -123,6 +125,9 @@ int cpu_arena_place(struct cpu_runner *runner);
 enum layout cpu_conv_layout(const struct cpu_runner *runner, const struct node *node);
 int         cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                           struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);
+
+/* The node's bias, filled up to whole blocks; zeros where it has none. NULL: no memory. */
+const float *cpu_conv_bias(struct cpu_runner *runner, const struct node *node);
 
 /* True when `pool`, a max pool, can be taken into the last step: that one computes a stem which
  * nobody else reads. */

@@ -2,9 +2,9 @@
 #include "gpu/cpu/cpu_runner.h"
 
 #include "config/err.h"
+#include "gpu/cpu/cpu_shared.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* With fewer channels the transforms cost more than the multiplications that they save. */
 #define CHANNELS_MIN 16
@@ -36,26 +36,35 @@ static void run_winograd(const struct cpu_step *step)
     step->kernels->winograd(&conv, step->input[2]->data);
 }
 
+struct packing {
+    const struct cpu_runner *runner;
+    const struct value      *weights;
+};
+
+static bool fill_weights(void *context, void *to)
+{
+    const struct packing *packing = context;
+    const struct value   *w       = packing->weights;
+    float                *room = malloc((size_t)(w->dimension[0] * w->dimension[1]) * sizeof *room);
+
+    if (room == NULL)
+        return false;
+    packing->runner->kernels->winograd_pack(w->floats, w->dimension[1], w->dimension[0], room, to);
+    free(room);
+    return true;
+}
+
 static int pack(struct cpu_runner *runner, const struct node *node, struct kernel_conv *conv)
 {
-    const struct graph *graph = model_graph(runner->base.model);
-    const struct value *w     = &graph->values[node->input[1]];
-    int64_t             block = runner->kernels->block, out = w->dimension[0], in = w->dimension[1];
-    size_t              count   = (size_t)runner->kernels->winograd_weights(in, out);
-    float              *room    = malloc((size_t)(in * out) * sizeof *room);
-    float              *weights = graph_memory_alloc(&runner->memory, count, sizeof *weights);
-    float *bias = graph_memory_alloc(&runner->memory, (size_t)((out + block - 1) / block * block),
-                                     sizeof *bias);
+    const struct value   *w       = &model_graph(runner->base.model)->values[node->input[1]];
+    struct packing        packing = {runner, w};
+    struct cpu_shared_key key     = {.node = node, .kernels = runner->kernels, .what = "winograd"};
 
-    if (room != NULL && weights != NULL && bias != NULL) {
-        runner->kernels->winograd_pack(w->floats, in, out, room, weights);
-        if (node->input[2] >= 0)
-            memcpy(bias, graph->values[node->input[2]].floats, (size_t)out * sizeof *bias);
-        conv->weights = weights;
-        conv->bias    = bias;
-    }
-    free(room);
-    return conv->weights != NULL ? 0 : ERR_MEMORY;
+    key.bytes = (size_t)runner->kernels->winograd_weights(w->dimension[1], w->dimension[0]) *
+                sizeof(float);
+    conv->weights = cpu_shared_get(runner, &key, fill_weights, &packing);
+    conv->bias    = cpu_conv_bias(runner, node);
+    return conv->weights != NULL && conv->bias != NULL ? 0 : ERR_MEMORY;
 }
 
 int cpu_plan_winograd(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
