@@ -73,6 +73,25 @@ test('topics: a fallback to JPEG gives the stream up and asks again', () => {
   ]);
 });
 
+test('topics: a large view asks for the main stream, and the wall for the other one again', () => {
+  const book = new TopicBook();
+  book.want('video/a', 'h264');
+  book.want('video/b', 'h264');
+  book.flush(null);
+  book.release('video/a');
+  book.want('video/a', 'h264', 'main');
+  assert.deepEqual(book.flush(null), [
+    { type: 'unsubscribe', topics: ['video/a'] },
+    { type: 'subscribe', topics: ['video/a'], video: 'h264', stream: 'main' },
+  ]);
+  book.want('video/a', 'h264');
+  book.release('video/a');
+  assert.deepEqual(book.flush(null), [
+    { type: 'unsubscribe', topics: ['video/a'] },
+    { type: 'subscribe', topics: ['video/a'], video: 'h264' },
+  ]);
+});
+
 test('topics: a new connection is told everything again, events from where they were', () => {
   const book = new TopicBook();
   book.want('events');

@@ -51,6 +51,9 @@ test('a camera: missing and wrong fields become empty values, never undefined', 
   assert.deepEqual(camera.lines[0]?.points, [[0.1, 0], [0, 0]]);
   assert.equal(camera.lines[0]?.aToB, 'a_to_b');
   assert.deepEqual(camera.zones, []);
+  assert.equal(camera?.main, null, 'one stream, unless the server says otherwise');
+  const [two] = readCameras({ cameras: [{ name: 'gate', main: { state: 'backoff', reason: 'no route', width: 'wide', codec: 7 } }] });
+  assert.deepEqual(two?.main, { state: 'backoff', reason: 'no route', codec: '', width: 0, height: 0 });
   assert.deepEqual(readCameras(null), []);
   assert.deepEqual(readCameras({ cameras: [{}, 4, null] }), [], 'a camera without a name cannot be shown');
 });

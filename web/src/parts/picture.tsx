@@ -4,7 +4,8 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { drawOverlay } from '../draw/overlay';
 import { fit } from '../draw/geometry';
 import type { Camera } from '../state/protocol';
-import { counterOf, link, onEvent } from '../state/store';
+import type { ShownStream } from '../state/socket';
+import { counterOf, link, onEvent, socket } from '../state/store';
 import { calm } from '../state/theme';
 import { LivePicture, type LiveState } from '../video/live';
 import { STATE_NAME } from '../data/words';
@@ -18,20 +19,28 @@ const OLD_MS = 4000;
 interface Props {
   camera: Camera;
   label: string;
+  /** It is looked at large: the camera's main stream is asked for, if it has one. */
+  large?: boolean;
 }
 
-export function Picture({ camera, label }: Props) {
+export function Picture({ camera, label, large = false }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const current = useRef(camera);
   current.current = camera;
   const [state, setState] = useState<LiveState>({ kind: null, fallback: '' });
   const [old, setOld] = useState(false);
+  const [shown, setShown] = useState<ShownStream | null>(null);
+  const main = large && camera.main !== null;
 
-  // The way to the camera is one per name and kind of video; its other figures change all the time.
+  // The way to the camera is one per name, kind of video and stream; its other figures change all the time.
   useEffect(
-    () => runPicture(canvas.current!, current, setState, setOld),
-    [camera.name, camera.video],
+    () => runPicture(canvas.current!, current, setState, setOld, main),
+    [camera.name, camera.video, main],
   );
+  useEffect(() => {
+    setShown(null);
+    return main ? socket.onStream(`video/${camera.name}`, setShown) : undefined;
+  }, [camera.name, main]);
 
   const lost = link.value.phase !== 'open';
   const silent = state.kind === null || old;
@@ -40,17 +49,23 @@ export function Picture({ camera, label }: Props) {
       <canvas ref={canvas} role="img" aria-label={label} />
       {silent && <Waiting camera={camera} lost={lost} seen={state.kind !== null} />}
       {state.kind !== null && (
-        <span class="video-kind" title={kindTitle(state)}>
+        <span class="video-kind" title={kindTitle(state, shown)}>
           {state.kind === 'h264' ? 'H.264' : 'JPEG'}
-          {state.fallback !== '' && <span class="video-kind-note"> fallback</span>}
+          {shown !== null && (shown.stream === 'main' ? ', main stream' : ', analysed stream')}
+{state.fallback !== '' && <span class="video-kind-note"> fallback</span>}
         </span>
       )}
     </div>
   );
 }
 
-function kindTitle(state: LiveState): string {
-  if (state.kind === 'h264') return 'The camera’s own video, decoded by this browser';
+function kindTitle(state: LiveState, shown: ShownStream | null): string {
+  const kind = videoTitle(state);
+  return shown === null || shown.note === '' ? kind : `${kind}; ${shown.note}`;
+}
+
+function videoTitle(state: LiveState): string {
+if (state.kind === 'h264') return 'The camera’s own video, decoded by this browser';
   return state.fallback === ''
     ? 'Analysed pictures, sent as JPEG'
     : `Analysed pictures, sent as JPEG, because ${state.fallback}`;
@@ -72,6 +87,7 @@ function runPicture(
   camera: { current: Camera },
   setState: (state: LiveState) => void,
   setOld: (old: boolean) => void,
+  main: boolean,
 ): () => void {
   const context = canvas.getContext('2d', { alpha: false })!;
   const glows = new Map<string, number>();
@@ -79,7 +95,7 @@ function runPicture(
   let inView = false;
   let hiddenTimer = 0;
 
-  const live = new LivePicture(camera.current, redraw, setState);
+  const live = new LivePicture(camera.current, redraw, setState, main ? 'main' : 'sub');
 
   function redraw(): void {
     if (frameRequest === 0) frameRequest = requestAnimationFrame(draw);

@@ -18,8 +18,15 @@ export interface Zone {
   points: Point[];
   classes: string[];
 }
+export interface MainStream {
+  state: CameraState;
+  reason: string;
+  codec: string;
+  width: number;
+  height: number;
+}
 export interface Camera {
-  name: string;
+name: string;
   state: CameraState;
   reason: string;
   source: string;
@@ -27,6 +34,8 @@ export interface Camera {
   video: string;
   width: number;
   height: number;
+  /** The camera's second stream, which the server connects to only while somebody looks; null: it has one. */
+  main: MainStream | null;
   fps: { source: number; decoded: number; analysed: number; wanted: number };
   progress: number;
   /** Share of the last full minute that was analysed; null before there is one. */
@@ -135,6 +144,18 @@ const readPoints = (value: unknown): Point[] =>
     return [figure(pair[0]), figure(pair[1])] as const;
   });
 
+function readMain(value: unknown): MainStream | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const raw = bag(value);
+  return {
+    state: readState(raw['state']),
+    reason: text(raw['reason']),
+    codec: text(raw['codec']),
+    width: figure(raw['width']),
+    height: figure(raw['height']),
+  };
+}
+
 export function readCamera(value: unknown): Camera {
   const raw = bag(value);
   const fps = bag(raw['fps']);
@@ -148,6 +169,7 @@ export function readCamera(value: unknown): Camera {
     video: text(raw['video']),
     width: figure(raw['width']),
     height: figure(raw['height']),
+    main: readMain(raw['main']),
     fps: {
       source: figure(fps['source']),
       decoded: figure(fps['decoded']),

@@ -4,7 +4,7 @@
 
 import { backoffMs } from './backoff';
 import { bag, readPicture, type Picture } from './protocol';
-import { TopicBook, type WantedVideo } from './topics';
+import { TopicBook, type WantedStream, type WantedVideo } from './topics';
 
 const SILENCE_MS = 10_000;
 /** Requests are gathered this long: the server takes 20 messages a second. */
@@ -18,6 +18,11 @@ export interface SocketListener {
   message(topic: string, seq: number, data: unknown): void;
   /** The number for `events` at the next subscription; null: only new ones. */
   since(): number | null;
+}
+/** Which stream a video topic gives to who asked for the main one, and why it is not that; "" when it is. */
+export interface ShownStream {
+  stream: WantedStream;
+  note: string;
 }
 export type PictureListener = (picture: Picture) => void;
 
@@ -33,6 +38,7 @@ export class Socket {
   private channels = new Map<number, string>();
   private pictures = new Map<string, Set<PictureListener>>();
   private codecs = new Map<string, string>();
+  private streams = new Map<string, Set<(shown: ShownStream) => void>>();
 
   constructor(
     private readonly address: string,
@@ -65,8 +71,8 @@ export class Socket {
     this.connect();
   }
 
-  want(topic: string, video: WantedVideo = 'jpeg'): void {
-    this.book.want(topic, video);
+  want(topic: string, video: WantedVideo = 'jpeg', stream: WantedStream = 'sub'): void {
+    this.book.want(topic, video, stream);
     this.gather();
   }
 
@@ -83,6 +89,17 @@ export class Socket {
     return () => {
       set.delete(listener);
       if (set.size === 0) this.pictures.delete(topic);
+    };
+  }
+
+  /** Told which stream `topic` gives, whenever the server says so; returns the way to stop. */
+  onStream(topic: string, listener: (shown: ShownStream) => void): () => void {
+    const set = this.streams.get(topic) ?? new Set();
+    set.add(listener);
+    this.streams.set(topic, set);
+    return () => {
+      set.delete(listener);
+      if (set.size === 0) this.streams.delete(topic);
     };
   }
 
@@ -160,7 +177,11 @@ export class Socket {
       if (typeof topic !== 'string') continue;
       if (typeof item['channel'] === 'number') this.channels.set(item['channel'], topic);
       if (typeof item['codec'] === 'string') this.codecs.set(topic, item['codec']);
-    }
+      const stream = item['stream'];
+      if (stream !== 'main' && stream !== 'sub') continue;
+      const note = typeof item['note'] === 'string' ? item['note'] : '';
+      for (const listener of this.streams.get(topic) ?? []) listener({ stream, note });
+}
   }
 
   private readBinary(buffer: ArrayBuffer): void {

@@ -4,7 +4,7 @@
 import type { Camera, Picture, Track } from '../state/protocol';
 import { readTracks } from '../state/protocol';
 import { onTracks, socket } from '../state/store';
-import type { WantedVideo } from '../state/topics';
+import type { WantedStream, WantedVideo } from '../state/topics';
 import type { Decoder, Image } from './decoder';
 import { canDecodeH264, H264Decoder, supportsCodec } from './h264';
 import { JpegDecoder } from './jpeg';
@@ -57,6 +57,8 @@ export class LivePicture {
     private readonly camera: Camera,
     private readonly changed: () => void,
     private readonly stateChanged: (state: LiveState) => void,
+    /** The main stream, where there is one: for a picture that is large. */
+    private readonly stream: WantedStream = 'sub',
   ) {
     this.video = `video/${camera.name}`;
     this.tracksTopic = `tracks/${camera.name}`;
@@ -110,7 +112,7 @@ export class LivePicture {
     if (this.asked !== null) socket.release(this.video);
     this.asked = kind;
     this.heardAt = performance.now();
-    socket.want(this.video, kind);
+    socket.want(this.video, kind, this.stream);
   }
 
   private takeTracks(data: unknown): void {

@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { count, percent, rate, size } from '../data/format';
-import { keepsUp, stateAdvice, stateSentence } from '../data/words';
+import { keepsUp, STATE_NAME, stateAdvice, stateSentence } from '../data/words';
 import { StateBadge } from '../parts/badge';
 import { LineCounts, ZoneCounts } from '../parts/counts';
 import { Events } from '../parts/events';
@@ -38,7 +38,7 @@ export function CameraView({ name }: { name: string }) {
       <div class="camera-grid">
         <div class="camera-main">
           <div class="card card-picture">
-            <Picture key={camera.name} camera={camera} label={`Live picture of ${camera.name}`} />
+            <Picture key={camera.name} camera={camera} label={`Live picture of ${camera.name}`} large />
           </div>
           <CameraHistory key={`history/${camera.name}`} camera={camera} />
         </div>
@@ -98,11 +98,19 @@ function CameraHistory({ camera }: { camera: Camera }) {
   );
 }
 
+/** Empty for a camera of one stream. */
+function mainStream({ main }: Camera): string {
+  if (main === null) return '';
+  if (main.state === 'streaming') return [main.codec.toUpperCase(), size(main.width, main.height), 'shown large'].filter(Boolean).join(', ');
+  return main.state === 'idle' && main.reason === '' ? 'connected to while somebody looks' : main.reason || STATE_NAME[main.state];
+}
+
 function Details({ camera }: { camera: Camera }) {
   const advice = stateAdvice(camera.state);
   const wanted = camera.fps.wanted > 0 ? `${rate(camera.fps.wanted)} wanted` : 'every picture wanted';
   const rows: [string, string, string?][] = [
     ['Video', [camera.codec.toUpperCase(), size(camera.width, camera.height)].filter(Boolean).join(', ') || 'not known yet'],
+    ['Main stream', mainStream(camera), camera.main?.state === 'backoff' || camera.main?.state === 'stalled' ? 'warn' : ''],
     ['Rate', `${rate(camera.fps.analysed)} of ${rate(camera.fps.decoded)} pictures a second analysed, ${wanted}`],
     ['Coverage', camera.coverage === null ? 'not known yet' : `${percent(camera.coverage)} of the last minute was analysed`],
     ['Pictures', `${count(camera.frames.analysed)} analysed, ${count(camera.frames.skipped)} not needed at this rate`],
