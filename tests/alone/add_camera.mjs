@@ -77,6 +77,37 @@ async function play() {
   ok(!said.includes('canary'), 'the password is in no log and in no file');
 }
 
+/** A video file in the place of a camera: no address and no sign-in, but a bar that says how far it is. */
+async function addVideo(address, page, { until, shot, click, type }) {
+  if (!existsSync(VIDEO)) return diag('no video in the test material');
+  const choose = async (file) => {
+    const { root } = await page.send('DOM.getDocument');
+    const { nodeId } = await page.send('DOM.querySelector', { nodeId: root.nodeId, selector: 'input[name=video]' });
+    await page.send('DOM.setFileInputFiles', { nodeId, files: [file] });
+  };
+  await page.go(`${address}/#/add`);
+  ok(await until(`document.querySelector('input[name=video]') !== null`), 'a video file may be chosen instead');
+  await page.run(`window.bar = []; new MutationObserver(() => { const bar = document.querySelector('.add-sending progress');
+    if (bar) window.bar.push([bar.value, bar.max, bar.getAttribute('aria-valuetext')]); }).observe(document.body, { subtree: true, childList: true, attributes: true })`);
+  const broken = join(folder, 'broken.mp4');
+  writeFileSync(broken, 'this is no video\n'.repeat(500));
+  await choose(broken);
+  ok(await until(`/cannot be used/.test(document.querySelector('.add-video [role=alert]')?.textContent ?? '')`, 40), 'one that is none is told in words');
+  await choose(VIDEO);
+  ok(await until(`document.querySelector('.add-picture img')?.naturalWidth > 0`, 60), 'its first picture is shown');
+  const bar = await page.run('window.bar');
+  ok(bar.some(([value, max, words]) => value > 0 && value <= max && / of .*MB/.test(words)), `its progress was shown: ${bar.length} steps`);
+  ok(await page.run(`document.querySelector('input[name=name]').value === 'opendatacam_street'`), 'it is named after the file');
+  await shot('add-6-video');
+  await click('Next');
+  ok(await until(`document.querySelector('input[name=loop]')?.checked === false`), 'it is played once unless one says so');
+  await type('a_to_b', 'out of town');
+  await page.run(`document.querySelector('input[name=loop]').click()`);
+  await click('Add the camera');
+  ok(await until(`location.hash === '#/camera/opendatacam_street'`), 'it is added and shown');
+  ok(await until(`/^live|streaming/i.test(document.querySelector('.badge')?.textContent ?? '')`), 'it plays');
+}
+
 async function steps(address) {
   const page = await browser.page({ width: 1280, height: 900 });
   const until = (what, seconds = 20) => page.until(what, seconds * 1000 * SLOW);
@@ -123,5 +154,6 @@ async function steps(address) {
   ok(/"entrance"/.test(found) && /towards town/.test(found), 'with its line and direction');
   diag(found);
   await shot('add-5-done');
+  await addVideo(address, page, { until, shot, click, type });
   for (const complaint of page.complaints.filter((text) => !/40[04]|422/.test(text))) ok(false, `the browser complains: ${complaint}`);
 }

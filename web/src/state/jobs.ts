@@ -25,23 +25,43 @@ function readJob(raw: unknown): Job {
   };
 }
 
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, ms);
     signal.addEventListener('abort', () => { clearTimeout(timer); reject(new DOMException('left', 'AbortError')); }, { once: true });
   });
 
-/** Runs a job to its end; `seen` is told of every look at it. A failed one is an ApiError in the server's words. */
-export async function runJob(what: Record<string, unknown>, signal: AbortSignal, seen?: (job: Job) => void): Promise<Job> {
-  let job = readJob(await call('/api/v1/jobs', {
+export const beginJob = async (what: Record<string, unknown>, signal: AbortSignal): Promise<Job> =>
+  readJob(await call('/api/v1/jobs', {
     method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(what), signal,
   }));
+
+export const askJob = async (job: Job, signal: AbortSignal): Promise<Job> =>
+  readJob(await call(`/api/v1/jobs?id=${job.id}`, { signal }));
+
+/** The next bytes of an upload, beginning with number `at`. */
+export const sendPiece = async (job: Job, at: number, piece: Blob, signal: AbortSignal): Promise<Job> =>
+  readJob(await call(`/api/v1/jobs/data?id=${job.id}&at=${at}`, {
+    method: 'POST', headers: { 'Content-Type': 'application/octet-stream' }, body: piece, signal,
+  }));
+
+/** Nobody waits for it any more; when the server is not reached, its own patience ends it. */
+export function endJob(job: Job): void {
+  void call(`/api/v1/jobs?id=${job.id}`, { method: 'DELETE' }).catch(() => undefined);
+}
+
+/** Runs a job to its end; `seen` is told of every look at it. A failed one is an ApiError in the server's words. */
+export async function runJob(what: Record<string, unknown>, signal: AbortSignal, seen?: (job: Job) => void): Promise<Job> {
+  return watchJob(await beginJob(what, signal), signal, seen);
+}
+
+export async function watchJob(job: Job, signal: AbortSignal, seen?: (job: Job) => void): Promise<Job> {
   for (;;) {
     seen?.(job);
     if (job.state === 'failed') throw new ApiError(422, job.error);
     if (job.state === 'done') return job;
     await pause(LOOK_MS, signal);
-    job = readJob(await call(`/api/v1/jobs?id=${job.id}`, { signal }));
+    job = await askJob(job, signal);
   }
 }
 

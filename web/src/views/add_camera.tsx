@@ -4,6 +4,8 @@ import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { LineDrawing, type Ends } from '../parts/line_drawing';
+import { Busy, useTask, Wrong } from '../parts/task';
+import { VideoFile } from '../parts/video_file';
 import { ApiError } from '../state/api';
 import { jobPicture, pictureWords, readDevices, readStreams, runJob, type Device, type Job, type Stream } from '../state/jobs';
 import { cameraHref } from '../state/route';
@@ -17,29 +19,6 @@ interface Choice {
   service: string;
   address: string;
   title: string;
-}
-
-/** One task at a time, with its words and its end; leaving the page ends the asking. */
-function useTask() {
-  const busy = useSignal('');
-  const error = useSignal('');
-  const control = useRef<AbortController | null>(null);
-  useEffect(() => () => control.current?.abort(), []);
-  const run = async (words: string, task: (signal: AbortSignal) => Promise<void>): Promise<void> => {
-    control.current?.abort();
-    const mine = new AbortController();
-    control.current = mine;
-    busy.value = words;
-    error.value = '';
-    try {
-      await task(mine.signal);
-    } catch (failure) {
-      if (!mine.signal.aborted) error.value = failure instanceof Error ? failure.message : String(failure);
-    } finally {
-      if (control.current === mine) busy.value = '';
-    }
-  };
-  return { busy, error, run };
 }
 
 export function AddCamera() {
@@ -62,7 +41,7 @@ export function AddCamera() {
       <ol class="add-steps" aria-label="Steps">
         {STEPS.map((title, index) => (
           <li key={title} class={index === step.value ? 'here' : index < step.value ? 'past' : ''} aria-current={index === step.value ? 'step' : undefined}>
-            <button type="button" disabled={index >= step.value} onClick={() => go(index)}><b>{index + 1}</b>{title}</button>
+            <button type="button" disabled={index >= step.value || (index === 1 && choice.value === null)} onClick={() => go(index)}><b>{index + 1}</b>{title}</button>
           </li>
         ))}
       </ol>
@@ -75,6 +54,15 @@ export function AddCamera() {
               streams.value = [];
               address.value = chosen.address;
               go(1);
+            }}
+            onVideo={(job, title) => {
+              choice.value = null;
+              streams.value = [];
+              sign.value = { user: '', password: '' };
+              address.value = String(job.result['address'] ?? '');
+              probe.value = job;
+              if (name.value === '') name.value = freeName(title);
+              go(2);
             }}
           />
         )}
@@ -114,8 +102,6 @@ function Title({ heading, children }: Heading & { children: ComponentChildren })
   return <h2 ref={(element) => { heading.current = element; }} tabIndex={-1}>{children}</h2>;
 }
 
-const Busy = ({ words }: { words: string }) => <p class="add-busy" role="status">{words !== '' && <><i class="spinner" aria-hidden="true" />{words}</>}</p>;
-const Wrong = ({ words }: { words: string }) => <p class="bad-text" role="alert">{words}</p>;
 
 /** A name that no camera has yet, and that the server takes. */
 function freeName(wish: string): string {
@@ -127,10 +113,16 @@ function freeName(wish: string): string {
 
 // ---- 1: find ----
 
-function Find({ heading, onChoose }: Heading & { onChoose: (choice: Choice) => void }) {
+interface FindProperties extends Heading {
+  onChoose: (choice: Choice) => void;
+  onVideo: (job: Job, title: string) => void;
+}
+
+function Find({ heading, onChoose, onVideo }: FindProperties) {
   const devices = useSignal<Device[] | null>(null);
   const progress = useSignal(0);
   const typed = useSignal('');
+  const sending = useSignal(false);
   const { busy, error, run } = useTask();
 
   const look = (): void => void run('Looking for cameras on the network…', async (signal) => {
@@ -160,7 +152,7 @@ function Find({ heading, onChoose }: Heading & { onChoose: (choice: Choice) => v
         <ul class="add-devices">
           {devices.value!.map((device) => (
             <li key={device.service}>
-              <button type="button" onClick={() => onChoose({ service: device.service, address: '', title: device.name || device.hardware || device.host })}>
+              <button type="button" disabled={sending.value} onClick={() => onChoose({ service: device.service, address: '', title: device.name || device.hardware || device.host })}>
                 <b>{device.name || device.hardware || 'A camera'}</b>
                 <span class="quiet">{[device.hardware, device.location].filter((one) => one !== '').join(' · ')}</span>
                 <code>{device.host}</code>
@@ -180,8 +172,9 @@ function Find({ heading, onChoose }: Heading & { onChoose: (choice: Choice) => v
             value={typed.value} onInput={(event) => (typed.value = event.currentTarget.value)}
           />
         </label>
-        <button type="submit" class="button button-main" disabled={typed.value.trim() === ''}>Next</button>
+        <button type="submit" class="button button-main" disabled={typed.value.trim() === '' || sending.value}>Next</button>
       </form>
+      <VideoFile onReady={onVideo} onBusy={(now) => (sending.value = now)} />
     </>
   );
 }
@@ -310,6 +303,8 @@ function Draw({ heading, probe, address, sign, name }: DrawProperties) {
   const ends = useSignal<Ends>(FIRST_LINE);
   const line = useSignal('entrance');
   const names = useSignal<[string, string]>(['in', 'out']);
+  const loop = useSignal(false);
+  const isVideo = address.startsWith('upload:');
   const { busy, error, run } = useTask();
   const swap = (): void => { ends.value = { from: ends.value.to, to: ends.value.from }; };
   const save = (withLine: boolean): void => void run('Saving…', async (signal) => {
@@ -319,6 +314,7 @@ function Draw({ heading, probe, address, sign, name }: DrawProperties) {
       camera: {
         ffmpeg: { inputs: [{ path: address }] },
         ...(sign.user === '' ? {} : sign),
+        ...(isVideo ? { loop: loop.value } : {}),
         ...(withLine ? { lines: { [line.value.trim()]: { coordinates: points, directions: { a_to_b: names.value[0], b_to_a: names.value[1] } } } } : {}),
       },
     }, signal);
@@ -345,6 +341,12 @@ function Draw({ heading, probe, address, sign, name }: DrawProperties) {
           <input class="field" name="b_to_a" maxLength={60} value={names.value[1]} onInput={(event) => (names.value = [names.value[0], event.currentTarget.value])} />
         </label>
       </div>
+      {isVideo && (
+        <label class="add-check">
+          <input type="checkbox" name="loop" checked={loop.value} onChange={(event) => (loop.value = event.currentTarget.checked)} />
+          Begin again at its end, and count again
+        </label>
+      )}
       <Busy words={busy.value} />
       <Wrong words={error.value} />
       <div class="add-actions">
