@@ -86,7 +86,7 @@ static inline void onnx_field_message(struct onnx_bytes *bytes, unsigned field,
 }
 
 static inline void onnx_value_info(struct onnx_writer *onnx, unsigned field, const char *name,
-                                   int rank, const int64_t *dimension)
+                                   int type_number, int rank, const int64_t *dimension)
 {
     struct onnx_bytes shape = {0}, tensor = {0}, type = {0}, info = {0};
 
@@ -98,7 +98,7 @@ static inline void onnx_value_info(struct onnx_writer *onnx, unsigned field, con
             onnx_field_int(&size, 1, dimension[i]);
         onnx_field_message(&shape, 1, &size);
     }
-    onnx_field_int(&tensor, 1, 1);
+    onnx_field_int(&tensor, 1, type_number);
     onnx_field_message(&tensor, 2, &shape);
     onnx_field_message(&type, 1, &tensor);
     onnx_field_text(&info, 1, name);
@@ -110,12 +110,19 @@ static inline void onnx_value_info(struct onnx_writer *onnx, unsigned field, con
 static inline void onnx_input(struct onnx_writer *onnx, const char *name, int rank,
                               const int64_t *dimension)
 {
-    onnx_value_info(onnx, 11, name, rank, dimension);
+    onnx_value_info(onnx, 11, name, 1, rank, dimension);
+}
+
+/* `type`: 1 float32, 2 uint8, 10 float16. */
+static inline void onnx_typed_input(struct onnx_writer *onnx, const char *name, int type, int rank,
+                                    const int64_t *dimension)
+{
+    onnx_value_info(onnx, 11, name, type, rank, dimension);
 }
 
 static inline void onnx_output(struct onnx_writer *onnx, const char *name)
 {
-    onnx_value_info(onnx, 12, name, 0, NULL);
+    onnx_value_info(onnx, 12, name, 1, 0, NULL);
 }
 
 static inline void onnx_tensor(struct onnx_writer *onnx, const char *name, int type, int rank,
@@ -128,6 +135,38 @@ static inline void onnx_tensor(struct onnx_writer *onnx, const char *name, int t
     onnx_field_int(&tensor, 2, type);
     onnx_field_text(&tensor, 8, name);
     onnx_field_bytes(&tensor, 9, data, bytes);
+    onnx_field_message(&onnx->graph, 5, &tensor);
+}
+
+/* Texts as the file has them: external_data of a tensor (13), metadata_props of the file (14). */
+static inline void onnx_entry(struct onnx_bytes *message, unsigned field, const char *key,
+                              const char *value)
+{
+    struct onnx_bytes entry = {0};
+
+    onnx_field_text(&entry, 1, key);
+    onnx_field_text(&entry, 2, value);
+    onnx_field_message(message, field, &entry);
+}
+
+/* A float32 tensor of which `bytes` from `offset` on in the file `location` are the numbers. */
+static inline void onnx_external(struct onnx_writer *onnx, const char *name, int rank,
+                                 const int64_t *dimension, const char *location, size_t offset,
+                                 size_t bytes)
+{
+    struct onnx_bytes tensor = {0};
+    char              number[24];
+
+    for (int i = 0; i < rank; i++)
+        onnx_field_int(&tensor, 1, dimension[i]);
+    onnx_field_int(&tensor, 2, 1);
+    onnx_field_text(&tensor, 8, name);
+    onnx_entry(&tensor, 13, "location", location);
+    snprintf(number, sizeof number, "%zu", offset);
+    onnx_entry(&tensor, 13, "offset", number);
+    snprintf(number, sizeof number, "%zu", bytes);
+    onnx_entry(&tensor, 13, "length", number);
+    onnx_field_int(&tensor, 14, 1);
     onnx_field_message(&onnx->graph, 5, &tensor);
 }
 
