@@ -15,10 +15,28 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 
+def size_caps(width, height):
+    return "video/x-raw,format=I420,width=%d,height=%d" % (width, height)
+
+
+def change_size(media, options):
+    """While it plays, in the same session: what some cameras do when somebody changes their settings."""
+    def change():
+        width, height = options.then_size.split("x")
+        media.get_element().get_by_name("size").set_property("caps", Gst.Caps.from_string(
+            size_caps(int(width), int(height))))
+        print("size", options.then_size, flush=True)
+    GLib.timeout_add(int(options.then_s * 1000), change)
+
+
 def launch_line(options):
     raw = "video/x-raw,format=I420,width=%d,height=%d,framerate=%d/1" % (
         options.width, options.height, options.fps)
     source = "videotestsrc is-live=true pattern=%s ! %s" % (options.pattern, raw)
+    if options.footage:
+        # Coded here, so that its size can change while it plays.
+        source = ("filesrc location=%s ! decodebin ! videoconvert ! videoscale ! capsfilter name=size caps=%s"
+                  % (options.footage, size_caps(options.width, options.height)))
     if options.file:
         # The coded stream as it is in the file: what a camera of that kind sends.
         return ("( filesrc location=%s ! qtdemux ! h264parse config-interval=-1 "
@@ -87,6 +105,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--codec", default="h264")
     parser.add_argument("--file")
+    parser.add_argument("--footage", help="any video, decoded and coded again")
+    parser.add_argument("--then-size", help="WIDTHxHEIGHT of --footage later on")
+    parser.add_argument("--then-s", type=float, default=5)
     parser.add_argument("--pattern", default="ball")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=240)
@@ -116,6 +137,8 @@ def main():
     kinds = {"tcp": GstRtsp.RTSPLowerTrans.TCP, "udp": GstRtsp.RTSPLowerTrans.UDP,
              "both": GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP}
     factory.set_protocols(kinds[options.transport])
+    if options.then_size:
+        factory.connect("media-configure", lambda _factory, media: change_size(media, options))
     if options.auth != "none":
         set_up_sign_in(server, factory, options)
     elif options.tls:
