@@ -1,8 +1,9 @@
 /* `sightline model compare FILE PICTURE...`: every backend and precision that this machine has, on
  * real pictures, against float32 on the processor: how far the outputs are from each other, and
- * whether the boxes that matter are the same. */
+ * whether the boxes that matter are the same, by the rule of gpu/quantize.h. */
 #include "config/err.h"
 #include "gpu/cpu/backend_cpu.h"
+#include "gpu/quantize.h"
 #include "server/model_tools.h"
 #include "server/picture_file.h"
 
@@ -14,11 +15,6 @@
 #define WAYS_MAX       16
 #define PICTURES_MAX   1024
 #define VIDEO_PICTURES 64 /* of one file */
-/* A box that matters, and what makes two of them the same. */
-#define SCORE_MIN 0.4F
-#define IOU_MIN   0.9F
-/* A box of the one may lie just below the score in the other. */
-#define SCORE_SLACK 0.05F
 
 struct compare_way {
     const struct backend_ops *backend;
@@ -26,9 +22,9 @@ struct compare_way {
     struct detector_session  *session;
     double                    error_max;    /* of a number of any output */
     double                    relative_max; /* to the largest number of its output and picture */
-    int                       wanted;       /* boxes of the reference above SCORE_MIN */
+    int                       wanted;       /* boxes of the reference above QUANTIZE_SCORE */
     int                       matched;
-    int                       extra; /* boxes above SCORE_MIN that the reference has not */
+    int                       extra; /* boxes above QUANTIZE_SCORE that the reference has not */
     int64_t                   network_ns;
 };
 
@@ -80,7 +76,7 @@ static bool has_partner(const struct box *box, const struct box *others, int cou
 {
     for (int i = 0; i < count; i++)
         if (others[i].object_class == box->object_class &&
-            others[i].score >= SCORE_MIN - SCORE_SLACK && box_iou(&others[i], box) >= IOU_MIN)
+            others[i].score > QUANTIZE_PARTNER_SCORE && box_iou(&others[i], box) >= QUANTIZE_IOU)
             return true;
     return false;
 }
@@ -89,12 +85,12 @@ static void compare_boxes(struct compare_way *way, const struct box *wanted, int
                           const struct box *got, int got_count)
 {
     for (int i = 0; i < wanted_count; i++)
-        if (wanted[i].score > SCORE_MIN) {
+        if (wanted[i].score > QUANTIZE_SCORE) {
             way->wanted++;
             way->matched += has_partner(&wanted[i], got, got_count);
         }
     for (int i = 0; i < got_count; i++)
-        way->extra += got[i].score > SCORE_MIN && !has_partner(&got[i], wanted, wanted_count);
+        way->extra += got[i].score > QUANTIZE_SCORE && !has_partner(&got[i], wanted, wanted_count);
 }
 
 static int on_picture(void *arg, struct frame *frame, int number)
