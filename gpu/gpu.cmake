@@ -35,13 +35,20 @@ if(TARGET gpu)
     # convention then does not matter to static functions.
     set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_plain.c PROPERTIES
                                 COMPILE_OPTIONS "${kernel_options};-Wno-psabi")
-    set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/int8_plain.c PROPERTIES
+    set_source_files_properties(${CMAKE_SOURCE_DIR}/gpu/cpu/int8_plain.c
+                                ${CMAKE_SOURCE_DIR}/gpu/cpu/bf16_plain.c PROPERTIES
                                 COMPILE_OPTIONS "${kernel_options}")
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         set_source_files_properties(
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512.c
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512_move.c PROPERTIES COMPILE_OPTIONS
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512vnni;-mfma;-mprefer-vector-width=512")
+        set_source_files_properties(
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/bf16_avx512.c PROPERTIES COMPILE_OPTIONS
+            "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512bf16;-mfma;-mprefer-vector-width=512")
+        set_source_files_properties(
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/bf16_amx.c PROPERTIES COMPILE_OPTIONS
+            "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512;-mamx-tile;-mamx-bf16")
         set_source_files_properties(
             ${CMAKE_SOURCE_DIR}/gpu/cpu/kernels_avx2.c ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx2.c
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx2_vnni.c

@@ -3,6 +3,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "gpu/calibration.h"
+#include "gpu/cpu/bf16.h"
 #include "gpu/cpu/cpu_runner.h"
 #include "gpu/cpu/cpu_shared.h"
 #include "gpu/cpu/int8.h"
@@ -110,9 +111,10 @@ static const struct kernels *choose_kernels(const char *name)
     return name != NULL && *name != '\0' ? kernels_find(name) : kernels_best();
 }
 
-/* Plans the runner; with a calibration in 8 bits. */
+/* Plans the runner; in 8 bits with the calibration, which is not looked at otherwise. */
 static int open_planned(struct runner **out, const struct model *model, const char *kernels,
-                        const struct calibration *calibration, bool shows_all, struct why *why)
+                        enum precision precision, const struct calibration *calibration,
+                        bool shows_all, struct why *why)
 {
     struct cpu_runner *runner = calloc(1, sizeof *runner);
     int                rc     = ERR_MEMORY;
@@ -123,16 +125,20 @@ static int open_planned(struct runner **out, const struct model *model, const ch
         return rc;
     runner->base.ops         = &BACKEND_CPU;
     runner->base.model       = model;
-    runner->base.precision   = calibration != NULL ? PRECISION_INT8 : PRECISION_F32;
+    runner->base.precision   = precision;
     runner->kernels          = choose_kernels(kernels);
     runner->memory.max_bytes = (size_t)LIMIT_MODEL_ARENA_BYTES;
     if (runner->kernels == NULL) {
         rc = why_set(why, ERR_UNSUPPORTED, "this machine has no %s", asked_isa(kernels));
         goto fail;
     }
-    runner->shows_all   = shows_all;
-    runner->calibration = calibration;
-    runner->int8        = calibration != NULL ? int8_beside(asked_isa(kernels)) : NULL;
+    runner->shows_all = shows_all;
+    if (precision == PRECISION_INT8) {
+        runner->calibration = calibration;
+        runner->int8        = int8_beside(asked_isa(kernels));
+    } else if (precision == PRECISION_BF16) {
+        runner->bf16 = bf16_beside(asked_isa(kernels));
+    }
     stay_on_this_thread();
     if (dnnl_engine_create(&runner->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&runner->stream, runner->engine, dnnl_stream_default_flags) !=
@@ -156,40 +162,58 @@ fail:
 int backend_cpu_open_calibrated(struct runner **out, const struct model *model, const char *kernels,
                                 const struct calibration *calibration, struct why *why)
 {
-    return open_planned(out, model, kernels, calibration, false, why);
+    return open_planned(out, model, kernels, PRECISION_INT8, calibration, false, why);
 }
 
 int backend_cpu_open_observed(struct runner **out, const struct model *model, struct why *why)
 {
-    return open_planned(out, model, NULL, NULL, true, why);
+    return open_planned(out, model, NULL, PRECISION_F32, NULL, true, why);
 }
 
-/* The calibration of the model when it is to run in 8 bits; false: in float32. */
+/* Below so much work a network gains little by bfloat16, and its boxes lose most. */
+#define BF16_MULTIPLY_ADDS_MIN 300000000
+
+/* What "auto" takes where 8 bits are out of the question. */
+static enum precision without_codes(const struct model *model, const char *isa)
+{
+    return model_info(model)->multiply_adds >= BF16_MULTIPLY_ADDS_MIN && bf16_gains(isa)
+               ? PRECISION_BF16
+               : PRECISION_F32;
+}
+
+/* In what to run, never PRECISION_AUTO; with the model's calibration for 8 bits. */
 static int choose_precision(const struct model *model, const char *kernels,
                             enum precision precision, struct calibration *calibration,
-                            bool *eight_bits, struct why *why)
+                            enum precision *chosen, struct why *why)
 {
-    const struct kernels *chosen = choose_kernels(kernels);
-    int                   rc;
+    const char *isa = asked_isa(kernels);
+    int         rc;
 
-    *eight_bits = false;
+    *chosen = precision;
     memset(calibration, 0, sizeof *calibration);
-    if (precision == PRECISION_F32)
+    switch (precision) {
+    case PRECISION_F32:
         return 0;
-    if (precision != PRECISION_AUTO && precision != PRECISION_INT8)
+    case PRECISION_BF16:
+        return bf16_beside(isa) != NULL
+                   ? 0
+                   : why_set(why, ERR_UNSUPPORTED, "this machine has no bf16 in AVX-512 or AMX");
+    case PRECISION_INT8:
+        rc = calibration_read(calibration, model_info(model), why);
+        return rc == ERR_NOT_FOUND ? ERR_UNSUPPORTED : rc;
+    case PRECISION_AUTO:
+        break;
+    default:
         return why_set(why, ERR_UNSUPPORTED, "the CPU backend has no %s",
                        precision_name(precision));
-    if (precision == PRECISION_AUTO && (chosen == NULL || !int8_gains(asked_isa(kernels))))
-        return 0;
-    rc = calibration_read(calibration, model_info(model), why);
-    if (precision == PRECISION_AUTO && rc != 0) {
-        why_set(why, 0, "%s", "");
-        return 0;
     }
-    if (rc != 0)
-        return rc == ERR_NOT_FOUND ? ERR_UNSUPPORTED : rc;
-    *eight_bits = precision == PRECISION_INT8 ||
-                  calibration->agreement >= CALIBRATION_AGREEMENT_MIN;
+    *chosen = without_codes(model, isa);
+    if (choose_kernels(kernels) == NULL || !int8_gains(isa))
+        return 0;
+    if (calibration_read(calibration, model_info(model), why) != 0)
+        why_set(why, 0, "%s", "");
+    else if (calibration->agreement >= CALIBRATION_AGREEMENT_MIN)
+        *chosen = PRECISION_INT8;
     return 0;
 }
 
@@ -197,12 +221,11 @@ int backend_cpu_open_with(struct runner **out, const struct model *model, const 
                           enum precision precision, struct why *why)
 {
     struct calibration calibration;
-    bool               eight_bits;
-    int rc = choose_precision(model, kernels, precision, &calibration, &eight_bits, why);
+    int rc = choose_precision(model, kernels, precision, &calibration, &precision, why);
 
     *out = NULL;
     if (rc == 0)
-        rc = open_planned(out, model, kernels, eight_bits ? &calibration : NULL, false, why);
+        rc = open_planned(out, model, kernels, precision, &calibration, false, why);
     calibration_free(&calibration);
     return rc;
 }
@@ -217,8 +240,8 @@ static int cpu_supports(const struct model *model, const struct runner_settings 
                         struct why *why)
 {
     struct calibration calibration;
-    bool               eight_bits;
-    int rc = choose_precision(model, NULL, settings->precision, &calibration, &eight_bits, why);
+    enum precision     chosen;
+    int rc = choose_precision(model, NULL, settings->precision, &calibration, &chosen, why);
 
     calibration_free(&calibration);
     return rc;
@@ -253,7 +276,7 @@ static int64_t multiply_adds_of(const struct cpu_runner *runner, const struct cp
     const struct value *w, *y;
 
     if (step->node == NULL || step->node->kind != NODE_CONV ||
-        (step->conv.weights == NULL && step->dnnl == NULL))
+        (step->conv.weights == NULL && step->dnnl == NULL && step->bf16 == NULL))
         return 0;
     w = &graph->values[step->node->input[1]];
     y = &graph->values[step->node->output];

@@ -203,6 +203,8 @@ int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu
     bool pointwise = is_pointwise(&node->window), depthwise = is_depthwise(runner, node);
     struct cpu_step *step;
 
+    if (!is_stem(runner, node) && cpu_bf16_fits(runner, node))
+        return cpu_plan_bf16(runner, node, x, residual, y);
     if (cpu_winograd_fits(runner, node))
         return cpu_plan_winograd(runner, node, x, residual, y);
     if (!pointwise && !depthwise && !is_stem(runner, node))

@@ -80,6 +80,7 @@ struct cpu_step {
     const float          *constant;
     struct cpu_dnnl      *dnnl;
     struct cpu_codes     *codes;    /* of an 8-bit step */
+    struct cpu_bf16      *bf16;     /* of a step in bfloat16 */
     int64_t               spent_ns; /* while a profile is taken */
 };
 
@@ -89,6 +90,7 @@ struct cpu_runner {
     /* For 8 bits; NULL: all in floats. The calibration is needed only while it is planned. */
     const struct int8_kernels *int8;
     const struct calibration  *calibration;
+    const struct bf16_kernels *bf16;      /* NULL: no convolution in bfloat16 */
     bool                       shows_all; /* no value is computed on the way only */
     struct graph_memory        memory;    /* steps, tensors, tables */
     struct cpu_shared_use     *shared;    /* packed weights: see cpu_shared.h */
@@ -138,6 +140,11 @@ int  cpu_stem_take_pool(struct cpu_runner *runner, const struct node *pool, stru
 bool cpu_winograd_fits(const struct cpu_runner *runner, const struct node *node);
 int  cpu_plan_winograd(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                        struct cpu_tensor *residual, struct cpu_tensor *y);
+
+/* cpu_bf16.c: convolutions in bfloat16, between float32. */
+bool cpu_bf16_fits(const struct cpu_runner *runner, const struct node *node);
+int  cpu_plan_bf16(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
+                   struct cpu_tensor *residual, struct cpu_tensor *y);
 
 /* cpu_dnnl.c: what oneDNN computes. */
 int  cpu_dnnl_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
