@@ -25,7 +25,7 @@ class Viewer:
         self.camera = camera
         self.told = []      # (stream, note) of each "subscribed"
         self.pictures = []  # (width, height, key, pts in us, time of arrival)
-        self.tracks = []
+        self.kinds = []     # of the pictures: 1 JPEG, 2 H.264
         self.subscribe(stream, video)
 
     def subscribe(self, stream, video="h264"):
@@ -42,6 +42,7 @@ class Viewer:
             if isinstance(message, bytes):
                 _, kind, flags, _, _, width, height, pts, wall = HEADER.unpack_from(message)
                 self.pictures.append((width, height, flags & 1, pts, wall))
+                self.kinds.append(kind)
             elif message and message.get("type") == "subscribed":
                 self.told += [(t.get("stream"), t.get("note")) for t in message["topics"] if t["topic"].startswith("video/")]
         return until()
@@ -165,6 +166,33 @@ server.write((CONFIG % (sub.port, "wrong-word", main.port, sub.port)))
 tap.ok(large.look(lambda: "user name or the password" in (large.told[-1][1] or ""), 15), f"a wrong password is told: {large.told[-1][1]}")
 tap.equal(camera()["state"], "streaming", "what is analysed goes on")
 tap.equal(sub.came, connects, "without a new connection")
+server.write("""http: {port: 0}
+data: data
+cameras:
+  gate:
+    user: viewer
+    password: "%s"
+    ffmpeg:
+      inputs: [{path: "rtsp://127.0.0.1:%d/live", roles: [detect]}, {path: "rtsp://127.0.0.1:%d/live", roles: [view]}]
+""" % (PASSWORD, sub.port, main.port))
+tap.ok(large.sees(LARGE, 20), "the camera's own credentials hold for both at one host")
+
+# ---- what is not H.264 ----
+CODEC = """http: {port: 0}
+data: data
+cameras:
+  gate:
+    ffmpeg:
+      inputs: [{path: "rtsp://127.0.0.1:%d/live", roles: [detect]}, {path: "rtsp://127.0.0.1:%d/live", roles: [view]}]
+"""
+jpegs = RtspServer(None, "--width", "480", "--height", "272", "--fps", "5", "--codec", "mjpeg")
+server.write(CODEC % (sub.port, jpegs.port))
+tap.ok(large.look(lambda: large.told[-1][0] == "main" and large.kinds and large.kinds[-1] == 1, 20), "JPEG is shown as it comes")
+server.write(CODEC % (sub.port, RtspServer(None, "--width", "480", "--height", "272", "--codec", "h265").port))
+tap.ok(large.look(lambda: "kind that this view cannot show" in (large.told[-1][1] or "") and large.size() == SMALL, 20),
+       "H.265 is not, and words")
+tap.ok(tap.wait_for(lambda: camera()["main"]["state"] == "idle", 15), "nor is it held for nothing")
+
 server.write("http: {port: 0}\ndata: data\ncameras: {gate: {ffmpeg: {inputs: [{path: 'rtsp://127.0.0.1:%d/live'}]}}}\n" % sub.port)
 tap.ok(large.look(lambda: large.told[-1] == ("sub", "the camera has one stream"), 15), "and the second stream may go")
 tap.equal(camera()["main"], None, "everywhere")
