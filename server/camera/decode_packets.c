@@ -194,6 +194,23 @@ static void drain_decoder(struct decode_stream *stream)
     decode_stream_deliver_pending(stream);
 }
 
+/* What was decoded before has been drained. */
+static int64_t change_coding(struct decode_stream *stream)
+{
+    AVRational rate = source_file_frame_rate(stream->file);
+    struct why why  = {""};
+
+    if (decode_stream_is_closing(stream))
+        return DECODE_STEP_IDLE;
+    if (begin_coding(stream, source_file_parameters(stream->file),
+                     source_file_time_base(stream->file), rate, &why) != 0) {
+        decode_stream_end(stream, SOURCE_END_ERROR, why.text);
+        return DECODE_STEP_IDLE;
+    }
+    publish_stream(stream, rate, stream->status.duration_s);
+    return DECODE_STEP_NOW;
+}
+
 /* The file was read to its end, or to where it cannot be read any more. */
 static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why *why)
 {
@@ -216,6 +233,8 @@ static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why
         decode_stream_end(stream, SOURCE_END_ERROR, why->text);
         return DECODE_STEP_IDLE;
     }
+    if (source_file_parameters(stream->file)->codec_id != stream->parameters->codec_id)
+        return change_coding(stream);
     if (!stream->lost && decode_engine_flush(stream->engine) != 0)
         stream->lost = true;
     decode_clock_restart(&stream->clock, source_file_time_base(stream->file),
@@ -233,6 +252,10 @@ static int64_t read_file(struct decode_stream *stream)
 
     if (rc == ERR_CLOSED)
         return DECODE_STEP_NOW;
+    if (rc == SOURCE_FILE_CHANGED) {
+        drain_decoder(stream);
+        return change_coding(stream);
+    }
     if (rc != 0)
         return finish_pass(stream, rc, &why);
     progress              = source_file_progress(stream->file, stream->packet);

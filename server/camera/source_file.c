@@ -19,7 +19,10 @@
 #define MAX_BAD_READS 64              /* unreadable packets in a row before the rest is given up */
 #define MAX_LATE_NS   (2 * NS_PER_S)  /* behind by more: the schedule moves */
 #define MAX_STEP_NS   (10 * NS_PER_S) /* of timestamps; nobody waits longer for a picture */
-#define MAX_PIXELS    "37748736"      /* 8192 x 4608 */
+#define TS_BACK_BYTES \
+    (8 * 188)                 /* the tables of a transport stream stand before its first picture */
+#define HEAD_BYTES 64         /* of a picture, in which its parameter sets begin */
+#define MAX_PIXELS "37748736" /* 8192 x 4608 */
 
 /* FFmpeg's names of the containers that are read. Not here: hls, dash, concat, image2, sdp and all
  * others that lead to further files or addresses, and those that nobody records video in. */
@@ -38,7 +41,8 @@ struct source_file {
     bool                first_known; /* of the first pass: */
     int64_t             first_dts;
     int                 first_bytes;
-    struct decode_clock schedule; /* of decoding timestamps */
+    int64_t             changed_at; /* byte at which the coding changed last; 0: not in this pass */
+    struct decode_clock schedule;   /* of decoding timestamps */
     int64_t             schedule_start_ns;
     bool                scheduled;
 };
@@ -125,11 +129,11 @@ static int open_descriptor(struct source_file *file, struct why *why)
     return 0;
 }
 
-static int open_container(struct source_file *file, struct why *why)
+static int open_container(struct source_file *file, int64_t at, struct why *why)
 {
     const AVInputFormat *container = NULL;
     unsigned char       *buffer    = av_malloc(IO_BYTES);
-    int                  av_code;
+    int                  av_code   = 0;
 
     if (buffer == NULL)
         return why_set(why, ERR_MEMORY, "%s: no memory to read the file", file->path);
@@ -138,9 +142,14 @@ static int open_container(struct source_file *file, struct why *why)
         av_free(buffer);
         return why_set(why, ERR_MEMORY, "%s: no memory to read the file", file->path);
     }
-    /* Without the name, so that the content alone decides. */
-    av_code = av_probe_input_buffer2(file->io, &container, "", NULL, 0, 0);
-    if (av_code < 0)
+    if (at > 0 && avio_seek(file->io, at, SEEK_SET) < 0)
+        return why_set(why, ERR_IO, "%s: the file cannot be read from its middle", file->path);
+    /* Without the name, so that the content alone decides; the middle of one is what its beginning was. */
+    if (at > 0)
+        container = av_find_input_format("mpegts");
+    else
+        av_code = av_probe_input_buffer2(file->io, &container, "", NULL, 0, 0);
+    if (av_code < 0 || container == NULL)
         return why_av(why, ERR_UNSUPPORTED, file->path, "this is not a video file", av_code);
     if (av_match_list(container->name, CONTAINERS, ',') <= 0)
         return why_set(why, ERR_UNSUPPORTED, "%s: files of type \"%s\" are not read", file->path,
@@ -211,12 +220,12 @@ static void close_container(struct source_file *file)
     file->fd = -1;
 }
 
-static int open_all(struct source_file *file, struct why *why)
+static int open_all(struct source_file *file, int64_t at, struct why *why)
 {
     int rc = open_descriptor(file, why);
 
     if (rc == 0)
-        rc = open_container(file, why);
+        rc = open_container(file, at, why);
     if (rc == 0)
         rc = find_video(file, why);
     if (rc != 0)
@@ -239,7 +248,7 @@ int source_file_open(struct source_file **out, const char *path, const atomic_bo
     memcpy(file->path, path, strlen(path) + 1);
     file->stop = stop;
     file->fd   = -1;
-    rc         = open_all(file, why);
+    rc         = open_all(file, 0, why);
     if (rc != 0) {
         free(file);
         return rc;
@@ -285,6 +294,54 @@ double source_file_duration_s(const struct source_file *file)
     return 0;
 }
 
+/* What the parameter sets at the head of a picture say; NONE: there are none. In H.264 an SPS is 7 with a
+ * reference count, in H.265 a VPS is 0x40 0x01: neither means anything in the other one. */
+static enum AVCodecID coding_of(const AVPacket *packet)
+{
+    const uint8_t *bytes = packet->data;
+    int            end   = packet->size < HEAD_BYTES ? packet->size : HEAD_BYTES;
+
+    for (int i = 0; i + 4 < end; i++) {
+        if (bytes[i] != 0 || bytes[i + 1] != 0 || bytes[i + 2] != 1)
+            continue;
+        if (bytes[i + 3] == 0x40 && bytes[i + 4] == 0x01)
+            return AV_CODEC_ID_HEVC;
+        if (bytes[i + 3] == 0x67 || bytes[i + 3] == 0x47 || bytes[i + 3] == 0x27)
+            return AV_CODEC_ID_H264;
+    }
+    return AV_CODEC_ID_NONE;
+}
+
+/* FFmpeg keeps to the codec that a transport stream had at first, and would give the rest to its
+ * decoder, which makes nothing of it. */
+static bool coding_changes(const struct source_file *file, const AVPacket *packet)
+{
+    enum AVCodecID now = file->stream->codecpar->codec_id;
+    enum AVCodecID seen;
+
+    if ((now != AV_CODEC_ID_H264 && now != AV_CODEC_ID_HEVC) ||
+        strcmp(file->format->iformat->name, "mpegts") != 0 || packet->pos <= file->changed_at)
+        return false;
+    seen = coding_of(packet);
+    return seen != AV_CODEC_ID_NONE && seen != now;
+}
+
+static int follow_coding(struct source_file *file, AVPacket *packet, struct why *why)
+{
+    int64_t at = packet->pos;
+    int     rc;
+
+    av_packet_unref(packet);
+    close_container(file);
+    file->changed_at = at;
+    rc               = open_all(file, at > TS_BACK_BYTES ? at - TS_BACK_BYTES : 0, why);
+    if (rc != 0)
+        return rc == ERR_NOT_FOUND ? ERR_IO : rc; /* it is no end of the file */
+    decode_clock_restart(&file->schedule, file->stream->time_base, source_file_frame_rate(file),
+                         MAX_STEP_NS, 0);
+    return SOURCE_FILE_CHANGED;
+}
+
 int source_file_read(struct source_file *file, AVPacket *packet, struct why *why)
 {
     int av_code;
@@ -301,6 +358,8 @@ int source_file_read(struct source_file *file, AVPacket *packet, struct why *why
             bad++;
             continue;
         }
+        if (packet->stream_index == file->stream->index && coding_changes(file, packet))
+            return follow_coding(file, packet, why);
         if (packet->stream_index == file->stream->index && packet->size > 0 &&
             av_packet_make_refcounted(packet) == 0) {
             if (!file->any && !file->first_known) {
@@ -338,7 +397,7 @@ double source_file_progress(const struct source_file *file, const AVPacket *pack
     int64_t at         = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
     double  progress;
 
-    if (duration_s > 0 && at != AV_NOPTS_VALUE)
+    if (duration_s > 0 && at != AV_NOPTS_VALUE && file->changed_at == 0)
         progress = ((double)at - (double)start) * av_q2d(file->stream->time_base) / duration_s;
     else if (avio_size(file->io) > 0)
         progress = (double)avio_tell(file->io) / (double)avio_size(file->io);
@@ -376,11 +435,12 @@ int source_file_rewind(struct source_file *file, struct why *why)
 {
     int rc = 0;
 
-    if (!file->first_known || seek_to_first(file) != 0) {
+    if (!file->first_known || file->changed_at > 0 || seek_to_first(file) != 0) {
         close_container(file);
-        rc = open_all(file, why);
+        rc = open_all(file, 0, why);
     }
-    file->any = false;
+    file->any        = false;
+    file->changed_at = 0;
     if (rc == 0)
         decode_clock_restart(&file->schedule, file->stream->time_base, source_file_frame_rate(file),
                              MAX_STEP_NS, 0);

@@ -16,6 +16,8 @@
 
 struct source_file;
 
+#define SOURCE_FILE_CHANGED 1
+
 /* While *stop is true, reading fails at once with ERR_CLOSED; it outlives the file.
  * ERR_NOT_FOUND, ERR_DENIED, ERR_UNSUPPORTED (no regular file, container or no video in it),
  * ERR_CORRUPT, ERR_IO. */
@@ -29,15 +31,16 @@ AVRational               source_file_time_base(const struct source_file *file);
 AVRational               source_file_frame_rate(const struct source_file *file); /* 0/1: unknown */
 double                   source_file_duration_s(const struct source_file *file); /* 0: unknown */
 
-/* The next packet of the video stream, reference-counted. ERR_NOT_FOUND at the end of the file;
- * ERR_CLOSED; ERR_IO or ERR_CORRUPT when the rest cannot be read. */
+/* The next packet of the video stream, reference-counted. SOURCE_FILE_CHANGED: none, but what follows
+ * is coded as the parameters now say: a recorder wrote one codec after the other. ERR_NOT_FOUND at the
+ * end of the file; ERR_CLOSED; ERR_IO or ERR_CORRUPT when the rest cannot be read. */
 int source_file_read(struct source_file *file, AVPacket *packet, struct why *why);
 /* When that packet is due, on the monotonic clock, if the file is played in real time. A reader
  * that comes too late moves the whole schedule: nothing is skipped, the file plays slower. */
 int64_t source_file_due_ns(struct source_file *file, const AVPacket *packet, int64_t now_ns);
 /* Where in the file that packet lies, 0..1. */
 double source_file_progress(const struct source_file *file, const AVPacket *packet);
-/* The next packet is the first one again. The schedule goes on. */
+/* The next packet is the first one again, coded as the parameters now say. The schedule goes on. */
 int source_file_rewind(struct source_file *file, struct why *why);
 
 #endif
