@@ -39,6 +39,9 @@ const char MODEL_USAGE[] =
     "  --threads N            runs at the same time (bench; default 1)\n"
     "  --seconds S            how long (bench; default 3)\n"
     "  --calibrate FOLDER     pictures of what the cameras will see (quantize)\n"
+    "  --agreement PERCENT    boxes that must agree, or layers stay in float32 (quantize; default\n"
+    "                         97). The pictures that choose the layers flatter: ask for a little\n"
+    "                         more than others are to show; it costs speed\n"
     "  -o, --output FILE      the model to write (quantize; default: FILE with .int8.onnx)\n"
     "  --json                 the result as JSON\n"
     "\n"
@@ -111,6 +114,8 @@ static int read_value(struct model_arguments *options, const char *option, const
                            SECONDS_MAX);
     } else if (strcmp(option, "--calibrate") == 0)
         options->calibrate = value;
+    else if (strcmp(option, "--agreement") == 0)
+        return whole(option, value, 1, 100, &options->agreement_percent, why);
     else if (strcmp(option, "-o") == 0 || strcmp(option, "--output") == 0)
         options->output = value;
     else

@@ -18,7 +18,8 @@ struct model_arguments {
     int                      batch;   /* 0: the backend's best */
     int                      threads; /* 1 unless given */
     double                   seconds;
-    const char              *calibrate; /* folder of pictures */
+    const char              *calibrate;         /* folder of pictures */
+    int                      agreement_percent; /* 0: the quantizer's own */
     const char              *output;
     int                      image_count;
     const char              *images[MODEL_ARGUMENTS_IMAGES]; /* files to compare on */

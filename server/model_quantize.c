@@ -144,8 +144,10 @@ int model_quantize(const struct model_arguments *options)
     char                     out_path[LIMIT_PATH_BYTES];
     struct quantize_report   report;
     struct why               why;
-    struct quantize_settings settings = {.detector = options->detector,
-                                         .out_path = out_path,
+    struct quantize_settings settings = {.detector      = options->detector,
+                                         .out_path      = out_path,
+                                         .agreement_min = (float)options->agreement_percent /
+                                                          100.0F,
                                          .picture  = picture,
                                          .context  = &pictures,
                                          .progress = isatty(STDERR_FILENO) ? progress : NULL};
