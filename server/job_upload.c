@@ -24,6 +24,7 @@ struct upload {
     uv_work_t          work;
     uv_timer_t         timer;
     bool               working;
+    bool               created; /* the worker has made the file */
     bool               claimed; /* a camera has it, or is about to */
     struct upload_file file;
     char               data[LIMIT_PATH_BYTES];
@@ -237,6 +238,14 @@ static void on_worked(uv_work_t *work, int status)
         work_on(upload);
 }
 
+static void on_created(uv_work_t *work, int status)
+{
+    struct upload *upload = work->data;
+
+    upload->created = status == 0 && upload->rc == 0;
+    on_worked(work, status);
+}
+
 static void on_written(uv_work_t *work, int status)
 {
     struct upload *upload = work->data;
@@ -286,7 +295,7 @@ static int take_piece(struct job *job, uint64_t at, const char *bytes, size_t co
     if (count == 0 || count > upload->bytes - upload->accepted)
         return why_set(why, ERR_LIMIT, "%llu bytes are still awaited, not %zu",
                        (unsigned long long)(upload->bytes - upload->accepted), count);
-    if (upload->count == UPLOAD_PIECES || upload->file.fd < 0)
+    if (upload->count == UPLOAD_PIECES || !upload->created)
         return why_set(why, ERR_AGAIN, "the disk is not done with what came before: try again");
     piece        = &upload->pieces[(upload->first + upload->count) % UPLOAD_PIECES];
     piece->bytes = malloc(count);
@@ -330,7 +339,7 @@ static int begin(struct job *job, json_t *arguments, struct why *why)
     uv_timer_start(&upload->timer, on_time, UPLOAD_SILENCE_MS, 0);
     job->work = upload;
     write_result(upload, "receiving", NULL);
-    queue(upload, create_file, on_worked);
+    queue(upload, create_file, on_created);
     return 0;
 }
 

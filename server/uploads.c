@@ -6,12 +6,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+/* Two that begin at once, on two workers, must not both take the last room. */
+static pthread_mutex_t room_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int failed(struct why *why, const char *what)
 {
@@ -39,7 +43,8 @@ static void sync_folder(const char *data)
 /* What all files there have, those that are still on their way with their whole size. */
 static uint64_t bytes_there(const char *folder)
 {
-    DIR           *entries = opendir(folder);
+    int            fd      = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR           *entries = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     struct stat    status;
     uint64_t       bytes = 0;
@@ -51,6 +56,8 @@ static uint64_t bytes_there(const char *folder)
     }
     if (entries != NULL)
         closedir(entries);
+    else if (fd >= 0)
+        close(fd);
     return bytes;
 }
 
@@ -109,8 +116,12 @@ int uploads_create(struct upload_file *file, const char *data, uint64_t bytes, u
         return why_set(why, ERR_LIMIT, "the path of the data folder is too long");
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
         return failed(why, "the folder of videos");
+    pthread_mutex_lock(&room_lock);
     rc = check_room(folder, bytes, total_bytes, why);
-    return rc != 0 ? rc : make_file(file, data, bytes, why);
+    if (rc == 0)
+        rc = make_file(file, data, bytes, why);
+    pthread_mutex_unlock(&room_lock);
+    return rc;
 }
 
 int uploads_write(const struct upload_file *file, uint64_t at, const void *bytes, size_t count,
