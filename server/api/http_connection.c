@@ -259,6 +259,7 @@ static void process(struct connection *connection)
     }
     if (head_bytes > 0)
         refusal = http_parse(&request, connection->bytes, (size_t)head_bytes);
+    ASSERT(head_bytes > 0 || refusal != REFUSE_NOTHING);
     if (refusal != REFUSE_NOTHING) {
         connection_refuse(connection, refusal);
         return;
