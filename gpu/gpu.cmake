@@ -47,6 +47,9 @@ if(TARGET gpu)
             ${CMAKE_SOURCE_DIR}/gpu/cpu/bf16_avx512.c PROPERTIES COMPILE_OPTIONS
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512bf16;-mfma;-mprefer-vector-width=512")
         set_source_files_properties(
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_amx.c PROPERTIES COMPILE_OPTIONS
+            "${kernel_options};-mamx-tile;-mamx-int8")
+        set_source_files_properties(
             ${CMAKE_SOURCE_DIR}/gpu/cpu/bf16_amx.c PROPERTIES COMPILE_OPTIONS
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512;-mamx-tile;-mamx-bf16")
         set_source_files_properties(

@@ -68,7 +68,7 @@ static void amx_store(int t, void *to, int64_t stride)
         memcpy((uint8_t *)to + r * stride, tile->at[r], (size_t)tile->row_bytes);
 }
 
-static float amx_bf16(const uint8_t *at)
+__attribute__((unused)) static float amx_bf16(const uint8_t *at)
 {
     uint32_t bits = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 24;
     float    x;
@@ -78,7 +78,7 @@ static float amx_bf16(const uint8_t *at)
 }
 
 /* tdpbf16ps: sum[m][n] += a[m][2k] * b[k][2n], then += a[m][2k + 1] * b[k][2n + 1], for all k */
-static void amx_product(int sum, int a, int b)
+__attribute__((unused)) static void amx_product(int sum, int a, int b)
 {
     struct amx_tile       *s = &amx_tile[sum];
     const struct amx_tile *x = &amx_tile[a], *w = &amx_tile[b];
@@ -97,6 +97,29 @@ static void amx_product(int sum, int a, int b)
                 for (int i = 0; i < 2; i++)
                     total = fmaf(amx_bf16(x->at[m] + 4 * k + 2 * i),
                                  amx_bf16(w->at[k] + 4 * n + 2 * i), total);
+                memcpy(s->at[m] + 4 * n, &total, sizeof total);
+            }
+}
+
+/* tdpbusd: sum[m][n] += a[m][4k + i] * b[k][4n + i], a unsigned, b signed, i 0..3, for all k */
+__attribute__((unused)) static void amx_product_bytes(int sum, int a, int b)
+{
+    struct amx_tile       *s = &amx_tile[sum];
+    const struct amx_tile *x = &amx_tile[a], *w = &amx_tile[b];
+
+    amx_products++;
+    if (sum == a || a == b || sum == b || s->rows != x->rows || s->row_bytes != w->row_bytes ||
+        x->row_bytes / 4 != w->rows || s->rows == 0 || w->rows == 0) {
+        amx_faults++;
+        return;
+    }
+    for (int m = 0; m < s->rows; m++)
+        for (int k = 0; k < w->rows; k++)
+            for (int n = 0; n < s->row_bytes / 4; n++) {
+                int32_t total;
+                memcpy(&total, s->at[m] + 4 * n, sizeof total);
+                for (int i = 0; i < 4; i++)
+                    total += x->at[m][4 * k + i] * (int8_t)w->at[k][4 * n + i];
                 memcpy(s->at[m] + 4 * n, &total, sizeof total);
             }
 }

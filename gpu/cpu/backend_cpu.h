@@ -8,7 +8,7 @@
 #include "gpu/calibration.h"
 
 /* The environment may name the instruction set for the whole process, oneDNN and the preparation of
- * pictures included: "avx512", "avx2_vnni", "avx2", "neon" or "plain". Opening a runner fails when the
+ * pictures included: "avx512", "avx512_amx", "avx2_vnni", "avx2", "neon" or "plain". Opening a runner fails when the
  * machine lacks it. */
 #define BACKEND_CPU_ISA_VARIABLE "SIGHTLINE_CPU_ISA"
 

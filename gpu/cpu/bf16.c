@@ -1,12 +1,12 @@
 /* Which kernels for bfloat16 this machine runs. */
 #include "gpu/cpu/bf16.h"
 
+#include "gpu/cpu/tiles.h"
+
 #include <pthread.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 uint16_t bf16_round(float x)
@@ -38,19 +38,6 @@ static bool has_avx512_bf16(void)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
-}
-
-/* The state of tiles is large: a process must ask for it (Linux 5.16 and later). */
-#define REQUEST_PERMISSION 0x1023
-#define TILE_DATA          18
-
-static bool may_use_tiles(void)
-{
-    unsigned       a = 0, b = 0, c = 0, d = 0;
-    const unsigned needed = 1U << 22 | 1U << 24; /* bf16, tiles */
-
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & needed) == needed &&
-           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
 /* A small convolution that fills whole tiles and parts of them, against plain C. */
@@ -92,7 +79,7 @@ static bool tiles_work;
 
 static void look_at_tiles(void)
 {
-    tiles_work = has_avx512_bf16() && may_use_tiles() && same_as_plain(&BF16_AMX);
+    tiles_work = has_avx512_bf16() && tiles_permitted(TILES_BF16) && same_as_plain(&BF16_AMX);
 }
 
 static bool has_amx(void)
@@ -121,7 +108,7 @@ const struct bf16_kernels *bf16_beside(const char *isa)
 {
     const struct bf16_kernels *found = NULL;
 
-    if (isa != NULL && *isa != '\0' && strcmp(isa, "avx512") != 0)
+    if (isa != NULL && *isa != '\0' && strncmp(isa, "avx512", 6) != 0)
         return NULL;
     found = bf16_find("amx_bf16");
     return found != NULL ? found : bf16_find("avx512_bf16");

@@ -1,6 +1,8 @@
 /* What the 8-bit kernels of all instruction sets share: their choice, packing, curves. */
 #include "gpu/cpu/int8.h"
 
+#include "gpu/cpu/tiles.h"
+
 #include <math.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -20,12 +22,13 @@ static bool has_avx_vnni(void)
 
 static const struct int8_kernels *find_x86(const char *name)
 {
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool tiles = strcmp(name, "amx_int8") == 0;
+    const bool avx2  = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 
-    if (strcmp(name, "avx512_vnni") == 0 && __builtin_cpu_supports("avx512f") &&
+    if ((tiles || strcmp(name, "avx512_vnni") == 0) && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
-        return &INT8_AVX512;
+        return !tiles ? &INT8_AVX512 : tiles_permitted(TILES_INT8) ? &INT8_AMX : NULL;
     if (strcmp(name, "avx2_vnni") == 0 && avx2 && has_avx_vnni())
         return &INT8_AVX2_VNNI;
     return strcmp(name, "avx2_int8") == 0 && avx2 ? &INT8_AVX2 : NULL;
@@ -61,7 +64,9 @@ const struct int8_kernels *int8_beside(const char *isa)
 
     if (isa == NULL || *isa == '\0' || strcmp(isa, "avx512") == 0)
         return int8_best();
-    if (strcmp(isa, "avx2_vnni") == 0)
+    if (strcmp(isa, "avx512_amx") == 0)
+        found = int8_find("amx_int8");
+    else if (strcmp(isa, "avx2_vnni") == 0)
         found = int8_find("avx2_vnni");
     else if (strcmp(isa, "avx2") == 0)
         found = int8_find("avx2_int8");
@@ -75,7 +80,8 @@ bool int8_gains(const char *isa)
     const struct int8_kernels *kernels = int8_beside(isa);
 
     /* As measured. With AVX2 alone floats have Winograd and are as fast; on ARM nobody has looked. */
-    return strcmp(kernels->name, "avx512_vnni") == 0 || strcmp(kernels->name, "avx2_vnni") == 0;
+    return strcmp(kernels->name, "avx512_vnni") == 0 || strcmp(kernels->name, "amx_int8") == 0 ||
+           strcmp(kernels->name, "avx2_vnni") == 0;
 }
 
 static void fill_pixels(uint8_t *to, const uint8_t *pixel, int64_t count)

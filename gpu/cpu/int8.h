@@ -134,14 +134,16 @@ struct int8_kernels {
 };
 
 extern const struct int8_kernels INT8_PLAIN;     /* any machine; the definition */
+extern const struct int8_kernels INT8_AMX;       /* AVX-512, and tiles for what is dense */
 extern const struct int8_kernels INT8_AVX512;    /* with VNNI and VBMI */
 extern const struct int8_kernels INT8_AVX2_VNNI; /* VNNI in 256 bits, without AVX-512 */
 extern const struct int8_kernels INT8_AVX2;      /* without either */
 extern const struct int8_kernels INT8_NEON;      /* with dot products where they were compiled in */
 
-/* The best that this machine runs; never NULL. */
+/* The best that this machine runs; never NULL. Never INT8_AMX: its instructions have run on no
+ * machine of ours (see bf16.h), and nobody knows whether it is faster. "avx512_amx" asks for it. */
 const struct int8_kernels *int8_best(void);
-/* By name ("plain", "avx512_vnni", "avx2_vnni", "avx2_int8", "neon_int8"); NULL when this machine
+/* By name ("plain", "amx_int8", "avx512_vnni", "avx2_vnni", "avx2_int8", "neon_int8"); NULL when this machine
  * cannot run it. */
 const struct int8_kernels *int8_find(const char *name);
 /* Those that go with an instruction set as kernels_find() takes it; NULL or "": the best. */

@@ -198,6 +198,20 @@ INLINE void tile(const struct spot *spot, const int blocks, const int pixels, co
     }
 }
 
+void int8_avx512_finish(const struct int8_conv *conv, int64_t block, int64_t at, int pixels,
+                        const int32_t *sums)
+{
+    struct spot spot = {.conv = conv, .at = at};
+
+    for (int p = 0; p < pixels; p++, spot.at++) {
+        const __m512i one = _mm512_loadu_si512(sums + p * INT8_BLOCK);
+        if (conv->floats != NULL)
+            store_floats(&spot, &one, block, 1);
+        else
+            store_codes(&spot, &one, block, 1);
+    }
+}
+
 typedef void tile_function(const struct spot *spot);
 
 #define TILE(blocks, pixels, stride)                                         \

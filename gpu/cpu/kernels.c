@@ -13,6 +13,8 @@ const struct kernels *kernels_find(const char *name)
     if (strcmp(name, "neon") == 0) /* every such machine has it */
         return &KERNELS_NEON;
 #elif defined(__x86_64__)
+    if (strcmp(name, "avx512_amx") == 0)
+        return int8_find("amx_int8") != NULL ? &KERNELS_AVX512 : NULL;
     if (strcmp(name, "avx2_vnni") == 0) /* the same floats: only 8 bits differ */
         return int8_find(name) != NULL ? &KERNELS_AVX2 : NULL;
     if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") &&

@@ -105,7 +105,7 @@ extern const struct kernels KERNELS_NEON;
 
 /* The widest that this machine runs. */
 const struct kernels *kernels_best(void);
-/* By instruction set ("plain", "avx2", "avx2_vnni", "avx512", "neon"); NULL when this machine lacks
+/* By instruction set ("plain", "avx2", "avx2_vnni", "avx512", "avx512_amx", "neon"); NULL when this machine lacks
  * it. The same names as for int8_beside(). */
 const struct kernels *kernels_find(const char *name);
 

@@ -31,7 +31,7 @@ for machine in armv8-a armv8.2-a+dotprod armv8.6-a+i8mm; do
     # shellcheck disable=SC2086
     if $compiler $options -march=$machine -static -ffp-contract=off -ffunction-sections -Wl,--gc-sections \
         -o "$folder/int8_test" tests/unit/int8_test.c gpu/cpu/int8.c gpu/cpu/int8_plain.c \
-        gpu/cpu/int8_neon.c gpu/graph.c -lm 2>"$folder/log" &&
+        gpu/cpu/int8_neon.c gpu/cpu/tiles.c gpu/graph.c -lm 2>"$folder/log" &&
         timeout 120 qemu-aarch64 -cpu max "$folder/int8_test" >"$folder/tap" 2>>"$folder/log" &&
         [ "$(grep -c '^ok .* neon_int8: ' "$folder/tap")" -eq 7 ] && ! grep -q '^not ' "$folder/tap"; then
         echo "ok $number - 8 bits on $machine: the same bytes as in plain C"

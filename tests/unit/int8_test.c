@@ -403,6 +403,7 @@ static void test_choice(void)
     static const char *const PAIRS[][2] = {{"plain", "plain"},
                                            {"avx2", "avx2_int8"},
                                            {"avx2_vnni", "avx2_vnni"},
+                                           {"avx512_amx", "amx_int8"},
                                            {"neon", "neon_int8"}};
 
     for (size_t i = 0; i < sizeof PAIRS / sizeof PAIRS[0]; i++) {
@@ -417,7 +418,7 @@ static void test_choice(void)
 
 int main(void)
 {
-    const char *names[] = {"avx512_vnni", "avx2_vnni", "avx2_int8", "neon_int8"};
+    const char *names[] = {"amx_int8", "avx512_vnni", "avx2_vnni", "avx2_int8", "neon_int8"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (int8_find(names[i]) == NULL)
