@@ -1,8 +1,13 @@
 // What bench/inference.bench runs: [--json] [--quick]. The network and its head on one core, and on
 // two, against ONNX Runtime in the same run; then once more with our side held to AVX2. --quick
-// leaves out the latter and the two cores. What is measured and how: bench/inference_bench.c.
+// leaves out the latter, the two cores and 8 bits. What is measured and how: bench/inference_bench.c.
+//
+// For 8 bits the models are calibrated first (`sightline model quantize`), on pictures of the test
+// material, into a folder that goes at the end; how many boxes agree with float32 is counted on other
+// pictures of the same clips. The YOLOv8n shape has random weights, so it finds nothing to calibrate on.
 import {execFileSync, spawnSync} from 'node:child_process';
-import {copyFileSync, existsSync, mkdirSync, readdirSync} from 'node:fs';
+import {copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -41,6 +46,70 @@ function peer() {
     return installed();
 }
 
+// One picture in so many is measured on, those half way between them are compared.
+const CLIPS = {opendatacam_street: 20, vehicle_survaillance: 20, pedestrian_survaillance: 20,
+    'one-by-one-person-detection': 60};
+const PICTURES_OF_A_CLIP = 24;
+const RANDOM_WEIGHTS = 'YOLOv8n shape 640';
+const CALIBRATION_LIMIT_MS = 120000; // of one model
+
+// {measured, compared}: folders of pictures; null, and said why, where they cannot be made.
+function pictures(folder) {
+    const places = {measured: join(folder, 'measured'), compared: join(folder, 'compared')};
+    for (const [index, place] of Object.values(places).entries()) {
+        mkdirSync(place);
+        for (const [clip, every] of Object.entries(CLIPS)) {
+            const select = `select='eq(mod(n,${every}),${every / 2 * index})'`;
+            const made = spawnSync('ffmpeg', ['-v', 'error', '-i', join(material, 'videos', `${clip}.mp4`), '-vf',
+                select, '-vsync', '0', '-frames:v', String(PICTURES_OF_A_CLIP), join(place, `${clip}_%03d.png`)]);
+            if (made.status !== 0) {
+                console.error(`inference: no pictures to calibrate on (${made.error || made.stderr}): no 8 bits`);
+                return null;
+            }
+        }
+    }
+    return places;
+}
+
+function tool(args) {
+    const result = spawnSync(join(build, 'bin/sightline'), ['model', ...args, '--json'],
+        {encoding: 'utf8', timeout: CALIBRATION_LIMIT_MS});
+    return result.status === 0 ? JSON.parse(result.stdout) : null;
+}
+
+// The list with calibrated models in it, and what the boxes of each say, by name.
+function calibrate(list, folder) {
+    const places = pictures(folder);
+    const agreements = {};
+    const calibrated = list.map(entry => {
+        const [name, file] = entry.split('=');
+        if (name === RANDOM_WEIGHTS) return entry;
+        const out = join(folder, `${name.replaceAll(' ', '_')}.onnx`);
+        const report = places && tool(['quantize', file, '--calibrate', places.measured, '-o', out]);
+        if (!report) {
+            console.error(`inference: ${name} could not be calibrated: no 8 bits`);
+            return entry;
+        }
+        const files = readdirSync(places.compared).map(picture => join(places.compared, picture));
+        const compared = tool(['compare', out, ...files, '--backend', 'cpu']);
+        agreements[name] = {kept: report.kept, layers: report.layers, rows: compared ? compared.rows : []};
+        return `${name}=${out}`;
+    });
+    return {calibrated, agreements};
+}
+
+// Into each row what was counted for its model and precision.
+function addAgreements(rows, agreements) {
+    for (const row of rows) {
+        const found = agreements[row.model];
+        const counted = found && row.backend === 'cpu' && found.rows.find(one => one.precision === row.precision);
+        if (!counted) continue;
+        row.boxes = counted.boxes;
+        row.boxes_share = counted.share;
+        if (row.precision === 'int8') Object.assign(row, {layers: found.layers, layers_kept_f32: found.kept});
+    }
+}
+
 function models() {
     const list = [];
     const add = (name, file) => existsSync(file) && list.push(`${name}=${file}`);
@@ -57,7 +126,7 @@ function models() {
     const twin = join(work, 'yolov8n.onnx');
     if (!existsSync(twin))
         execFileSync('python3', [join(here, 'make_model.py'), 'yolov8n', twin], {stdio: 'ignore'});
-    add('YOLOv8n shape 640', twin);
+    add(RANDOM_WEIGHTS, twin);
     add('default', join(here, '../gpu/models/default.onnx'));
     return list;
 }
@@ -69,7 +138,10 @@ if (!library) {
     console.error('inference: onnxruntime-node has no library for this machine');
     process.exit(1);
 }
-const list = models();
+const folder = mkdtempSync(join(tmpdir(), 'sightline-bench-'));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+process.on('exit', () => rmSync(folder, {recursive: true, force: true}));
+const {calibrated: list, agreements} = quick ? {calibrated: models(), agreements: {}} : calibrate(models(), folder);
 const rows = run(program, [library, ...(quick ? [] : ['--two-cores']), ...list]).trim().split('\n').map(JSON.parse);
 if (!quick) {
     const env = {...process.env, SIGHTLINE_CPU_ISA: 'avx2'};
@@ -78,6 +150,7 @@ if (!quick) {
         if (row.backend === 'cpu') rows.push(row);
     }
 }
+addAgreements(rows, agreements);
 if (json) {
     console.log(JSON.stringify({rows}));
 } else {
@@ -89,4 +162,8 @@ if (json) {
     const pad = (text, width) => width < 0 ? String(text).padEnd(-width) : String(text).padStart(width);
     console.log('model              backend      prec. isa    th condition           ms  images/s GFLOP/s  of peak  ratio     error');
     for (const row of rows) console.log(columns.map(([key, width]) => pad(row[key], width)).join(' '));
+    for (const row of rows.filter(one => one.boxes_share !== undefined && one.isa === 'best'))
+        console.log(`${row.model} ${row.precision}: ${(100 * row.boxes_share).toFixed(1)} % of ${row.boxes} boxes above 0.4 ` +
+            'matched at IoU 0.9 on pictures that took no part' +
+            (row.layers ? `, ${row.layers_kept_f32} of ${row.layers} layers kept in float32` : ''));
 }
