@@ -6,13 +6,19 @@
 /* What a box's rounding above 1 may be; more is not a probability. */
 #define SCORE_MAX 1.001F
 
+/* A person and a two-wheeler that overlap more than this are one object, and the network is in doubt
+ * what: a rider's box reaches farther up than the box of what is ridden. */
+#define IOU_RIDER 0.7F
+
 /* Classes of one group are one object when their boxes lie upon each other. */
 static const unsigned char GROUP[OBJECT_CLASSES] = {
     [OBJECT_PERSON] = 0,     [OBJECT_BICYCLE] = 1, [OBJECT_CAR] = 2,
     [OBJECT_MOTORCYCLE] = 1, [OBJECT_BUS] = 2,     [OBJECT_TRUCK] = 2,
 };
+#define GROUP_FOUR_WHEELS 2
 
 static bool usable(const struct candidates *candidates, const struct box *box);
+static bool same_object(const struct box *a, const struct box *b, float iou);
 static bool better(const struct candidate *a, const struct candidate *b);
 static void sink_worst(struct candidates *candidates);
 static int  compare(const void *a, const void *b);
@@ -51,8 +57,7 @@ int suppress(struct candidates *candidates, float iou, struct box *boxes, int ca
         bool              alone = true;
 
         for (int k = 0; alone && k < kept; k++)
-            alone = GROUP[boxes[k].object_class] != GROUP[box->object_class] ||
-                    box_iou(&boxes[k], box) <= iou;
+            alone = !same_object(&boxes[k], box, iou);
         if (alone)
             boxes[kept++] = *box;
     }
@@ -69,6 +74,15 @@ static bool usable(const struct candidates *candidates, const struct box *box)
            box->x1 - box->x0 <= candidates->side_px_max &&
            box->y1 - box->y0 <= candidates->side_px_max && box->x0 < candidates->x1 &&
            box->x1 > candidates->x0 && box->y0 < candidates->y1 && box->y1 > candidates->y0;
+}
+
+static bool same_object(const struct box *a, const struct box *b, float iou)
+{
+    unsigned char first = GROUP[a->object_class], second = GROUP[b->object_class];
+
+    if (first != second && (first == GROUP_FOUR_WHEELS || second == GROUP_FOUR_WHEELS))
+        return false;
+    return box_iou(a, b) > (first == second ? iou : IOU_RIDER);
 }
 
 static bool better(const struct candidate *a, const struct candidate *b)

@@ -35,7 +35,8 @@ struct candidates {
 void candidates_add(struct candidates *candidates, const struct box *box, int number);
 
 /* Writes the boxes that remain, best first, at most `capacity`; returns how many. Of two boxes of one
- * group that overlap more than `iou` the better stays. Empties the candidates. */
+ * group that overlap more than `iou` the better stays; so too of a person and a two-wheeler that are
+ * almost the same box. Empties the candidates. */
 int suppress(struct candidates *candidates, float iou, struct box *boxes, int capacity);
 
 #endif

@@ -64,8 +64,9 @@ def _match(found: np.ndarray, scores: np.ndarray, truth: np.ndarray, counts: np.
     return order, result
 
 
-def average_precision(pictures: list, found: dict, kind_of, kinds: int, limit: float, size: tuple = (0, 1e9)):
-    """AP and number of true boxes of each kind. `kind_of`: from classes to kinds."""
+def judged(pictures: list, found: dict, kind_of, kinds: int, limit: float, size: tuple = (0, 1e9)) -> tuple:
+    """Of each kind what was found, (score, 1 right or 0 wrong), and the number of true boxes. `kind_of`: from
+    classes to kinds."""
     lines = [[] for _ in range(kinds)]
     right = [0] * kinds
     for picture in pictures:
@@ -90,6 +91,12 @@ def average_precision(pictures: list, found: dict, kind_of, kinds: int, limit: f
             sides = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], 1) * width * height) * scale
             result = np.where((result == 0) & ((sides < size[0]) | (sides >= size[1])), -1, result)
             lines[kind] += [(s, r) for s, r in zip(scores, result) if r >= 0]
+    return lines, right
+
+
+def average_precision(pictures: list, found: dict, kind_of, kinds: int, limit: float, size: tuple = (0, 1e9)):
+    """AP and number of true boxes of each kind."""
+    lines, right = judged(pictures, found, kind_of, kinds, limit, size)
     return [_area(line, count) for line, count in zip(lines, right)], right
 
 
@@ -104,6 +111,13 @@ def _area(line: list, count: int) -> float:
     precision = hits / np.arange(1, len(line) + 1)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(np.concatenate([[0], hits / count])) * precision))
+
+
+def balanced_score(line: list, count: int) -> float:
+    """The score above which precision and recall are best together (F1)."""
+    line = sorted(line, key=lambda pair: -pair[0])
+    hits = np.cumsum([r for _, r in line])
+    return float(line[int(np.argmax(2 * hits / (np.arange(1, len(line) + 1) + count)))][0])
 
 
 CLASS_OF = np.array(list(range(CLASS_COUNT)) + [CLASS_COUNT])  # an unstated vehicle is of no class

@@ -33,8 +33,8 @@ static void check_groups(void)
     add(10, 10, 110, 60, 0.6F, OBJECT_TRUCK, 1);
     add(11, 10, 111, 60, 0.7F, OBJECT_CAR, 2);
     add(12, 10, 112, 60, 0.5F, OBJECT_PERSON, 3);
-    add(12, 10, 112, 61, 0.4F, OBJECT_BICYCLE, 4);
-    add(12, 10, 112, 62, 0.3F, OBJECT_MOTORCYCLE, 5);
+    add(12, 30, 112, 80, 0.4F, OBJECT_BICYCLE, 4);
+    add(12, 30, 112, 82, 0.3F, OBJECT_MOTORCYCLE, 5);
     add(200, 10, 300, 60, 0.2F, OBJECT_BUS, 6);
     is_int(suppress(&candidates, 0.65F, boxes, 8), 4, "a pickup, a rider, a two-wheeler and a bus");
     is_int(boxes[0].object_class, OBJECT_CAR, "the pickup is what it is more likely to be");
@@ -42,6 +42,11 @@ static void check_groups(void)
     is_int(boxes[2].object_class, OBJECT_BICYCLE, "bicycle and motorcycle are one");
     is_int(boxes[3].object_class, OBJECT_BUS, "and what lies apart stays");
     is_int(candidates.count, 0, "nothing is left for the next picture");
+    begin();
+    add(100, 100, 140, 200, 0.6F, OBJECT_PERSON, 1);
+    add(102, 100, 142, 200, 0.5F, OBJECT_BICYCLE, 2);
+    is_int(suppress(&candidates, 0.65F, boxes, 8), 1, "a walker is not a bicycle too");
+    is_int(boxes[0].object_class, OBJECT_PERSON, "but what he is more likely to be");
 }
 
 static void check_overlap(void)
