@@ -27,7 +27,7 @@ export function Picture({ camera, label, large = false }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const current = useRef(camera);
   current.current = camera;
-  const [state, setState] = useState<LiveState>({ kind: null, fallback: '' });
+  const [state, setState] = useState<LiveState>({ kind: null, player: false, fallback: '' });
   const [old, setOld] = useState(false);
   const [shown, setShown] = useState<ShownStream | null>(null);
   const main = large && camera.main !== null;
@@ -52,7 +52,7 @@ export function Picture({ camera, label, large = false }: Props) {
         <span class="video-kind" title={kindTitle(state, shown)}>
           {state.kind === 'h264' ? 'H.264' : 'JPEG'}
           {shown !== null && (shown.stream === 'main' ? ', main stream' : ', analysed stream')}
-{state.fallback !== '' && <span class="video-kind-note"> fallback</span>}
+          {state.kind === 'jpeg' && state.fallback !== '' && <span class="video-kind-note"> fallback</span>}
         </span>
       )}
     </div>
@@ -65,7 +65,8 @@ function kindTitle(state: LiveState, shown: ShownStream | null): string {
 }
 
 function videoTitle(state: LiveState): string {
-if (state.kind === 'h264') return 'The camera’s own video, decoded by this browser';
+  if (state.player) return `The camera’s own video, through this browser’s media player, because ${state.fallback}`;
+  if (state.kind === 'h264') return 'The camera’s own video, decoded by this browser';
   return state.fallback === ''
     ? 'Analysed pictures, sent as JPEG'
     : `Analysed pictures, sent as JPEG, because ${state.fallback}`;
@@ -177,7 +178,7 @@ function runPicture(
     document.removeEventListener('visibilitychange', decide);
     deaf();
     live.close();
-    setState({ kind: null, fallback: '' });
+    setState({ kind: null, player: false, fallback: '' });
     setOld(false);
   };
 }

@@ -1,4 +1,4 @@
-// What turns bytes into pictures. Two exist: h264.ts (WebCodecs) and jpeg.ts; live.ts chooses.
+// What turns bytes into pictures. Three exist: h264.ts (WebCodecs), mse.ts (the media player) and jpeg.ts; live.ts chooses.
 
 import type { Picture } from '../state/protocol';
 

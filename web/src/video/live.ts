@@ -1,5 +1,5 @@
 // The live picture of one camera: asks for video and tracks while somebody looks, lets pictures wait
-// for their tracks, decodes them when they are due, and falls back to JPEG when H.264 does not work here.
+// for their tracks, and decodes them when they are due: by WebCodecs, else by the media player, else as JPEG.
 
 import type { Camera, Picture, Track } from '../state/protocol';
 import { readTracks } from '../state/protocol';
@@ -8,6 +8,7 @@ import type { WantedStream, WantedVideo } from '../state/topics';
 import type { Decoder, Image } from './decoder';
 import { canDecodeH264, H264Decoder, supportsCodec } from './h264';
 import { JpegDecoder } from './jpeg';
+import { canPlayFragments, MseDecoder } from './mse';
 import { JUMP_MS, Playout, TrackRing, type Tail } from './sync';
 
 const TAIL_MS = 2500;
@@ -23,7 +24,9 @@ const WAITING_MAX = 300;
 export interface LiveState {
   /** What is shown; null before the first picture. */
   kind: WantedVideo | null;
-  /** Why it is JPEG though the camera has H.264; "" if there is nothing to explain. */
+  /** H.264 by the browser's media player, which is slower to show a picture than its decoder. */
+  player: boolean;
+  /** Why it is JPEG though the camera has H.264, or the player; "" if there is nothing to explain. */
   fallback: string;
 }
 
@@ -45,9 +48,12 @@ export class LivePicture {
   /** When a picture came last, or when they were asked for. */
   private heardAt = 0;
   private h264Failed = '';
+  /** Why WebCodecs is not used for H.264; "" while it is. */
+  private decoderFailed = '';
   private retryTimer = 0;
   private retryMs = RETRY_MS;
   private shownKind: WantedVideo | null = null;
+  private shownPlayer = false;
   private stops: (() => void)[] = [];
   private readonly video: string;
   private readonly tracksTopic: string;
@@ -71,11 +77,14 @@ export class LivePicture {
       socket.onPicture(this.video, (picture) => this.takePicture(picture)),
     ];
     socket.want(this.tracksTopic);
-    const h264 = this.camera.video === 'h264' && this.h264Failed === '' && canDecodeH264();
-    if (this.camera.video === 'h264' && !canDecodeH264())
-      this.h264Failed = window.isSecureContext
+    if (!canDecodeH264())
+      this.decoderFailed = window.isSecureContext
         ? 'this browser has no video decoder'
         : 'the browser decodes video only over https or on the server’s own machine';
+    if (this.camera.video === 'h264' && this.decoderFailed !== '' && !canPlayFragments())
+      this.h264Failed = this.decoderFailed;
+    if (this.camera.video === 'h265') this.h264Failed = 'the server sends a browser no H.265';
+    const h264 = this.camera.video === 'h264' && this.h264Failed === '';
     this.ask(h264 ? 'h264' : 'jpeg');
   }
 
@@ -168,17 +177,32 @@ export class LivePicture {
     this.decoderKind = kind;
     const events = {
       image: (image: Image, ptsMs: number) => this.show(image, ptsMs, kind),
-      failed: (reason: string) => this.fallBack(reason),
+      failed: (reason: string) => this.decoderHasFailed(reason),
     };
     if (kind === 'jpeg') {
       this.decoder = new JpegDecoder(events);
       return;
     }
     const codec = (this.decoderCodec = this.codec());
+    if (this.decoderFailed !== '') {
+      this.decoder = new MseDecoder(codec, events);
+      return;
+    }
     this.decoder = new H264Decoder(codec, events);
     void supportsCodec(codec).then((supported) => {
-      if (!supported && this.decoderKind === 'h264') this.fallBack(`this browser does not show ${codec}`);
+      if (!supported && this.decoderKind === 'h264') this.decoderHasFailed(`this browser does not decode ${codec}`);
     });
+  }
+
+  /** The browser's decoder, then its media player, then JPEG. */
+  private decoderHasFailed(reason: string): void {
+    if (this.decoderKind !== 'h264' || this.decoderFailed !== '' || !canPlayFragments()) {
+      this.fallBack(reason);
+      return;
+    }
+    this.decoderFailed = reason;
+    this.dropDecoder();
+    if (this.asked === 'h264') this.ask('h264'); // again from a key frame
   }
 
   /** As the server says; it says so again when the camera changes its settings. */
@@ -191,9 +215,11 @@ export class LivePicture {
     this.image = image;
     this.imagePtsMs = ptsMs;
     this.shownAt = performance.now();
-    if (this.shownKind !== kind) {
+    const player = kind === 'h264' && this.decoderFailed !== '';
+    if (this.shownKind !== kind || this.shownPlayer !== player) {
       this.shownKind = kind;
-      this.stateChanged({ kind, fallback: kind === 'jpeg' ? this.h264Failed : '' });
+      this.shownPlayer = player;
+      this.stateChanged({ kind, player, fallback: kind === 'jpeg' ? this.h264Failed : this.decoderFailed });
     }
     this.changed();
   }
@@ -213,7 +239,7 @@ export class LivePicture {
     if (this.asked === null || this.h264Failed === reason) return;
     this.h264Failed = reason;
     this.dropDecoder();
-    this.stateChanged({ kind: this.shownKind, fallback: reason });
+    this.stateChanged({ kind: this.shownKind, player: this.shownPlayer, fallback: reason });
     if (this.asked === 'h264') this.ask('jpeg');
   }
 
