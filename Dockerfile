@@ -31,6 +31,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
     && useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin sightline \
     && mkdir /data && chown sightline:sightline /data && chmod 0700 /data
 COPY --from=build /source/build/release/bin/sightline /source/build/release/bin/sightline-decode /usr/bin/
+COPY --from=build /source/gpu/models/default.onnx /usr/share/sightline/default.onnx
 COPY --from=build /source/config/container/sightline.yml /usr/share/sightline/first.yml
 COPY --from=build /source/config/container/start /usr/share/sightline/start
 USER sightline

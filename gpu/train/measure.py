@@ -113,11 +113,18 @@ def _area(line: list, count: int) -> float:
     return float(np.sum(np.diff(np.concatenate([[0], hits / count])) * precision))
 
 
-def balanced_score(line: list, count: int) -> float:
-    """The score above which precision and recall are best together (F1)."""
-    line = sorted(line, key=lambda pair: -pair[0])
-    hits = np.cumsum([r for _, r in line])
-    return float(line[int(np.argmax(2 * hits / (np.arange(1, len(line) + 1) + count)))][0])
+def logistic(line: list, steps: int = 50) -> tuple:
+    """Scale and shift of the logit of a score with which it says how often such a box is right (Newton's method)."""
+    score, right = np.array(line).T
+    logit = np.log(score / (1 - score))
+    scale, shift = 1.0, 0.0
+    for _ in range(steps):
+        said = 1 / (1 + np.exp(-(scale * logit + shift)))
+        weight = said * (1 - said) + 1e-9
+        slope = np.array([((said - right) * logit).sum(), (said - right).sum()])
+        mixed = (weight * logit).sum()
+        scale, shift = (scale, shift) - np.linalg.solve([[(weight * logit ** 2).sum(), mixed], [mixed, weight.sum()]], slope)
+    return float(scale), float(shift)
 
 
 CLASS_OF = np.array(list(range(CLASS_COUNT)) + [CLASS_COUNT])  # an unstated vehicle is of no class
