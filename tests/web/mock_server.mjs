@@ -22,8 +22,10 @@ const TYPES = {
   '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
 };
-// As strict as the real server's: what violates it here would be broken there.
-const POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+// The real server's (server/api/reply.c): what violates it here would be broken there.
+const POLICY =
+  "default-src 'self'; img-src 'self' blob: data:; media-src blob:; connect-src 'self'; worker-src 'self' blob:; " +
+  "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const COOKIE = 'sightline_session';
 
 export async function startMock(options = {}) {

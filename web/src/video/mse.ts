@@ -67,7 +67,7 @@ export class MseDecoder implements Decoder {
       return;
     }
     if (picture.key) this.begin(picture);
-    if (this.waitsForKey) return;
+    if (this.closed) return;
     if (picture.ptsMs <= this.lastMs) {
       // A clock that was set back, or pictures that are not sent in the order in which they are shown.
       this.fail('the camera’s pictures come out of order');
@@ -101,7 +101,10 @@ export class MseDecoder implements Decoder {
     const size = `${picture.width}x${picture.height}`;
     if (this.waitsForKey || size !== this.size) {
       const init = initSegment(picture.bytes, picture.width, picture.height);
-      if (init === null) return;
+      if (init === null) {
+        this.fail('the camera’s key frames do not say how they are to be decoded');
+        return;
+      }
       this.size = size;
       this.waiting.push(init);
     }
