@@ -3,7 +3,7 @@
 #   ./run test            all of it
 #   ./run test --quick    release build alone: no sanitizers, fuzzers or container
 
-FUZZ_SECONDS=${SIGHTLINE_FUZZ_SECONDS:-60}
+FUZZ_SECONDS=${SIGHTLINE_FUZZ_SECONDS:-30}
 # A test that hangs fails, with what it started ended, and the rest goes on.
 LIMIT_S=600
 LIMIT_LONG_S=2400
