@@ -5,12 +5,9 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#include "gpu/cpu/int8_pixel.h"
 
-INLINE __m128i load_pixel(const uint8_t *x)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)x);
-}
+#define INLINE static inline __attribute__((always_inline))
 
 /* 16 pixels of four channels as bytes. */
 INLINE __m512i stem_pixels(const struct int8_stem *stem, const float *x, __mmask16 mask)
@@ -81,28 +78,6 @@ void int8_avx512_stem(const struct int8_stem *stem)
         stem_row(stem, from >= 0 && from < stem->in_height ? stem->x + from * stem->in_width : NULL,
                  stem->y + row * stem->out_width * 4, nothing);
     }
-}
-
-static void pool_pixel(const struct int8_pool *pool, const uint8_t *x, int64_t row, int64_t column,
-                       uint8_t *y)
-{
-    const struct window *window = &pool->window;
-    int64_t              top    = row * window->stride[0] - window->pad_begin[0];
-    int64_t              left   = column * window->stride[1] - window->pad_begin[1];
-    __m128i              most   = _mm_setzero_si128();
-
-    for (int ky = 0; ky < window->kernel[0]; ky++) {
-        int64_t at_y = top + (int64_t)ky * window->dilation[0];
-        if (at_y < 0 || at_y >= pool->in_height)
-            continue;
-        for (int kx = 0; kx < window->kernel[1]; kx++) {
-            int64_t at_x = left + (int64_t)kx * window->dilation[1];
-            if (at_x >= 0 && at_x < pool->in_width)
-                most = _mm_max_epu8(most,
-                                    load_pixel(x + (at_y * pool->in_width + at_x) * INT8_BLOCK));
-        }
-    }
-    _mm_storeu_si128((__m128i *)(void *)y, most);
 }
 
 /* Four pixels at once where all their taps lie inside and side by side. */
