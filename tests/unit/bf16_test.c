@@ -4,6 +4,7 @@
 #include "gpu/cpu/bf16.h"
 
 #include "tests/amx_model.h"
+#include "tests/random_shapes.h"
 #include "tests/tap.h"
 
 #define TILES_CONFIGURE(config)       amx_configure(config)
@@ -15,25 +16,6 @@
 #include "gpu/cpu/bf16_tiles.h"
 
 #define TRIALS 60
-
-static uint64_t random_state = 88172645463325252U;
-
-static int64_t pick(int64_t low, int64_t high)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return low + (int64_t)(random_state >> 11) % (high - low + 1);
-}
-
-static void *room_for(int64_t count, size_t size)
-{
-    void *room = calloc((size_t)count + 1, size);
-
-    if (room == NULL)
-        abort();
-    return room;
-}
 
 static uint16_t *halves_of(int64_t count)
 {

@@ -6,6 +6,7 @@
 #include "gpu/cpu/int8_avx512.h"
 
 #include "tests/amx_model.h"
+#include "tests/random_shapes.h"
 #include "tests/tap.h"
 
 static void finish(const struct int8_conv *conv, int64_t block, int64_t at, int pixels,
@@ -34,25 +35,6 @@ static void finish(const struct int8_conv *conv, int64_t block, int64_t at, int 
 #include "gpu/cpu/int8_tiles.h"
 
 #define TRIALS 60
-
-static uint64_t random_state = 88172645463325252U;
-
-static int64_t pick(int64_t low, int64_t high)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return low + (int64_t)(random_state >> 11) % (high - low + 1);
-}
-
-static void *room_for(int64_t count, size_t size)
-{
-    void *room = calloc((size_t)count + 1, size);
-
-    if (room == NULL)
-        abort();
-    return room;
-}
 
 static bool try_conv(void)
 {
