@@ -108,8 +108,14 @@ static void skip_scaling_list(struct bits *bits, int count)
 {
     int next = 8;
 
-    for (int i = 0; i < count && next != 0 && !bits->bad; i++)
-        next = (next + read_signed(bits) + 256) % 256;
+    for (int i = 0; i < count && next != 0 && !bits->bad; i++) {
+        int delta = read_signed(bits);
+
+        if (delta < -128 || delta > 127) /* 7.4.2.1.1.1 */
+            bits->bad = true;
+        else
+            next = (next + delta + 256) % 256;
+    }
 }
 
 static bool has_chroma_fields(unsigned profile)
