@@ -202,10 +202,16 @@ static int lower_node(struct importer *import)
                              import->input_count, import->op->input_min, import->op->input_max);
     for (int i = 0; i < import->input_count; i++) {
         import->input[i] = -1;
-        if (node->input[i][0] != '\0')
+        if (node->input[i][0] != '\0') {
             import->input[i] = find_name(import->names, node->input[i])->value;
-        else if (i < import->op->input_min)
+            if (import->input[i] < 0)
+                return import_refuse(import, ERR_UNSUPPORTED,
+                                     "its input %d, '%.100s', is an output that its node does "
+                                     "not give here",
+                                     i, node->input[i]);
+        } else if (i < import->op->input_min) {
             return import_refuse(import, ERR_INVALID, "its input %d is missing", i);
+        }
     }
     for (size_t i = 0; i < node->n_output; i++)
         import->output[i] = -1;

@@ -19,6 +19,23 @@ def load(path: str) -> network.Net:
     return net.eval()
 
 
+@torch.no_grad()
+def grow(net: network.Net, small: network.Net) -> None:
+    """Gives a network the weights of a narrower or shallower one, so that it begins with what that one knows: old
+    channels see nothing of the new ones yet, new blocks add nothing yet (Chen et al. 2016)."""
+    old = small.state_dict()
+    for name, value in net.state_dict().items():
+        if name not in old:
+            continue
+        given = old[name]
+        if value.ndim == 4:
+            value[:given.shape[0], given.shape[1]:] = 0
+        value[tuple(slice(0, side) for side in given.shape)] = given
+    for blocks, known in zip(net.blocks, small.blocks):
+        for block in blocks[len(known):]:
+            block.widen.norm.weight.zero_()
+
+
 def _convolutions(net: network.Net) -> dict:
     return {name: module for name, module in net.named_modules() if isinstance(module, network.Conv)}
 

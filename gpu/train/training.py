@@ -109,5 +109,5 @@ class Training:
             checkpoint.read_onnx(self.net, path)
             checkpoint.find_statistics(self.net, [self.prepare(next(batches)[0]) for _ in range(8)])
         else:
-            self.net.load_state_dict(checkpoint.load(path).state_dict())
+            checkpoint.grow(self.net, checkpoint.load(path))
         self.ema.load_state_dict(self.net.state_dict())
