@@ -1,6 +1,7 @@
 #include "config/url_credentials.h"
 
 #include "config/err.h"
+#include "config/json_writer.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -73,8 +74,10 @@ int url_split_credentials(const char *text, char url[static LIMIT_URL_BYTES],
     if (at == NULL)
         return 0;
     colon = memchr(authority, ':', (size_t)(at - authority));
+    /* The user's name is shown and kept as text; a password may be any bytes. */
     if (!percent_decode(authority, (size_t)((colon == NULL ? at : colon) - authority), user,
-                        LIMIT_NAME_BYTES))
+                        LIMIT_NAME_BYTES) ||
+        !json_utf8_printable(user, strlen(user)))
         return why_set(why, ERR_INVALID, "the user name in the URL is too long or not text");
     if (colon != NULL && !percent_decode(colon + 1, (size_t)(at - colon - 1), password->value,
                                          sizeof password->value))
