@@ -196,7 +196,7 @@ int command_count(int argc, char **argv)
     int                         rc;
 
     if (count_options_parse(&options, argc, argv, &why) != 0) {
-        fprintf(stderr, "sightline count: %s\n\n%s", why.text, COUNT_USAGE);
+        fprintf(stderr, "sightline count: %s (see: sightline count --help)\n", why.text);
         return 2;
     }
     if (options.help) {

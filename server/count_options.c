@@ -87,6 +87,10 @@ static int pixels_to_parts(struct picture *picture, const char *points, char *pa
         double size  = index % 2 == 0 ? picture->width_px : picture->height_px;
         if (end == rest)
             return why_set(why, ERR_INVALID, "expected a number at \"%.20s\"", rest);
+        if (!(value >= 0 && value <= size))
+            return why_set(why, ERR_INVALID, "%s = %g is outside of the picture, %d by %d pixels",
+                           index % 2 == 0 ? "x" : "y", value, picture->width_px,
+                           picture->height_px);
         /* The last column and row, width-1 and height-1, and the edge itself are all "the end". */
         used += (size_t)snprintf(parts + used, room - used, "%s%.9g", index == 0 ? "" : ",",
                                  value / size);
@@ -137,11 +141,11 @@ static int add_line(struct count_options *options, struct picture *picture, cons
     settings_line_default(line);
     count = read_shape(picture, argument, line->name, line->points, LIMIT_LINE_POINTS, why);
     if (count < 0) {
-        why_prefix(why, "--line");
+        why_prefix(why, "--line %.60s", argument);
         return count;
     }
     if (count < 2)
-        return why_set(why, ERR_INVALID, "--line: a line needs at least 2 points");
+        return why_set(why, ERR_INVALID, "--line %s: a line needs at least 2 points", line->name);
     line->point_count = count;
     options->camera.line_count++;
     return 0;
@@ -160,7 +164,7 @@ static int add_zone(struct count_options *options, struct picture *picture, cons
     count = read_shape(picture, argument, zone->name, zone->points, LIMIT_ZONE_POINTS, why);
     rc    = count < 0 ? count : settings_check_polygon(zone->points, count, why);
     if (rc != 0) {
-        why_prefix(why, "--zone");
+        why_prefix(why, "--zone %.60s", argument);
         return rc;
     }
     zone->point_count = count;
@@ -278,5 +282,7 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             rc = why_set(why, ERR_INVALID, "no option \"%s\"", argv[i]);
         }
     }
+    if (rc == 0 && options->camera.line_count + options->camera.zone_count == 0)
+        rc = why_set(why, ERR_INVALID, "nothing to count: give a --line or a --zone");
     return rc == 0 ? check_names(&options->camera, why) : rc;
 }

@@ -214,8 +214,6 @@ int count_report_print(const struct count_report *report, const struct count_opt
         print_line(camera->lines[i].name, &report->lines[i]);
     for (int i = 0; i < camera->zone_count; i++)
         print_zone(camera->zones[i].name, &report->zones[i]);
-    if (camera->line_count + camera->zone_count == 0)
-        puts("\nNothing was counted: give a --line or a --zone (see: sightline count --help).");
-    fprintf(stderr, "%.1f s\n", report->wall_s);
+    fprintf(stderr, "counted in %.1f s\n", report->wall_s);
     return 0;
 }
