@@ -7,8 +7,9 @@
 #include "server/job_upload.h"
 #include "server/server.h"
 
-static const struct job_kind *const KINDS[] = {&JOB_DISCOVER, &JOB_STREAMS,    &JOB_PROBE,
-                                               &JOB_UPLOAD,   &JOB_SET_CAMERA, &JOB_REMOVE_CAMERA};
+static const struct job_kind *const KINDS[] = {
+    &JOB_DISCOVER,   &JOB_STREAMS,       &JOB_PROBE,        &JOB_UPLOAD,
+    &JOB_SET_CAMERA, &JOB_CHANGE_CAMERA, &JOB_REMOVE_CAMERA};
 
 struct jobs {
     struct server *server;
@@ -90,7 +91,7 @@ int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why
     if (kind == NULL)
         rc = why_set(why, ERR_INVALID,
                      "a job is a JSON object with \"do\": discover, streams, probe, upload, "
-                     "set_camera or remove_camera");
+                     "set_camera, change_camera or remove_camera");
     else if ((job = take_place(jobs)) == NULL)
         rc = why_set(why, ERR_FULL, "%d jobs are running: wait for one to end", JOBS_MAX);
     else {

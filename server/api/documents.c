@@ -247,6 +247,8 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
             continue;
         json_begin_object(json);
         key_text(json, "name", camera.settings->name);
+        json_key(json, "managed");
+        json_put_bool(json, camera.settings->managed);
         key_text(json, "state", camera_state_name(camera.stats.state));
         key_text(json, "reason", camera.stats.reason);
         key_text(json, "source", camera.stats.source);
