@@ -164,6 +164,7 @@ static void write_counters_of(struct json_writer *json, const struct settings_ca
         key_text(json, "name", zone->name);
         write_points(json, zone->points, zone->point_count);
         write_class_names(json, zone->classes);
+        key_uint(json, "inertia", (uint64_t)zone->inertia);
         json_end_object(json);
     }
     json_end_array(json);

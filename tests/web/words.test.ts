@@ -40,8 +40,12 @@ test('a rate: the server is slow only when the camera gives enough', () => {
 test('words: every state has a sentence, every trouble an advice', () => {
   for (const state of ['idle', 'connecting', 'streaming', 'stalled', 'backoff', 'ended'] as const)
     assert.ok(stateSentence(camera({ state })).length > 10);
-  for (const state of ['idle', 'stalled', 'backoff', 'ended'] as const) assert.ok(stateAdvice(state).length > 10);
-  assert.equal(stateAdvice('streaming'), '');
+  for (const state of ['idle', 'stalled', 'backoff', 'ended'] as const) assert.ok(stateAdvice(camera({ state })).length > 10);
+  assert.equal(stateAdvice(camera({ state: 'streaming' })), '');
+  const refused = { state: 'backoff', reason: 'the camera refuses the user name or the password; next try in 8 s' };
+  assert.match(stateAdvice(camera(refused)), /user and password in the configuration file/);
+  assert.match(stateAdvice(camera({ ...refused, managed: true })), /user and password under “Lines, zones, settings”/);
+  assert.doesNotMatch(stateAdvice(camera({ state: 'backoff', reason: 'connection refused', managed: true })), /password|configuration/);
   for (const what of ['ledger', 'redis', 'camera', 'model', 'configuration']) assert.ok(problemWords(what).advice.length > 10);
   assert.equal(problemWords('weather').title, 'Problem: weather');
 });

@@ -40,14 +40,16 @@ export function stateSentence(camera: Camera): string {
 }
 
 /** What to do; "" when there is nothing to do. */
-export function stateAdvice(state: CameraState): string {
+export function stateAdvice({ state, reason, managed }: Pick<Camera, 'state' | 'reason' | 'managed'>): string {
+  const place = managed ? 'under “Lines, zones, settings” of this camera' : 'in the configuration file';
   switch (state) {
     case 'backoff':
-      return 'Check that the camera has power and network, and that address, user and password in the configuration are right.';
+      if (/password|credentials|\b401\b/i.test(reason)) return `Correct its user and password ${place}.`;
+      return `Check that the camera has power and network, and that its address${managed ? '' : ' in the configuration file'} is right.`;
     case 'stalled':
       return 'Check the network between camera and server; if it lasts, restart the camera. The server reconnects by itself.';
     case 'ended':
-      return 'Set “loop: true” for this file in the configuration to play it again and again.';
+      return managed ? '' : 'Set “loop: true” for this file in the configuration to play it again and again.';
     case 'idle':
       return 'Set “enabled: true” for this camera in the configuration.';
     default:
@@ -80,7 +82,7 @@ export function problemWords(what: string): ProblemWords {
       return {
         title: 'Not every camera delivers pictures',
         meaning: 'Time without pictures is a gap in the history, not a zero. The other cameras go on.',
-        advice: 'Check that the camera has power and network, and that its address, user and password in the configuration are right. The server tries again by itself.',
+        advice: 'See under “Cameras” what is wrong with each. The server tries again by itself.',
       };
     case 'model':
       return {

@@ -134,7 +134,8 @@ function options(
   return {
     width: Math.max(200, box.clientWidth),
     height: latest.current.height,
-    padding: [10, 4, 0, 0],
+    // At the right there is room for half of the last time.
+    padding: [10, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false }, focus: { prox: -1 } },
     scales: {

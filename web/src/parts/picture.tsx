@@ -8,7 +8,7 @@ import type { ShownStream } from '../state/socket';
 import { counterOf, link, onEvent, socket } from '../state/store';
 import { calm } from '../state/theme';
 import { LivePicture, type LiveState } from '../video/live';
-import { STATE_NAME } from '../data/words';
+import { STATE_NAME, STATE_TONE } from '../data/words';
 
 /** A tab that is hidden for longer than this stops its video. */
 const HIDDEN_MS = 4000;
@@ -43,9 +43,11 @@ export function Picture({ camera, label, large = false }: Props) {
   }, [camera.name, main]);
 
   const lost = link.value.phase !== 'open';
-  const silent = state.kind === null || old;
+  // The server knows at once what a picture's age would only show seconds later.
+  const stands = old || STATE_TONE[camera.state] === 'bad';
+  const silent = state.kind === null || stands;
   return (
-    <div class={`picture${old || lost ? ' picture-old' : ''}`}>
+    <div class={`picture${stands || lost ? ' picture-old' : ''}`}>
       <canvas ref={canvas} role="img" aria-label={label} />
       {silent && <Waiting camera={camera} lost={lost} seen={state.kind !== null} />}
       {state.kind !== null && (

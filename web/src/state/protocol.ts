@@ -17,6 +17,8 @@ export interface Zone {
   name: string;
   points: Point[];
   classes: string[];
+  /** Pictures inside (outside) before an entry (exit) is believed. */
+  inertia: number;
 }
 export interface MainStream {
   state: CameraState;
@@ -26,7 +28,9 @@ export interface MainStream {
   height: number;
 }
 export interface Camera {
-name: string;
+  name: string;
+  /** It was added in the dashboard and can be changed there. */
+  managed: boolean;
   state: CameraState;
   reason: string;
   source: string;
@@ -162,6 +166,7 @@ export function readCamera(value: unknown): Camera {
   const frames = bag(raw['frames']);
   return {
     name: text(raw['name']),
+    managed: raw['managed'] === true,
     state: readState(raw['state']),
     reason: text(raw['reason']),
     source: text(raw['source']),
@@ -203,6 +208,7 @@ export function readCamera(value: unknown): Camera {
         name: text(item['name']),
         points: readPoints(item['coordinates']),
         classes: texts(item['classes']),
+        inertia: figure(item['inertia']),
       };
     }),
   };

@@ -4,7 +4,7 @@ import { computed, signal } from '@preact/signals';
 import { rate } from '../data/format';
 import { keepsUp, STATE_TONE } from '../data/words';
 import { StateBadge } from '../parts/badge';
-import { LineCounts, ZoneCounts } from '../parts/counts';
+import { LineCounts, NoCounter, ZoneCounts } from '../parts/counts';
 import { FullIcon, PlusIcon } from '../parts/icons';
 import { Picture } from '../parts/picture';
 import { Segments } from '../parts/segments';
@@ -92,9 +92,7 @@ function Tile({ camera }: { camera: Camera }) {
       <div class="tile-counts">
         {camera.lines.map((line) => <LineCounts key={line.name} camera={camera.name} line={line} />)}
         {camera.zones.map((zone) => <ZoneCounts key={zone.name} camera={camera.name} zone={zone} />)}
-        {camera.lines.length + camera.zones.length === 0 && (
-          <p class="empty-small">No line or zone yet: add one under “lines” of this camera in the configuration file.</p>
-        )}
+        {camera.lines.length + camera.zones.length === 0 && <NoCounter camera={camera} />}
       </div>
     </article>
   );
