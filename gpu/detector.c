@@ -7,6 +7,7 @@
 #include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
+#include "gpu/detector_device.h"
 #include "gpu/detector_internal.h"
 #include "gpu/head.h"
 #include "gpu/prepare.h"
@@ -47,6 +48,7 @@ struct detector_session {
     struct kept_plan            plans[DETECTOR_PLANS_MAX];
     uint64_t                    uses;
     struct candidates           candidates;
+    struct detector_device      device;
 };
 
 static int open_head(struct detector *detector, const struct detector_settings *settings,
@@ -57,6 +59,7 @@ static struct prepare_plan *plan_for(struct detector_session *session, const str
                                      struct why *why);
 static int    boxes_of(struct detector_session *session, int index, struct box boxes[LIMIT_BOXES]);
 static size_t output_floats(const struct model_tensor *output);
+static struct boxes_settings boxes_settings(const struct detector *detector);
 
 int detector_open(struct detector **out, const struct detector_settings *settings, struct why *why)
 {
@@ -228,6 +231,7 @@ int detector_session_open_on(struct detector_session **out, const struct detecto
     const struct prepare_settings *input    = &detector->head.input;
     struct detector_session       *session  = calloc(1, sizeof *session);
     struct runner_settings         settings = {.device = DEVICE_ANY, .precision = precision};
+    struct boxes_settings          boxes;
     size_t                         bytes;
     int                            rc = ERR_MEMORY;
 
@@ -250,6 +254,9 @@ int detector_session_open_on(struct detector_session **out, const struct detecto
         goto fail;
     }
     if ((rc = backend->open(&session->runner, detector->parts.model, &settings, why)) != 0)
+        goto fail;
+    boxes = boxes_settings(detector);
+    if ((rc = detector_device_open(&session->device, backend, session->runner, &boxes, why)) != 0)
         goto fail;
     *out = session;
     return 0;
@@ -286,6 +293,11 @@ enum precision detector_session_precision(const struct detector_session *session
     return runner_precision(session->runner);
 }
 
+void detector_session_keep_outputs(struct detector_session *session)
+{
+    session->device.gives_boxes = false;
+}
+
 const float *detector_session_output(const struct detector_session *session, int picture, int index)
 {
     const struct model_info *info = session->detector->parts.info;
@@ -305,6 +317,9 @@ int detector_session_run(struct detector_session *session, struct frame *const *
     ASSERT(batch >= 1 && batch <= session->best_batch);
     memset(counts, 0, (size_t)batch * sizeof *counts);
     *timing = (struct detector_timing){0};
+    rc      = detector_device_run(&session->device, frames, batch, boxes, counts, timing, why);
+    if (rc != ERR_UNSUPPORTED)
+        return rc;
     for (int i = 0; i < batch; i++)
         if ((rc = prepare_picture(session, i, frames[i], why)) != 0)
             return rc;
@@ -365,6 +380,19 @@ static struct prepare_plan *plan_for(struct detector_session *session, const str
     return made;
 }
 
+static struct boxes_settings boxes_settings(const struct detector *detector)
+{
+    const struct prepare_settings *input = &detector->head.input;
+    int side_px = input->width_px > input->height_px ? input->width_px : input->height_px;
+
+    return (struct boxes_settings){.head        = &detector->head,
+                                   .classes     = &detector->classes,
+                                   .min_score   = detector->min_score,
+                                   .nms_iou     = detector->nms_iou,
+                                   .min_logit   = head_logit(detector->min_score),
+                                   .side_px_max = (float)(SIDE_PX_MAX_TENSORS * side_px)};
+}
+
 static int boxes_of(struct detector_session *session, int index, struct box boxes[LIMIT_BOXES])
 {
     const struct detector   *detector   = session->detector;
@@ -372,17 +400,15 @@ static int boxes_of(struct detector_session *session, int index, struct box boxe
     struct prepare_area      area       = session->areas[index];
     struct candidates       *candidates = &session->candidates;
     const float             *outputs[MODEL_MAX_OUTPUTS];
-    int                      side_px = detector->head.input.width_px, count;
+    int                      count;
 
-    if (detector->head.input.height_px > side_px)
-        side_px = detector->head.input.height_px;
     candidates->count       = 0;
     candidates->min_score   = detector->min_score;
     candidates->x0          = (float)area.x_px;
     candidates->y0          = (float)area.y_px;
     candidates->x1          = (float)(area.x_px + area.width_px);
     candidates->y1          = (float)(area.y_px + area.height_px);
-    candidates->side_px_max = (float)(SIDE_PX_MAX_TENSORS * side_px);
+    candidates->side_px_max = boxes_settings(detector).side_px_max;
     for (int i = 0; i < info->output_count; i++)
         outputs[i] = detector_session_output(session, index, i);
     detector->head.ops->decode(&detector->head, &detector->classes, outputs, candidates);

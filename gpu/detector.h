@@ -2,7 +2,8 @@
  *
  * The detector is immutable and shared; each worker thread opens its own detector_session. What is
  * done per picture: one fused pass from YUV to the network's tensor (letterbox), the network, the
- * head's decode, non-maximum suppression, and the mapping to the classes that Sightline counts. */
+ * head's decode, non-maximum suppression, and the mapping to the classes that Sightline counts; all of
+ * it on a device whose backend has that (detector_device.h), with the same boxes. */
 #ifndef SIGHTLINE_GPU_DETECTOR_H
 #define SIGHTLINE_GPU_DETECTOR_H
 
@@ -68,7 +69,7 @@ int                       detector_best_batch(const struct detector *detector);
 struct detector_timing {
     int64_t prepare_ns;
     int64_t network_ns;
-    int64_t decode_ns; /* head and suppression */
+    int64_t decode_ns; /* head and suppression; 0 where a device does them with the network */
 };
 
 /* One per worker thread; used only there. */
@@ -91,7 +92,10 @@ enum precision detector_session_precision(const struct detector_session *session
 int detector_session_run(struct detector_session *session, struct frame *const *frames, int batch,
                          struct box (*boxes)[LIMIT_BOXES], int *counts,
                          struct detector_timing *timing, struct why *why);
-/* Output `index` of picture `picture` of the last run; valid until the next. */
+/* Once, before a run: the outputs are looked at, so no backend may keep them on its device. */
+void detector_session_keep_outputs(struct detector_session *session);
+/* Output `index` of picture `picture` of the last run; valid until the next. For a session that
+ * keeps them. */
 const float *detector_session_output(const struct detector_session *session, int picture,
                                      int index);
 

@@ -149,6 +149,7 @@ static int open_ways(struct compare *compare, const struct model_arguments *opti
                                               (enum precision)p, &compare->why);
             if (rc != 0)
                 return rc;
+            detector_session_keep_outputs(way->session);
             way->backend   = backend;
             way->precision = (enum precision)p;
             compare->way_count++;

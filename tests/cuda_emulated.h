@@ -7,6 +7,7 @@
 #ifndef SIGHTLINE_TESTS_CUDA_EMULATED_H
 #define SIGHTLINE_TESTS_CUDA_EMULATED_H
 
+#include "gpu/cuda/cuda_body_ends.h"
 #include "gpu/cuda/cuda_body_pictures.h"
 #include "gpu/cuda/cuda_body_plain.h"
 #include "gpu/cuda/cuda_plan.h"
@@ -37,6 +38,25 @@ EMULATED(reduce, cuda_reduce, view_threads(&args->y))
 EMULATED(pad, cuda_pad, view_threads(&args->y))
 EMULATED(piece, cuda_piece, args->x.elements)
 EMULATED(matmul, cuda_matmul, matmul_threads(args))
+
+EMULATED(prepare, cuda_prepare, args->tensor_width * args->tensor_height)
+
+/* From the last thread to the first: the boxes must not depend on the order. */
+#define EMULATED_FIND(NAME, THREADS)                           \
+    for (uint32_t image = 0; image < (uint32_t)batch; image++) \
+        for (uint32_t thread = (THREADS); thread-- > 0;)       \
+    body_##NAME(args, image, thread)
+
+int cuda_launch_find(const struct cuda_find *args, int batch, void *stream)
+{
+    (void)stream;
+    EMULATED_FIND(clear, 1);
+    EMULATED_FIND(decode, args->room);
+    EMULATED_FIND(rank, args->room);
+    EMULATED_FIND(overlap, CUDA_FIND_BEST * CUDA_OVERLAP_WORDS);
+    EMULATED_FIND(keep, 1);
+    return 0;
+}
 
 int cuda_launch_channels(const struct cuda_channels *args, int batch, void *stream)
 {
@@ -141,7 +161,8 @@ struct emulated {
 };
 
 /* The arena is filled with what no kernel may read before it was written: not-a-numbers. */
-static void emulated_open(struct emulated *run, const struct cuda_plan *plan, int batch)
+__attribute__((unused)) static void emulated_open(struct emulated        *run,
+                                                  const struct cuda_plan *plan, int batch)
 {
     size_t bytes = (size_t)plan->arena_bytes * (size_t)batch + CUDA_ALIGN_BYTES;
 
@@ -154,13 +175,14 @@ static void emulated_open(struct emulated *run, const struct cuda_plan *plan, in
     memset(run->memory.arena, 0xff, bytes);
 }
 
-static void emulated_close(struct emulated *run)
+__attribute__((unused)) static void emulated_close(struct emulated *run)
 {
     free(run->memory.arena);
 }
 
 /* From step `first` on: 1 when the input's picture is there already. */
-static void emulated_run(struct emulated *run, const float *input, int first)
+__attribute__((unused)) static void emulated_run(struct emulated *run, const float *input,
+                                                 int first)
 {
     run->memory.input = input;
     for (int i = first; i < run->plan->step_count; i++) {
@@ -175,7 +197,7 @@ static void emulated_run(struct emulated *run, const float *input, int first)
     }
 }
 
-static const float *emulated_output(const struct emulated *run, int index)
+__attribute__((unused)) static const float *emulated_output(const struct emulated *run, int index)
 {
     return cuda_bind_tensor(run->plan, run->plan->outputs[index], &run->memory);
 }

@@ -39,8 +39,9 @@ else()
     endforeach()
     add_library(sightline_cuda MODULE
         ${cuda_planner} gpu/cuda/cuda_cudnn.c gpu/cuda/cuda_device.c gpu/cuda/cuda_runner.c
-        gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c gpu/graph_memory.c config/why.c
-        config/assert.c ${cuda_objects})
+        gpu/cuda/cuda_frames.c gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c
+        gpu/graph_memory.c gpu/prepare_tables.c gpu/prepare_filter.c gpu/prepare_c.c gpu/frame.c
+        gpu/suppress.c gpu/box.c config/why.c config/assert.c config/clock.c ${cuda_objects})
     set_target_properties(sightline_cuda PROPERTIES
         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin C_VISIBILITY_PRESET hidden
         INSTALL_RPATH "$ORIGIN;${SIGHTLINE_CUDA_HOME}/lib64")
