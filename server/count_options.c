@@ -27,7 +27,12 @@ const char COUNT_USAGE[] =
     "  --motion on: a trial of the motion gate of live cameras: only the pictures count that it\n"
     "           would let through, and the result says how many (default: off)\n"
     "  --isolation  process (default): the video is decoded in a sandboxed process; or thread\n"
-    "  --json   the result as one JSON object\n";
+    "  --json   the result as one JSON object\n"
+    "\n"
+    "Ends with 0; with 3 when not all of a file could be read or was waited for: what was read is\n"
+    "counted, the result says \"not complete\" (JSON: \"complete\": false, and \"why\"); with 1 "
+    "when\n"
+    "nothing could be counted; with 2 when the arguments are wrong.\n";
 
 #define ARGUMENT_BYTES 4096
 

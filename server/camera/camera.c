@@ -284,7 +284,12 @@ static void fail(struct camera *camera, enum camera_loss loss, const char *reaso
 
 static void on_end(struct camera *camera, enum source_end end, const char *reason)
 {
-    if (camera->ops == NULL && end == SOURCE_END_OF_FILE) {
+    /* What a file has given out was counted: tried again, it would be counted twice. */
+    bool is_over = end == SOURCE_END_OF_FILE ||
+                   (!camera->settings.loop && camera->state != CAMERA_CONNECTING);
+
+    if (camera->ops == NULL && is_over) {
+        camera->cut_short = end != SOURCE_END_OF_FILE;
         uv_timer_stop(&camera->timer);
         set_state(camera, CAMERA_ENDED, "%s", reason);
         return;

@@ -140,6 +140,7 @@ enum camera_relief { CAMERA_DECODES_ALL, CAMERA_SKIPS_UNREFERENCED, CAMERA_KEY_F
 struct camera_stats {
     enum camera_state state;
     char reason[CAMERA_REASON_BYTES];  /* why it is in this state, in plain words; no credentials */
+    bool cut_short;                    /* ended where the rest of the file cannot be read */
     int64_t            state_since_ns; /* monotonic */
     char               source[LIMIT_URL_BYTES]; /* redacted */
     char               codec[16];               /* "h264", "" before the first stream */

@@ -36,6 +36,7 @@ struct camera {
     int64_t                  streaming_since_ns;
     unsigned                 failures;
     bool                     ever_streamed;
+    bool                     cut_short;
     uint64_t                 connects, reconnects;
     int                      width_px, height_px; /* as the sink knows them */
 };

@@ -224,8 +224,10 @@ static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why
         return DECODE_STEP_IDLE;
     }
     if (!stream->looping) {
-        decode_stream_end(stream, SOURCE_END_OF_FILE,
-                          read_rc == ERR_NOT_FOUND ? "the file was played to its end" : why->text);
+        if (read_rc == ERR_NOT_FOUND)
+            decode_stream_end(stream, SOURCE_END_OF_FILE, "the file was played to its end");
+        else
+            decode_stream_end(stream, SOURCE_END_ERROR, why->text);
         return DECODE_STEP_IDLE;
     }
     stream->pass_pictures = 0;
