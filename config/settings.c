@@ -163,10 +163,12 @@ int settings_check_name(const char *name, struct why *why)
  * the bytes behind a string's end are zero. */
 bool settings_camera_equal(const struct settings_camera *a, const struct settings_camera *b)
 {
-    return memcmp(a, b, sizeof *a) == 0; // NOLINT: as said above
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
+    return memcmp(a, b, sizeof *a) == 0;
 }
 
 bool settings_model_equal(const struct settings_model *a, const struct settings_model *b)
 {
-    return memcmp(a, b, sizeof *a) == 0; // NOLINT: as above
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
+    return memcmp(a, b, sizeof *a) == 0;
 }

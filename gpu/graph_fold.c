@@ -3,6 +3,7 @@
  * here, or cost too much, stay in the graph and run with the rest. */
 #include "gpu/onnx_import.h"
 
+#include "config/assert.h"
 #include "config/err.h"
 
 #include <string.h>
@@ -22,6 +23,7 @@ struct result {
 
 static void put_number(const struct result *result, int64_t i, double number)
 {
+    ASSERT((result->floats != NULL) != (result->ints != NULL));
     if (result->floats != NULL)
         result->floats[i] = (float)number;
     else if (number > -9e18 && number < 9e18)

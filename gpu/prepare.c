@@ -192,8 +192,9 @@ static const struct prepare_kernels *best_kernels(void)
     for (int i = 0; limit != NULL && PREPARE_KERNELS[i] != NULL; i++)
         if (strncmp(PREPARE_KERNELS[i]->name, limit, strlen(PREPARE_KERNELS[i]->name)) == 0)
             first = i; /* "avx2" also for "avx2_vnni" */
-    while (!PREPARE_KERNELS[first]->available())
+    while (PREPARE_KERNELS[first] != NULL && !PREPARE_KERNELS[first]->available())
         first++;
+    ASSERT(PREPARE_KERNELS[first] != NULL); /* the last one runs everywhere */
     return PREPARE_KERNELS[first];
 }
 
