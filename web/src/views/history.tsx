@@ -165,7 +165,7 @@ function Table({ data, source, nameOf }: { data: ChartData; source: Source; name
             const dwell = data.dwell[index] ?? null;
             return (
               <tr key={data.times[index]} class={share === null ? 'row-gap' : ''}>
-                <th scope="row">{bucketName(data.times[index] ?? 0, data.step, last - index + 1)}</th>
+                <th scope="row">{bucketName(data.times[index] ?? 0, data.step, last - index + 1, data.local)}</th>
                 {values.map((value, at) => <td class="number" key={at}>{value === null ? '–' : count(value)}</td>)}
                 <td class="number"><b>{share === null ? '–' : count(values.reduce<number>((total, value) => total + (value ?? 0), 0))}</b></td>
                 {source.kind === 'zone' && <td class="number">{dwell === null ? '–' : duration(dwell * 1000)}</td>}
