@@ -35,6 +35,7 @@
 #define LIMIT_CLIENTS             4096
 #define LIMIT_SUBSCRIPTIONS       64 /* topics of one client; lower than cameras: a wall pages */
 
+#define LIMIT_DISK_LOW_BYTES    (1ULL << 30) /* less than this, and than a tenth, is a problem */
 #define LIMIT_LEDGER_QUEUE      65536 /* events that wait for a commit: 10 minutes of 100 events/s */
 #define LIMIT_LEDGER_GROUP      64    /* events in one commit */
 #define LIMIT_LEDGER_GROUP_MS   20

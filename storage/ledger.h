@@ -111,7 +111,8 @@ struct ledger_health {
     uint64_t lost;         /* refused with ERR_FULL since start */
     uint64_t commits;
     uint64_t failed_commits;
-    int64_t  last_commit_ns; /* duration */
+    int64_t  last_commit_ns;              /* duration */
+    uint64_t disk_free_bytes, disk_bytes; /* where the ledger lies; both 0: not known (yet) */
 };
 struct ledger_health ledger_health(struct ledger *ledger);
 

@@ -67,6 +67,20 @@ void document_status(struct json_writer *json, const struct server_status *statu
     json_end_object(json);
 }
 
+/* Why the pictures that are analysed are not those that are wanted. */
+static const char *analysis_text(const struct api_camera *camera)
+{
+    if (camera->stats.relief == CAMERA_KEY_FRAMES_ONLY)
+        return "key frames only: the processors cannot decode more";
+    if (camera->stats.relief == CAMERA_SKIPS_UNREFERENCED)
+        return "some pictures are not decoded: the processors cannot keep up";
+    if (camera->stats.resting)
+        return "resting: nothing moves";
+    if (camera->share < 1)
+        return "slowed down: the detector cannot keep up";
+    return "as wanted";
+}
+
 void document_health(struct json_writer *json, const struct api_house *house)
 {
     struct server_status status;
@@ -90,6 +104,7 @@ void document_health(struct json_writer *json, const struct api_house *house)
         key_number(json, "decoded", camera.stats.decoded_fps, 2);
         key_number(json, "analysed", camera.stats.analysed_fps, 2);
         json_end_object(json);
+        key_text(json, "analysis", analysis_text(&camera));
         json_key(json, "coverage");
         if (camera.coverage < 0)
             json_put_null(json);
@@ -168,20 +183,6 @@ static void write_counters_of(struct json_writer *json, const struct settings_ca
         json_end_object(json);
     }
     json_end_array(json);
-}
-
-/* Why the pictures that are analysed are not those that are wanted. */
-static const char *analysis_text(const struct api_camera *camera)
-{
-    if (camera->stats.relief == CAMERA_KEY_FRAMES_ONLY)
-        return "key frames only: the processors cannot decode more";
-    if (camera->stats.relief == CAMERA_SKIPS_UNREFERENCED)
-        return "some pictures are not decoded: the processors cannot keep up";
-    if (camera->stats.resting)
-        return "resting: nothing moves";
-    if (camera->share < 1)
-        return "slowed down: the detector cannot keep up";
-    return "as wanted";
 }
 
 static void write_rates(struct json_writer *json, const struct api_camera *camera)

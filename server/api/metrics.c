@@ -357,6 +357,8 @@ static void put_storage(struct page *page, const struct api *api)
 
     one(page, "sightline_ledger_writable", "gauge", NULL,
         "0 after a failed commit until one succeeds.", ledger.writable ? 1 : 0);
+    one(page, "sightline_ledger_disk_free_bytes", "gauge", "bytes",
+        "Room on the disk that the ledger lies on.", (double)ledger.disk_free_bytes);
     one(page, "sightline_ledger_commits", "counter", NULL, "Groups of events written durably.",
         (double)ledger.commits);
     one(page, "sightline_ledger_failed_commits", "counter", NULL, "Commits that failed.",

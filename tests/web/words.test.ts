@@ -34,6 +34,9 @@ test('a rate: the server is slow only when the camera gives enough', () => {
   assert.equal(keepsUp(camera({ fps: { decoded: 25, analysed: 5, wanted: 10 } })), false);
   assert.equal(keepsUp(camera({ fps: { decoded: 5, analysed: 5, wanted: 10 } })), true);
   assert.equal(keepsUp(camera({ fps: { decoded: 25, analysed: 12, wanted: 0 } })), false);
+  assert.equal(keepsUp(camera({ analysis: 'resting: nothing moves', fps: { decoded: 25, analysed: 0.3, wanted: 10 } })), true);
+  assert.equal(keepsUp(camera({ analysis: 'as wanted', fps: { decoded: 16, analysed: 4, wanted: 5 } })), true);
+  assert.equal(keepsUp(camera({ analysis: 'slowed down: the detector cannot keep up', fps: { decoded: 25, analysed: 9, wanted: 10 } })), false);
   assert.equal(keepsUp(camera({ state: 'stalled', fps: { decoded: 0, analysed: 0, wanted: 10 } })), true);
 });
 

@@ -72,6 +72,12 @@ export function problemWords(what: string): ProblemWords {
         meaning: 'New counts may be held in memory only; they are not safe until this is solved.',
         advice: 'Look at the free space and the rights of the data folder. Do not restart the server before it is solved: what waits in memory would be lost.',
       };
+    case 'disk':
+      return {
+        title: 'The disk is nearly full',
+        meaning: 'Counting goes on. Without room new counts are held in memory for some minutes, then they are lost.',
+        advice: 'Make room on the disk of the data folder, or give it a larger one.',
+      };
     case 'redis':
       return {
         title: 'Redis is not reachable',
@@ -110,9 +116,14 @@ export function directionName(event: CountEvent, lines: readonly Line[]): string
   return event.direction === 'a_to_b' ? line.aToB : line.bToA;
 }
 
+/** Nothing moves in front of it, so the detector has nothing to do. */
+export const rests = (camera: Camera): boolean => camera.analysis.startsWith('resting');
+
 /** Analysed against wanted rate: false when the server cannot keep up. */
 export function keepsUp(camera: Camera): boolean {
   if (camera.state !== 'streaming') return true;
+  // The server knows: a camera that has just begun, or rests as nothing moves, is not slow.
+  if (camera.analysis !== '') return camera.analysis === 'as wanted' || rests(camera);
   const wanted = camera.fps.wanted > 0 ? camera.fps.wanted : camera.fps.decoded;
   // A camera that sends fewer pictures than wanted is not the server's failure.
   const possible = camera.fps.decoded > 0 ? Math.min(wanted, camera.fps.decoded) : wanted;

@@ -41,6 +41,8 @@ export interface Camera {
   /** The camera's second stream, which the server connects to only while somebody looks; null: it has one. */
   main: MainStream | null;
   fps: { source: number; decoded: number; analysed: number; wanted: number };
+  /** In the server's words, why not every wanted picture is analysed: "as wanted", "resting: nothing moves". */
+  analysis: string;
   progress: number;
   /** Share of the last full minute that was analysed; null before there is one. */
   coverage: number | null;
@@ -87,6 +89,7 @@ export interface CameraHealth {
   state: CameraState;
   reason: string;
   fps: { decoded: number; analysed: number };
+  analysis: string;
   coverage: number | null;
 }
 export interface Health {
@@ -119,6 +122,8 @@ export interface History {
   bucket: Bucket;
   from: string;
   to: string;
+  /** Days of the reader's clock, made here; the server's own begin at midnight UTC. */
+  local: boolean;
   buckets: HistoryBucket[];
 }
 
@@ -181,6 +186,7 @@ export function readCamera(value: unknown): Camera {
       analysed: figure(fps['analysed']),
       wanted: figure(fps['wanted']),
     },
+    analysis: text(raw['analysis']),
     progress: figure(raw['progress']),
     coverage: share(raw['coverage']),
     frames: {
@@ -289,6 +295,7 @@ export function readHealth(value: unknown): Health {
         state: readState(camera['state']),
         reason: text(camera['reason']),
         fps: { decoded: figure(fps['decoded']), analysed: figure(fps['analysed']) },
+        analysis: text(camera['analysis']),
         coverage: share(camera['coverage']),
       };
     }),
@@ -322,6 +329,7 @@ export function readHistory(value: unknown): History {
     bucket: bucket === 'hour' || bucket === 'day' ? bucket : 'minute',
     from: text(raw['from']),
     to: text(raw['to']),
+    local: false,
     buckets: list(raw['buckets']).map((item) => {
       const one = bag(item);
       return {

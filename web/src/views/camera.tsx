@@ -112,7 +112,7 @@ function Details({ camera }: { camera: Camera }) {
   const rows: [string, string, string?][] = [
     ['Video', [camera.codec.toUpperCase(), size(camera.width, camera.height)].filter(Boolean).join(', ') || 'not known yet'],
     ['Main stream', mainStream(camera), camera.main?.state === 'backoff' || camera.main?.state === 'stalled' ? 'warn' : ''],
-    ['Rate', `${rate(camera.fps.analysed)} of ${rate(camera.fps.decoded)} pictures a second analysed, ${wanted}`],
+    ['Rate', `${rate(camera.fps.analysed)} of ${rate(camera.fps.decoded)} pictures a second analysed, ${wanted}${camera.analysis === '' || camera.analysis === 'as wanted' ? '' : `; ${camera.analysis}`}`],
     ['Coverage', camera.coverage === null ? 'not known yet' : `${percent(camera.coverage)} of the last minute was analysed`],
     ['Pictures', `${count(camera.frames.analysed)} analysed, ${count(camera.frames.skipped)} not needed at this rate`],
     ['Dropped', `${count(camera.frames.dropped)} given up for newer ones`, camera.frames.dropped > 0 ? 'warn' : ''],
