@@ -1,6 +1,6 @@
 /* config/limits.h: every bound of the program in one place, with the reason for its number.
  *
- * A bound that is met is counted (see server/watch/metrics.h) and refused or dropped by a policy that the
+ * A bound that is met is counted (GET /metrics) and refused or dropped by a policy that the
  * code names; nothing here grows without end. */
 #ifndef SIGHTLINE_CONFIG_LIMITS_H
 #define SIGHTLINE_CONFIG_LIMITS_H

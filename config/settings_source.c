@@ -1,5 +1,6 @@
 #include "config/settings_source.h"
 
+#include "config/hexadecimal.h"
 #include "config/settings_value.h"
 
 #include <string.h>
@@ -28,14 +29,6 @@ void settings_read_tls_verify(struct yaml_reader *reader, yaml_node_t *key, yaml
         *(bool *)target = !verify;
 }
 
-static int hexadecimal(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* With or without colons, as tools print it. */
 void settings_read_fingerprint(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                                void *target)
@@ -51,11 +44,11 @@ void settings_read_fingerprint(struct yaml_reader *reader, yaml_node_t *key, yam
     for (const char *c = text; *c != '\0'; c++) {
         if (*c == ':')
             continue;
-        if (hexadecimal(*c) < 0 || count + 1 >= sizeof found) {
+        if (hexadecimal_digit(*c) < 0 || count + 1 >= sizeof found) {
             count = 0;
             break;
         }
-        found[count++] = digits[hexadecimal(*c)];
+        found[count++] = digits[hexadecimal_digit(*c)];
     }
     if (count + 1 == sizeof found)
         memcpy(target, found, sizeof found);

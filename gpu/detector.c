@@ -288,11 +288,6 @@ int detector_session_best_batch(const struct detector_session *session)
     return session->best_batch;
 }
 
-enum precision detector_session_precision(const struct detector_session *session)
-{
-    return runner_precision(session->runner);
-}
-
 void detector_session_keep_outputs(struct detector_session *session)
 {
     session->device.gives_boxes = false;

@@ -82,8 +82,6 @@ int  detector_session_open_on(struct detector_session **out, const struct detect
                               struct why *why);
 void detector_session_close(struct detector_session **session);
 int  detector_session_best_batch(const struct detector_session *session);
-/* What the network runs in. */
-enum precision detector_session_precision(const struct detector_session *session);
 
 /* `frames`: `batch` pictures. `boxes[i]` receives at most LIMIT_BOXES boxes of picture i, best
  * first, in that picture's pixels; counts[i] says how many. Allocates only for a kind of picture (size, format,

@@ -27,25 +27,6 @@ static void forget(struct job *job)
     memset(job, 0, sizeof *job);
 }
 
-int jobs_open(struct jobs **out, struct server *server, struct why *why)
-{
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL)
-        return why_set(why, ERR_MEMORY, "out of memory");
-    (*out)->server = server;
-    return 0;
-}
-
-void jobs_close(struct jobs **jobs)
-{
-    if (*jobs == NULL)
-        return;
-    for (int i = 0; i < JOBS_MAX; i++)
-        forget(&(*jobs)->job[i]);
-    free(*jobs);
-    *jobs = NULL;
-}
-
 static struct job *find(struct jobs *jobs, int64_t id)
 {
     for (int i = 0; i < JOBS_MAX; i++) {
@@ -216,10 +197,23 @@ void job_failed(struct job *job, const struct why *why)
 
 int jobs_start(struct server *server, struct why *why)
 {
-    return jobs_open(&server->jobs, server, why);
+    struct jobs *jobs = calloc(1, sizeof *jobs);
+
+    if (jobs == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    jobs->server = server;
+    server->jobs = jobs;
+    return 0;
 }
 
 void jobs_stop(struct server *server)
 {
-    jobs_close(&server->jobs);
+    struct jobs *jobs = server->jobs;
+
+    if (jobs == NULL)
+        return;
+    for (int i = 0; i < JOBS_MAX; i++)
+        forget(&jobs->job[i]);
+    free(jobs);
+    server->jobs = NULL;
 }

@@ -22,10 +22,6 @@ struct jobs;
 #define JOB_RESULT_BYTES  (2 << 20) /* 256 devices, every byte of them escaped */
 #define JOB_PICTURE_BYTES (2 << 20)
 
-int jobs_open(struct jobs **out, struct server *server, struct why *why);
-/* Stops what runs; NULL-safe. */
-void jobs_close(struct jobs **jobs);
-
 /* {"do":"discover"|"streams"|"probe"|"upload"|"set_camera"|"change_camera"|"remove_camera", ...}: see server/api/protocol.md.
  * The job's number from 1, or ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_MEMORY. */
 int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why *why);

@@ -81,6 +81,21 @@ static const char *analysis_text(const struct api_camera *camera)
     return "as wanted";
 }
 
+static void write_state(struct json_writer *json, const struct api_camera *camera)
+{
+    key_text(json, "state", camera_state_name(camera->stats.state));
+    key_text(json, "reason", camera->stats.reason);
+}
+
+static void write_coverage(struct json_writer *json, const struct api_camera *camera)
+{
+    json_key(json, "coverage");
+    if (camera->coverage < 0)
+        json_put_null(json);
+    else
+        json_put_fixed(json, camera->coverage, 4);
+}
+
 void document_health(struct json_writer *json, const struct api_house *house)
 {
     struct server_status status;
@@ -97,19 +112,14 @@ void document_health(struct json_writer *json, const struct api_house *house)
             continue;
         json_begin_object(json);
         key_text(json, "name", camera.settings->name);
-        key_text(json, "state", camera_state_name(camera.stats.state));
-        key_text(json, "reason", camera.stats.reason);
+        write_state(json, &camera);
         json_key(json, "fps");
         json_begin_object(json);
         key_number(json, "decoded", camera.stats.decoded_fps, 2);
         key_number(json, "analysed", camera.stats.analysed_fps, 2);
         json_end_object(json);
         key_text(json, "analysis", analysis_text(&camera));
-        json_key(json, "coverage");
-        if (camera.coverage < 0)
-            json_put_null(json);
-        else
-            json_put_fixed(json, camera.coverage, 4);
+        write_coverage(json, &camera);
         json_end_object(json);
     }
     json_end_array(json);
@@ -199,11 +209,7 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     json_end_object(json);
     key_text(json, "analysis", analysis_text(camera));
     key_number(json, "progress", stats->progress, 4);
-    json_key(json, "coverage");
-    if (camera->coverage < 0)
-        json_put_null(json);
-    else
-        json_put_fixed(json, camera->coverage, 4);
+    write_coverage(json, camera);
     json_key(json, "frames");
     json_begin_object(json);
     key_uint(json, "decoded", stats->frames_decoded);
@@ -251,8 +257,7 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
         key_text(json, "name", camera.settings->name);
         json_key(json, "managed");
         json_put_bool(json, camera.settings->managed);
-        key_text(json, "state", camera_state_name(camera.stats.state));
-        key_text(json, "reason", camera.stats.reason);
+        write_state(json, &camera);
         key_text(json, "source", camera.stats.source);
         key_text(json, "codec", camera.stats.codec);
         key_text(json, "video", video_name(camera.stats.own_video));

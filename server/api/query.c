@@ -5,20 +5,10 @@
 #include <time.h>
 
 #include "config/err.h"
+#include "config/hexadecimal.h"
 
 /* 9999-12-31T23:59:59Z: later than that the text forms of other programs break. */
 #define LAST_SECOND INT64_C(253402300799)
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* Into `text`, NUL-terminated; false if it does not fit or holds a control character or a broken escape. */
 static bool decode(struct http_text from, char *text, size_t room)
@@ -30,10 +20,7 @@ static bool decode(struct http_text from, char *text, size_t room)
         if (c == '+') {
             c = ' ';
         } else if (c == '%') {
-            if (from.bytes - i < 3 || hex_value(from.at[i + 1]) < 0 ||
-                hex_value(from.at[i + 2]) < 0)
-                return false;
-            c = hex_value(from.at[i + 1]) * 16 + hex_value(from.at[i + 2]);
+            c = from.bytes - i < 3 ? -1 : hexadecimal_byte(from.at + i + 1);
             i += 2;
         }
         if (c < 0x20 || c == 0x7f || used + 1 >= room)
