@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 #include "config/url_credentials.h"
+#include "server/camera/decode_process.h"
 #include "server/camera/source_file.h"
 
 #include <stdatomic.h>
@@ -38,27 +39,35 @@ const char COUNT_USAGE[] =
 
 /* The picture's size, read once, when the first point in pixels is met. */
 struct picture {
-    const char *source;
-    int         width_px, height_px;
+    const char             *source;
+    enum settings_isolation isolation;
+    int                     width_px, height_px;
 };
 
 static int learn_size(struct picture *picture, struct why *why)
 {
-    static const atomic_bool NEVER = false;
-    struct source_file      *file;
-    int                      rc;
+    static const atomic_bool NEVER   = false;
+    struct decode_process   *process = NULL;
+    struct source_file      *file    = NULL;
+    int                      rc      = 0;
 
     if (picture->width_px > 0)
         return 0;
     if (url_has_scheme(picture->source))
         return why_set(why, ERR_INVALID,
                        "points of a stream must be parts of the picture, from 0 to 1");
-    rc = source_file_open(&file, picture->source, &NEVER, why);
+    if (picture->isolation == ISOLATION_PROCESS)
+        rc = decode_process_open(&process, why);
+    if (rc == 0)
+        rc = source_file_open(&file, process, picture->source, &NEVER, why);
+    if (rc == 0) {
+        picture->width_px  = source_file_parameters(file)->width;
+        picture->height_px = source_file_parameters(file)->height;
+    }
+    source_file_close(&file);
+    decode_process_close(&process);
     if (rc != 0)
         return rc;
-    picture->width_px  = source_file_parameters(file)->width;
-    picture->height_px = source_file_parameters(file)->height;
-    source_file_close(&file);
     if (picture->width_px <= 0 || picture->height_px <= 0)
         return why_set(why, ERR_UNSUPPORTED, "the video does not say how large its pictures are");
     return 0;
@@ -239,7 +248,7 @@ static int set_source(struct count_options *options, struct why *why)
 
 int count_options_parse(struct count_options *options, int argc, char **argv, struct why *why)
 {
-    struct picture picture = {.source = NULL};
+    struct picture picture = {.isolation = ISOLATION_PROCESS};
     int            rc      = 0;
 
     memset(options, 0, sizeof *options);
@@ -255,6 +264,9 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             options->help = true;
             return 0;
         }
+        if (strcmp(argv[i], "--isolation") == 0 && i + 1 < argc &&
+            strcmp(argv[i + 1], "thread") == 0)
+            picture.isolation = ISOLATION_THREAD;
         if (argv[i][0] == '-' && strcmp(argv[i], "--json") != 0)
             i++; /* its value */
         else if (argv[i][0] != '-' && picture.source == NULL)

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "config/clock.h"
+#include "config/heap.h"
 #include "config/log.h"
 #include "server/camera/camera.h"
 #include "server/camera/camera_gate.h"
@@ -381,6 +382,7 @@ static void test_nobody_answers(void)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    heap_settle();
     if (argc > 4 && strcmp(argv[1], "watch") == 0)
         return watch_crowd(argc - 2, argv + 2);
     log_set_level(LOG_ERROR);
