@@ -22,7 +22,7 @@
 
 struct api;
 
-/* What the API may ask of the rest of the house; implemented by server/pipeline.c. */
+/* What the API may ask of the rest of the house; implemented by server/house.c. */
 struct api_camera {
     const struct settings_camera *settings; /* name, lines, zones */
     struct camera_stats           stats;
