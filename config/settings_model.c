@@ -31,6 +31,17 @@ static void read_fit(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *
         *(enum settings_fit *)target = (enum settings_fit)(chosen + FIT_TOP_LEFT);
 }
 
+static void read_shape(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                       void *target)
+{
+    static const char *const WORDS[] = {"picture", "fixed", NULL};
+    int chosen = settings_choose(reader, value, "shape", WORDS, "picture, fixed");
+
+    (void)key;
+    if (chosen >= 0)
+        *(enum settings_shape *)target = (enum settings_shape)chosen;
+}
+
 static void read_colors(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)
 {
@@ -96,6 +107,7 @@ static void read_pad(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *
 
 static const struct yaml_key INPUT_KEYS[] = {
     {"fit", read_fit, offsetof(struct settings_model, fit), NULL},
+    {"shape", read_shape, offsetof(struct settings_model, shape), NULL},
     {"colors", read_colors, offsetof(struct settings_model, colors), NULL},
     {"mean", read_mean, 0, NULL},
     {"deviation", read_deviation, 0, NULL},

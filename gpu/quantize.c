@@ -93,7 +93,8 @@ static bool tell(const struct quantizer *q, float done, const char *what)
     return q->settings->progress == NULL || q->settings->progress(q->settings->context, done, what);
 }
 
-/* The candidate that the next runner of this thread is opened with. */
+/* The candidate that runners of this thread are opened with: one for each size of input, when a
+ * picture comes that needs it. */
 static _Thread_local const struct calibration *candidate;
 
 static int open_candidate(struct runner **out, const struct model *model,
@@ -106,14 +107,11 @@ static int open_candidate(struct runner **out, const struct model *model,
 static int open_session(struct quantizer *q, const struct calibration *calibration,
                         struct detector_session **session)
 {
-    int rc;
-
     q->candidate_ops      = BACKEND_CPU;
     q->candidate_ops.open = open_candidate;
     candidate             = calibration;
-    rc = detector_session_open_on(session, q->detector, &q->candidate_ops, PRECISION_AUTO, q->why);
-    candidate = NULL;
-    return rc;
+    return detector_session_open_on(session, q->detector, &q->candidate_ops, PRECISION_AUTO,
+                                    q->why);
 }
 
 /* What a calibration gives on some of the pictures. */
@@ -131,7 +129,7 @@ static int judge(struct quantizer *q, const struct calibration *calibration, boo
 
     *verdict = (struct verdict){0};
     if (rc != 0)
-        return rc;
+        goto done;
     for (int i = 0; rc == 0 && i < q->settings->picture_count && seen < most; i++) {
         const struct quantize_boxes *exact = &q->exact[i];
         int                          count, asked;
@@ -144,6 +142,8 @@ static int judge(struct quantizer *q, const struct calibration *calibration, boo
         seen++;
     }
     detector_session_close(&session);
+done:
+    candidate = NULL;
     return rc;
 }
 
