@@ -130,14 +130,19 @@ bool query_parse_time(const char *text, int64_t *time_s)
 
 static int read_choice(const struct query_rule *rule, struct query_value *value, struct why *why)
 {
+    char   all[128];
+    size_t used = 0;
+
     for (uint64_t i = 0; rule->choices[i] != NULL; i++) {
         if (strcmp(rule->choices[i], value->text) == 0) {
             value->number = i;
             return 0;
         }
     }
-    return why_set(why, ERR_INVALID, "%s must be one of those in the documentation, such as %s",
-                   rule->name, rule->choices[0]);
+    for (int i = 0; rule->choices[i] != NULL && used < sizeof all; i++)
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ",
+                                 rule->choices[i]);
+    return why_set(why, ERR_INVALID, "%s is one of: %s", rule->name, all);
 }
 
 static int read_value(const struct query_rule *rule, struct http_text raw,

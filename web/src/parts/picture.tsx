@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { drawOverlay } from '../draw/overlay';
+import { paintNever, paintSoon } from '../draw/painter';
 import { fit } from '../draw/geometry';
 import type { Camera } from '../state/protocol';
 import type { ShownStream } from '../state/socket';
@@ -94,18 +95,16 @@ function runPicture(
 ): () => void {
   const context = canvas.getContext('2d', { alpha: false })!;
   const glows = new Map<string, number>();
-  let frameRequest = 0;
   let inView = false;
   let hiddenTimer = 0;
 
   const live = new LivePicture(camera.current, redraw, setState, main ? 'main' : 'sub');
 
   function redraw(): void {
-    if (frameRequest === 0) frameRequest = requestAnimationFrame(draw);
+    paintSoon(draw);
   }
 
   function draw(): void {
-    frameRequest = 0;
     const scale = Math.min(devicePixelRatio || 1, 2);
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
@@ -174,7 +173,7 @@ function runPicture(
   return () => {
     clearInterval(aging);
     clearTimeout(hiddenTimer);
-    cancelAnimationFrame(frameRequest);
+    paintNever(draw);
     seen.disconnect();
     sized.disconnect();
     document.removeEventListener('visibilitychange', decide);
