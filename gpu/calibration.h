@@ -31,6 +31,9 @@ struct calibration {
     struct calibrated  *values;    /* by name, each once */
     float               agreement; /* measured share of boxes, 0..1 */
     int                 boxes;     /* of how many */
+    /* Not in a file: layers run in 8 bits even where all who read them want floats, which is no gain,
+     * but shows what one layer alone does. */
+    bool eager;
 };
 
 /* From the metadata of a model. ERR_NOT_FOUND when it has none; ERR_CORRUPT when it makes no sense.

@@ -1,9 +1,9 @@
 /* gpu/quantize.h: finds the ranges of a network's numbers on real pictures, and whether 8 bits do.
  *
- * Two thirds of the pictures are run in float32 to see every range; the others are held back, and
- * on them the boxes of both precisions are compared. Layers that hurt most are kept in float32, as
- * few as it takes, until the boxes agree. The result is a copy of the ONNX file with the ranges and
- * the measured agreement in its metadata (gpu/calibration.h). Same pictures, same result.
+ * Two thirds of the pictures are run in float32 to see every range; the others are held back. Layers
+ * that hurt the boxes most are kept in float32, until the boxes of both precisions agree on those
+ * held back and on all. The result is a copy of the ONNX file with the ranges and the agreement
+ * measured on the pictures held back in its metadata (gpu/calibration.h). Same pictures, same result.
  *
  * Two boxes agree when they are of one class, overlap by 0.9 (intersection over union), the one
  * scores above 0.4 and the other above 0.3. Each box above 0.4 of either side is asked for. */
@@ -17,13 +17,19 @@
 #define QUANTIZE_PARTNER_SCORE 0.3F
 #define QUANTIZE_IOU           0.9F
 
+/* What is wanted unasked, and what is enough once much of the work is in float32 (quantize_search.c).
+ * Both are more than CALIBRATION_AGREEMENT_MIN: pictures that chose the layers are kinder to them than
+ * others. */
+#define QUANTIZE_AGREEMENT_WANTED 0.99F
+#define QUANTIZE_AGREEMENT_ENOUGH 0.975F
+
 #define QUANTIZE_PICTURES_MIN   6
 #define LIMIT_QUANTIZE_PICTURES 1000
 
 struct quantize_settings {
     struct detector_settings detector;      /* its backend and precision are not looked at */
     const char              *out_path;      /* NULL: measure only; else replaced when all is done */
-    float                    agreement_min; /* 0: CALIBRATION_AGREEMENT_MIN */
+    float                    agreement_min; /* 0: QUANTIZE_AGREEMENT_WANTED */
     int                      picture_count;
     /* Picture `index` of 0..picture_count-1, several times each; the frame is given back with
      * frame_unref(). 0 or a negative code. */

@@ -13,6 +13,7 @@ struct quantize_boxes {
 struct quantize_range {
     const char *name; /* of the graph */
     bool        convolution;
+    bool        input; /* of the network */
     int64_t     channels;
     float      *low, *high;         /* of all pictures */
     float      *now_low, *now_high; /* of this picture */
@@ -36,6 +37,12 @@ struct quantizer {
 bool quantize_held_back(int index);
 int  quantize_run(struct quantizer *q, struct detector_session *session, int index,
                   struct box boxes[LIMIT_BOXES], int *count);
+
+/* quantize_search.c */
+/* False: stop. */
+bool quantize_tell(const struct quantizer *q, float done, const char *what);
+/* From the ranges to what is written: how wide they are, and which layers stay in float32. */
+int quantize_search(struct quantizer *q, struct calibration *best);
 
 /* quantize_ranges.c */
 /* A session whose runs in float32 widen the ranges. */

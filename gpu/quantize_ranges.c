@@ -39,6 +39,7 @@ static struct quantize_range *find_range(struct quantizer *q, const struct backe
         return NULL;
     }
     range->convolution = value->convolution;
+    range->input       = q->range_count == 0; /* it is shown first */
     q->range_count++;
     return range;
 }
@@ -128,6 +129,9 @@ static int finish_range(const struct quantizer *q, const struct quantize_range *
     struct calibrated *value    = &calibration->values[calibration->count];
     size_t             channels = (size_t)range->channels;
 
+    /* The bytes of a picture stay what they are only in their own range. */
+    if (range->input)
+        width = 1;
     value->name     = range->name;
     value->channels = (int)range->channels;
     value->low      = graph_memory_alloc(&calibration->memory, channels, sizeof(float));

@@ -30,6 +30,13 @@ static void want(struct plan *plan, int value)
     plan->wants_codes[value] = true;
 }
 
+/* False: a convolution that has no form from codes to floats. */
+static bool gives_floats(const struct plan *plan, const struct node *node)
+{
+    return node->input[3] < 0 && node->window.groups == 1 &&
+           plan->runner->kernels->block == INT8_BLOCK;
+}
+
 static void find_wanted(struct plan *plan, const struct node *node)
 {
     if (node->kind == NODE_CONV) {
@@ -38,6 +45,8 @@ static void find_wanted(struct plan *plan, const struct node *node)
             return;
         if (!cpu_codes_is_stem(plan, node))
             want(plan, node->input[0]);
+        if (plan->runner->calibration->eager && !gives_floats(plan, node))
+            want(plan, node->output);
         if (node->input[3] >= 0 && plan->wants_codes[node->output])
             want(plan, node->input[3]);
         return;
@@ -98,8 +107,7 @@ static bool takes_conv(const struct plan *plan, const struct node *node)
 
     if (!cpu_codes_conv_fits(plan, node) || range == NULL || range->keep_float)
         return false;
-    if (!gives && (node->input[3] >= 0 || node->window.groups > 1 ||
-                   plan->runner->kernels->block != INT8_BLOCK))
+    if (!gives && !gives_floats(plan, node))
         return false;
     if (node->input[3] >= 0 &&
         (!can_be_codes(plan, node->input[3]) || (node->residual == RESIDUAL_BEFORE_ACTIVATION &&
