@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In parentheses, as the analyser has a macro of this name. */
-int(why_set)(struct why *why, int code, const char *format, ...)
+int why_set(struct why *why, int code, const char *format, ...)
 {
     va_list arguments;
 

@@ -50,7 +50,7 @@ demo() {
         *) fail "demo: no option \"$1\"" ;;
         esac
     done
-    build_release product
+    build_release
     # shellcheck disable=SC2086
     install_packages $DEMO_PACKAGES
     folder=$PWD/build/demo

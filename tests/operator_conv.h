@@ -11,11 +11,12 @@ struct conv {
     int64_t groups, kernel[2], stride[2], dilation[2], begin[2], end[2];
 };
 
+/* One number; *spread: the root of the sum of its squared products. */
 static float conv_at(const struct array *x, const struct array *w, const struct conv *c, int64_t m,
-                     int64_t oy, int64_t ox)
+                     int64_t oy, int64_t ox, float *spread)
 {
     int64_t first = m / (w->size[0] / c->groups) * w->size[1];
-    double  sum   = 0;
+    double  sum = 0, squares = 0;
 
     for (int64_t k = 0; k < w->size[1]; k++)
         for (int64_t ky = 0; ky < c->kernel[0]; ky++)
@@ -24,15 +25,19 @@ static float conv_at(const struct array *x, const struct array *w, const struct 
                 int64_t ix = ox * c->stride[1] - c->begin[1] + kx * c->dilation[1];
                 if (iy < 0 || iy >= x->size[2] || ix < 0 || ix >= x->size[3])
                     continue;
-                sum += (double)x->at[((first + k) * x->size[2] + iy) * x->size[3] + ix] *
-                       (double)
-                           w->at[((m * w->size[1] + k) * c->kernel[0] + ky) * c->kernel[1] + kx];
+                double product =
+                    (double)x->at[((first + k) * x->size[2] + iy) * x->size[3] + ix] *
+                    (double)w->at[((m * w->size[1] + k) * c->kernel[0] + ky) * c->kernel[1] + kx];
+                sum += product;
+                squares += product * product;
             }
+    *spread = (float)sqrt(squares);
     return (float)sum;
 }
 
+/* `spread` may be NULL. */
 static struct array conv_all(const struct array *x, const struct array *w, const float *bias,
-                             const struct conv *c)
+                             const struct conv *c, struct array *spread)
 {
     int64_t      size[4] = {1, w->size[0], 0, 0};
     struct array y;
@@ -43,10 +48,15 @@ static struct array conv_all(const struct array *x, const struct array *w, const
                           c->stride[i] +
                       1;
     y = array_of(4, size);
+    if (spread != NULL)
+        *spread = array_of(4, size);
     for (int64_t i = 0; i < elements(&y); i++) {
         int64_t m = i / (size[2] * size[3]);
-        y.at[i]   = conv_at(x, w, c, m, i / size[3] % size[2], i % size[3]) +
+        float   part;
+        y.at[i] = conv_at(x, w, c, m, i / size[3] % size[2], i % size[3], &part) +
                   (bias != NULL ? bias[m] : 0.0F);
+        if (spread != NULL)
+            spread->at[i] = part;
     }
     return y;
 }
@@ -95,7 +105,7 @@ static void write_conv(struct trial *t, const struct conv *c, int64_t in, int64_
     constant(t, "bias", &bias);
     snprintf(inputs, sizeof inputs, "%s,w,bias", t->from);
     onnx_node(&t->onnx, "Conv", inputs, output, conv_text(c));
-    t->y = conv_all(&t->x, &w, bias.at, c);
+    t->y = conv_all(&t->x, &w, bias.at, c, &t->spread);
     free(w.at);
     free(bias.at);
 }
@@ -164,6 +174,8 @@ static void case_conv_stem_pool(struct trial *t)
     }
     write_conv(t, &c, pick(t, 1, 4), size[1], "c");
     x = t->y;
+    free(t->spread.at); /* of the convolution alone */
+    t->spread = (struct array){0};
     for (int i = 0; i < 2; i++)
         size[2 + i] = (x.size[2 + i] + pool.begin[i] + pool.end[i] - pool.kernel[i]) /
                           pool.stride[i] +
@@ -248,14 +260,15 @@ static float act_hard_swish(float x)
 static const struct act {
     const char *type, *attributes;
     float (*function)(float);
+    float slope; /* the steepest */
 } ACTS[] = {
-    {"Relu", "", act_relu},
-    {"LeakyRelu", "alpha:f=0.125", act_leaky},
-    {"Clip", "min:f=-0.5 max:f=1.5", act_clip},
-    {"Sigmoid", "", act_sigmoid},
-    {"Silu", "", act_silu}, /* not an operator: x * Sigmoid(x) */
-    {"HardSigmoid", "alpha:f=0.25 beta:f=0.5", act_hard_sigmoid},
-    {"HardSwish", "", act_hard_swish},
+    {"Relu", "", act_relu, 1},
+    {"LeakyRelu", "alpha:f=0.125", act_leaky, 1},
+    {"Clip", "min:f=-0.5 max:f=1.5", act_clip, 1},
+    {"Sigmoid", "", act_sigmoid, 0.25F},
+    {"Silu", "", act_silu, 1.1F}, /* not an operator: x * Sigmoid(x) */
+    {"HardSigmoid", "alpha:f=0.25 beta:f=0.5", act_hard_sigmoid, 0.25F},
+    {"HardSwish", "", act_hard_swish, 1.5F},
 };
 
 #define ACT_COUNT (int)(sizeof ACTS / sizeof ACTS[0])
@@ -310,9 +323,11 @@ static void case_conv_fused(struct trial *t)
         snprintf(sum, sizeof sum, "a,%s", t->from);
         onnx_node(&t->onnx, "Add", sum, "y", "");
     }
-    for (int64_t i = 0; i < elements(&t->y); i++)
+    for (int64_t i = 0; i < elements(&t->y); i++) {
         t->y.at[i] = order < 2 ? act->function(t->y.at[i] + t->x.at[i])
                                : act->function(t->y.at[i]) + t->x.at[i];
+        t->spread.at[i] *= act->slope;
+    }
 }
 
 static void case_batch_normalization(struct trial *t)
@@ -372,7 +387,7 @@ static void case_focus(struct trial *t)
     w = random_array(t, 4, (int64_t[]){out, 4 * channels, 3, 3});
     constant(t, "w", &w);
     onnx_node(&t->onnx, "Conv", "wide,w", "y", conv_text(&c));
-    t->y = conv_all(&wide, &w, NULL, &c);
+    t->y = conv_all(&wide, &w, NULL, &c, NULL);
     free(wide.at);
     free(w.at);
 }

@@ -20,6 +20,9 @@ struct trial {
     struct array       x;    /* the model's input */
     struct array       y;    /* what must come out */
     const char        *from; /* name of the input, or of a copy of it that lies in blocks */
+    /* Where a convolution may round its input and weights: by number of y, the root of the sum of its
+     * squared products, times the steepest slope of what follows. Otherwise empty. */
+    struct array spread;
 };
 
 static int64_t pick(struct trial *t, int64_t low, int64_t high)

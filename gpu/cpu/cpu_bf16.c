@@ -9,6 +9,9 @@
 
 /* With fewer channels much of a step of 32 would be zeros. */
 #define CHANNELS_MIN 16
+/* Errors of many products even out in their sum, those of few do not: layers with fewer stay float32.
+ * They are little work; YOLOX-nano loses half as many boxes. */
+#define PRODUCTS_MIN 32
 
 /* The kernel's arguments but for the addresses in the arena. */
 struct cpu_bf16 {
@@ -48,7 +51,8 @@ bool cpu_bf16_fits(const struct cpu_runner *runner, const struct node *node)
     int64_t              size[2], bytes;
 
     if (runner->bf16 == NULL || runner->kernels->block != BF16_OUT || window->groups != 1 ||
-        w->floats == NULL || w->dimension[1] < CHANNELS_MIN || is_last(node))
+        w->floats == NULL || w->dimension[1] < CHANNELS_MIN ||
+        w->elements / w->dimension[0] < PRODUCTS_MIN || is_last(node))
         return false;
     for (int i = 0; i < 2; i++)
         if (window->pad_begin[i] > (window->kernel[i] - 1) * window->dilation[i])
