@@ -1,6 +1,7 @@
 #include "gpu/backend.h"
 
 #include "config/err.h"
+#include "config/log.h"
 #include "gpu/backend_cuda.h"
 #include "gpu/cpu/backend_cpu.h"
 
@@ -12,21 +13,41 @@ const struct backend_ops *const BACKENDS[] = {
     NULL,
 };
 
-const struct backend_ops *backend_find(const char *name, struct why *why)
+static const struct backend_ops *find(const struct backend_ops *const *among, const char *name,
+                                      const struct model           *model,
+                                      const struct runner_settings *settings, struct why *why)
 {
     bool any = name == NULL || strcmp(name, "auto") == 0;
 
-    for (int i = 0; BACKENDS[i] != NULL; i++) {
-        if (!any && strcmp(BACKENDS[i]->name, name) != 0)
+    for (int i = 0; among[i] != NULL; i++) {
+        if (!any && strcmp(among[i]->name, name) != 0)
             continue;
-        if (BACKENDS[i]->available(why))
-            return BACKENDS[i];
+        if (among[i]->available(why) && (!any || model == NULL || among[i + 1] == NULL ||
+                                         backend_supports(among[i], model, settings, why) == 0))
+            return among[i];
         if (!any)
             return NULL;
+        if (model != NULL && among[i]->available(NULL))
+            log_warning("backend", "%s does not run this model, the next is tried: %s",
+                        among[i]->name, why->text);
     }
     why_set(why, 0, "there is no backend '%s': possible are auto, cuda and cpu",
             any ? "auto" : name);
     return NULL;
+}
+
+const struct backend_ops *backend_find(const char *name, struct why *why)
+{
+    return find(BACKENDS, name, NULL, NULL, why);
+}
+
+const struct backend_ops *backend_find_for(const struct backend_ops *const *among, const char *name,
+                                           const struct model           *model,
+                                           const struct runner_settings *settings, struct why *why)
+{
+    struct why reason = {""};
+
+    return find(among, name, model, settings, why != NULL ? why : &reason);
 }
 
 static const char *const NAMES[PRECISION_COUNT] = {

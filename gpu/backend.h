@@ -83,5 +83,10 @@ extern const struct backend_ops *const BACKENDS[];
 
 /* By name, or the first available one when `name` is NULL or "auto"; NULL with the reason. */
 const struct backend_ops *backend_find(const char *name, struct why *why);
+/* The same for a model, among `among` (BACKENDS but in tests): where nobody names a backend, one that
+ * does not run this model is passed over, and the log says why. */
+const struct backend_ops *backend_find_for(const struct backend_ops *const *among, const char *name,
+                                           const struct model           *model,
+                                           const struct runner_settings *settings, struct why *why);
 
 #endif

@@ -60,18 +60,21 @@ static size_t output_floats(const struct model_tensor *output);
 
 int detector_open(struct detector **out, const struct detector_settings *settings, struct why *why)
 {
-    struct detector_parts parts = {0};
-    struct model         *model = NULL;
-    int                   rc;
+    struct runner_settings runner = {.device = DEVICE_ANY, .precision = settings->precision};
+    struct detector_parts  parts  = {0};
+    struct model          *model  = NULL;
+    int                    rc;
 
     *out = NULL;
-    if ((parts.backend = backend_find(settings->backend, why)) == NULL)
+    if (backend_find(settings->backend, why) == NULL)
         return ERR_UNSUPPORTED;
     if ((rc = model_load(&model, settings->model_path, why)) != 0)
         return rc;
-    parts.model = model;
-    parts.info  = model_info(model);
-    if ((rc = detector_open_with(out, settings, &parts, why)) != 0) {
+    parts.model   = model;
+    parts.info    = model_info(model);
+    parts.backend = backend_find_for(BACKENDS, settings->backend, model, &runner, why);
+    rc = parts.backend != NULL ? detector_open_with(out, settings, &parts, why) : ERR_UNSUPPORTED;
+    if (rc != 0) {
         model_close(&model);
         return rc;
     }
