@@ -11,7 +11,7 @@ bench() {
         *) wanted=$argument ;;
         esac
     done
-    build_release
+    build_release product
     found=
     for source in bench/*_bench.c; do
         name=$(basename "$source" _bench.c)

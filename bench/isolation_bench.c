@@ -138,7 +138,7 @@ static double one_at_a_time_us(struct decode_pool *pool, const char *path, doubl
     struct why               why;
     int                      count = 0;
 
-    if (source_file_open(&file, path, &never, &why) != 0)
+    if (source_file_open(&file, NULL, path, &never, &why) != 0)
         fail(why.text);
     decode_stream_begin(stream);
     decode_stream_parameters(stream, source_file_parameters(file), source_file_time_base(file),

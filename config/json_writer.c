@@ -147,6 +147,28 @@ bool json_utf8_valid(const char *bytes, size_t count)
     return true;
 }
 
+/* C1 controls and the two line breaks that UTF-8 has beyond ASCII's. */
+static bool breaks_text(const unsigned char *s, size_t length)
+{
+    if (length == 1)
+        return s[0] < 0x20 || s[0] == 0x7f;
+    if (length == 2)
+        return s[0] == 0xc2 && s[1] < 0xa0;
+    return length == 3 && s[0] == 0xe2 && s[1] == 0x80 && (s[2] == 0xa8 || s[2] == 0xa9);
+}
+
+bool json_utf8_printable(const char *bytes, size_t count)
+{
+    const unsigned char *s = (const unsigned char *)bytes;
+
+    for (size_t i = 0, length; i < count; i += length) {
+        length = utf8_length(s + i, count - i);
+        if (length == 0 || breaks_text(s + i, length))
+            return false;
+    }
+    return true;
+}
+
 static void put_escaped(struct json_writer *json, const unsigned char *s, size_t bytes)
 {
     char   escape[8];

@@ -22,6 +22,8 @@ struct json_writer {
 
 /* Whether these bytes are UTF-8 as RFC 3629 has it. */
 bool json_utf8_valid(const char *bytes, size_t count);
+/* UTF-8 that is one line in every format: no control characters (C0, DEL, C1), no U+2028, U+2029. */
+bool json_utf8_printable(const char *bytes, size_t count);
 
 void json_init(struct json_writer *json, size_t max_bytes);
 void json_free(struct json_writer *json);

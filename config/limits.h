@@ -1,6 +1,6 @@
 /* config/limits.h: every bound of the program in one place, with the reason for its number.
  *
- * A bound that is met is counted (see server/watch/metrics.h) and refused or dropped by a policy that the
+ * A bound that is met is counted (GET /metrics) and refused or dropped by a policy that the
  * code names; nothing here grows without end. */
 #ifndef SIGHTLINE_CONFIG_LIMITS_H
 #define SIGHTLINE_CONFIG_LIMITS_H
@@ -35,6 +35,7 @@
 #define LIMIT_CLIENTS             4096
 #define LIMIT_SUBSCRIPTIONS       64 /* topics of one client; lower than cameras: a wall pages */
 
+#define LIMIT_DISK_LOW_BYTES    (1ULL << 30) /* less than this, and than a tenth, is a problem */
 #define LIMIT_LEDGER_QUEUE      65536 /* events that wait for a commit: 10 minutes of 100 events/s */
 #define LIMIT_LEDGER_GROUP      64    /* events in one commit */
 #define LIMIT_LEDGER_GROUP_MS   20

@@ -3,8 +3,8 @@
  * What the server writes itself (cameras that were added through the dashboard) holds passwords only as
  * "sealed:" and the base64 of a random nonce and the encrypted, authenticated password (libsodium's
  * secretbox: XSalsa20-Poly1305). The key lies in a file of its own, readable by its owner alone, so
- * that a copy of the configuration or a backup without it gives nothing away. Such a text may also
- * stand in the configuration file (`sightline config seal`). Any thread. */
+ * that a copy of the configuration or a backup without it gives nothing away. An entry that is moved
+ * into the configuration file keeps its sealed password: it is read there too. Any thread. */
 #ifndef SIGHTLINE_CONFIG_SEALED_SECRET_H
 #define SIGHTLINE_CONFIG_SEALED_SECRET_H
 

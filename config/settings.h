@@ -114,6 +114,7 @@ struct settings_camera {
 #define SETTINGS_CLASS_RULES 256
 
 enum settings_fit { FIT_HEAD, FIT_TOP_LEFT, FIT_CENTRED, FIT_STRETCH };
+enum settings_shape { SHAPE_PICTURE, SHAPE_FIXED };
 enum settings_colors { COLORS_HEAD, COLORS_RGB, COLORS_BGR };
 
 /* "van: car", "shopping cart: none". */
@@ -134,6 +135,7 @@ struct settings_model {
     /* How pictures are prepared, where the head's own way is not right. */
     enum settings_fit    fit;
     enum settings_colors colors;
+    enum settings_shape  shape; /* of the input, where the file leaves its size open */
     bool                 has_mean, has_deviation, has_pad;
     float mean[3], deviation[3]; /* of colours in 0..255, in the order of `colors`; deviation > 0 */
     float pad;                   /* colour around the picture, 0..255 */

@@ -4,6 +4,7 @@
 #include "config/object_class.h"
 #include "config/settings_input.h"
 #include "config/settings_source.h"
+#include "config/settings_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,22 +122,15 @@ static void read_direction_name(struct yaml_reader *reader, yaml_node_t *key, ya
 }
 
 static const struct yaml_key DIRECTION_KEYS[] = {
-    {"a_to_b", read_direction_name, offsetof(struct settings_line, a_to_b)},
-    {"b_to_a", read_direction_name, offsetof(struct settings_line, b_to_a)},
+    {"a_to_b", read_direction_name, offsetof(struct settings_line, a_to_b), NULL},
+    {"b_to_a", read_direction_name, offsetof(struct settings_line, b_to_a), NULL},
     {0},
 };
 
-static void read_directions(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                            void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "directions", DIRECTION_KEYS, target);
-}
-
-static const struct yaml_key LINE_KEYS[] = {
-    {"coordinates", read_line_points, 0},
-    {"objects", settings_read_classes, offsetof(struct settings_line, classes)},
-    {"directions", read_directions, 0},
+const struct yaml_key SETTINGS_LINE_KEYS[] = {
+    {"coordinates", read_line_points, 0, NULL},
+    {"objects", settings_read_classes, offsetof(struct settings_line, classes), NULL},
+    {"directions", NULL, 0, DIRECTION_KEYS},
     {0},
 };
 
@@ -167,7 +161,7 @@ static void read_line(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t 
     if (!name_is_free(camera, name))
         yaml_problem(reader, key, "\"%s\" names another line or zone of this camera", name);
     memcpy(line->name, name, sizeof name);
-    yaml_read_table(reader, value, "a line", LINE_KEYS, line);
+    yaml_read_table(reader, value, "a line", SETTINGS_LINE_KEYS, line);
     if (line->point_count == 0 && reader->problems->count == problems)
         yaml_problem(reader, key, "line \"%s\" has no coordinates", name);
     camera->line_count++;
@@ -197,10 +191,10 @@ static void read_inertia(struct yaml_reader *reader, yaml_node_t *key, yaml_node
         *(int *)target = (int)inertia;
 }
 
-static const struct yaml_key ZONE_KEYS[] = {
-    {"coordinates", read_zone_points, 0},
-    {"objects", settings_read_classes, offsetof(struct settings_zone, classes)},
-    {"inertia", read_inertia, offsetof(struct settings_zone, inertia)},
+const struct yaml_key SETTINGS_ZONE_KEYS[] = {
+    {"coordinates", read_zone_points, 0, NULL},
+    {"objects", settings_read_classes, offsetof(struct settings_zone, classes), NULL},
+    {"inertia", read_inertia, offsetof(struct settings_zone, inertia), NULL},
     {0},
 };
 
@@ -218,29 +212,15 @@ static void read_zone(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t 
     if (!name_is_free(camera, name))
         yaml_problem(reader, key, "\"%s\" names another line or zone of this camera", name);
     memcpy(zone->name, name, sizeof name);
-    yaml_read_table(reader, value, "a zone", ZONE_KEYS, zone);
+    yaml_read_table(reader, value, "a zone", SETTINGS_ZONE_KEYS, zone);
     if (zone->point_count == 0 && reader->problems->count == problems)
         yaml_problem(reader, key, "zone \"%s\" has no coordinates", name);
     camera->zone_count++;
 }
 
-static const struct yaml_key FFMPEG_KEYS[] = {{"inputs", settings_read_inputs, 0}, {0}};
-
-static void read_ffmpeg(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                        void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "ffmpeg", FFMPEG_KEYS, target);
-}
+static const struct yaml_key FFMPEG_KEYS[] = {{"inputs", settings_read_inputs, 0, NULL}, {0}};
 
 /* ---- the camera ---- */
-
-static void read_flag(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                      void *target)
-{
-    (void)key;
-    yaml_bool(reader, value, target);
-}
 
 static void read_fps(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value, void *target)
 {
@@ -248,60 +228,25 @@ static void read_fps(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *
     yaml_number(reader, value, 0, DETECT_FPS_MAX, target);
 }
 
-static void read_user(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                      void *target)
-{
-    (void)key;
-    if (yaml_text(reader, value, target, LIMIT_NAME_BYTES))
-        yaml_substitute(reader, value, target, LIMIT_NAME_BYTES);
-}
-
-static void read_password(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                          void *target)
-{
-    (void)key;
-    yaml_secret(reader, value, target);
-}
-
 static void read_pace(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
 {
-    char text[32];
+    int pace = settings_choose(reader, value, "pace", SETTINGS_PACES, "real_time or fastest");
 
     (void)key;
-    if (!yaml_text(reader, value, text, sizeof text))
-        return;
-    if (strcmp(text, "real_time") == 0)
-        *(enum settings_pace *)target = PACE_REAL_TIME;
-    else if (strcmp(text, "fastest") == 0)
-        *(enum settings_pace *)target = PACE_FASTEST;
-    else
-        yaml_problem(reader, value, "\"%s\" is no pace: real_time or fastest", text);
+    if (pace >= 0)
+        *(enum settings_pace *)target = (enum settings_pace)pace;
 }
 
 static const struct yaml_key DETECT_KEYS[] = {
-    {"fps", read_fps, offsetof(struct settings_camera, detect_fps)},
+    {"fps", read_fps, offsetof(struct settings_camera, detect_fps), NULL},
     {0},
 };
-
-static void read_detect(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                        void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "detect", DETECT_KEYS, target);
-}
 
 static const struct yaml_key OBJECTS_KEYS[] = {
-    {"track", settings_read_classes, offsetof(struct settings_camera, classes)},
+    {"track", settings_read_classes, offsetof(struct settings_camera, classes), NULL},
     {0},
 };
-
-static void read_objects(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                         void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "objects", OBJECTS_KEYS, target);
-}
 
 static void read_lines(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                        void *target)
@@ -317,22 +262,23 @@ static void read_zones(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t
     yaml_read_names(reader, value, "zones", LIMIT_ZONES, read_zone, target);
 }
 
-static const struct yaml_key CAMERA_KEYS[] = {
-    {"enabled", read_flag, offsetof(struct settings_camera, enabled)},
-    {"ffmpeg", read_ffmpeg, 0},
-    {"user", read_user, offsetof(struct settings_camera, user)},
-    {"password", read_password, offsetof(struct settings_camera, password)},
-    {"transport", settings_read_transport, offsetof(struct settings_camera, transport)},
-    {"tls_verify", settings_read_tls_verify, offsetof(struct settings_camera, tls_unverified)},
+const struct yaml_key SETTINGS_CAMERA_KEYS[] = {
+    {"enabled", settings_read_flag, offsetof(struct settings_camera, enabled), NULL},
+    {"ffmpeg", NULL, 0, FFMPEG_KEYS},
+    {"user", settings_read_user, offsetof(struct settings_camera, user), NULL},
+    {"password", settings_read_secret, offsetof(struct settings_camera, password), NULL},
+    {"transport", settings_read_transport, offsetof(struct settings_camera, transport), NULL},
+    {"tls_verify", settings_read_tls_verify, offsetof(struct settings_camera, tls_unverified),
+     NULL},
     {"tls_fingerprint", settings_read_fingerprint,
-     offsetof(struct settings_camera, tls_fingerprint)},
-    {"loop", read_flag, offsetof(struct settings_camera, loop)},
-    {"pace", read_pace, offsetof(struct settings_camera, pace)},
-    {"detect", read_detect, 0},
-    {"objects", read_objects, 0},
-    {"lines", read_lines, 0},
-    {"zones", read_zones, 0},
-    {"motion", settings_read_motion, offsetof(struct settings_camera, motion)},
+     offsetof(struct settings_camera, tls_fingerprint), NULL},
+    {"loop", settings_read_flag, offsetof(struct settings_camera, loop), NULL},
+    {"pace", read_pace, offsetof(struct settings_camera, pace), NULL},
+    {"detect", NULL, 0, DETECT_KEYS},
+    {"objects", NULL, 0, OBJECTS_KEYS},
+    {"lines", read_lines, 0, NULL},
+    {"zones", read_zones, 0, NULL},
+    {"motion", NULL, offsetof(struct settings_camera, motion), SETTINGS_MOTION_KEYS},
     {0},
 };
 
@@ -362,7 +308,7 @@ void settings_read_camera(struct yaml_reader *reader, yaml_node_t *key, yaml_nod
             yaml_problem(reader, key, "camera \"%s\" stands in %s already", camera->name,
                          settings->file);
     }
-    yaml_read_table(reader, value, "a camera", CAMERA_KEYS, camera);
+    yaml_read_table(reader, value, "a camera", SETTINGS_CAMERA_KEYS, camera);
     if (camera->url[0] == '\0' && reader->problems->count == problems)
         yaml_problem(reader, key, "camera \"%s\" has no ffmpeg.inputs", camera->name);
 }

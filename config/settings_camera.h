@@ -22,8 +22,9 @@ void settings_read_classes(struct yaml_reader *reader, yaml_node_t *key, yaml_no
 
 #define TOKEN_MIN_BYTES 16 /* 16 random characters cannot be guessed at 5 tries a minute */
 
-/* "motion": into a struct settings_motion. */
-void settings_read_motion(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                          void *target);
+/* The keys of a camera and of what it has (those of an input: settings_input.h). A test walks them,
+ * to see that each is written back for cameras that were added through the API. */
+extern const struct yaml_key SETTINGS_CAMERA_KEYS[], SETTINGS_LINE_KEYS[], SETTINGS_ZONE_KEYS[],
+    SETTINGS_MOTION_KEYS[]; /* each ends with a NULL name */
 
 #endif

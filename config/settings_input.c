@@ -1,6 +1,7 @@
 #include "config/settings_input.h"
 
 #include "config/settings.h"
+#include "config/settings_value.h"
 #include "config/upload_place.h"
 #include "config/url_credentials.h"
 
@@ -31,21 +32,6 @@ static void read_input_path(struct yaml_reader *reader, yaml_node_t *key, yaml_n
     input->place = value;
     if (yaml_text(reader, value, input->path, sizeof input->path))
         yaml_substitute(reader, value, input->path, sizeof input->path);
-}
-
-static void read_input_user(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                            void *target)
-{
-    (void)key;
-    if (yaml_text(reader, value, target, LIMIT_NAME_BYTES))
-        yaml_substitute(reader, value, target, LIMIT_NAME_BYTES);
-}
-
-static void read_input_password(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                                void *target)
-{
-    (void)key;
-    yaml_secret(reader, value, target);
 }
 
 static void unknown_role(struct yaml_reader *reader, yaml_node_t *item, const char *role)
@@ -92,11 +78,11 @@ static void read_roles(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t
     }
 }
 
-static const struct yaml_key INPUT_KEYS[] = {
-    {"path", read_input_path, 0},
-    {"user", read_input_user, offsetof(struct input, user)},
-    {"password", read_input_password, offsetof(struct input, password)},
-    {"roles", read_roles, 0},
+const struct yaml_key SETTINGS_INPUT_KEYS[] = {
+    {"path", read_input_path, 0, NULL},
+    {"user", settings_read_user, offsetof(struct input, user), NULL},
+    {"password", settings_read_secret, offsetof(struct input, password), NULL},
+    {"roles", read_roles, 0, NULL},
     {0},
 };
 
@@ -233,7 +219,7 @@ void settings_read_inputs(struct yaml_reader *reader, yaml_node_t *key, yaml_nod
             return;
         }
         inputs[count].place = item;
-        yaml_read_table(reader, item, "an input", INPUT_KEYS, &inputs[count]);
+        yaml_read_table(reader, item, "an input", SETTINGS_INPUT_KEYS, &inputs[count]);
         if (inputs[count].path[0] == '\0')
             yaml_problem(reader, item, "an input needs a path");
         count++;

@@ -17,4 +17,6 @@
 void settings_read_inputs(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                           void *target);
 
+extern const struct yaml_key SETTINGS_INPUT_KEYS[]; /* of one input; ends with a NULL name */
+
 #endif

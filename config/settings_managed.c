@@ -8,6 +8,9 @@
 
 #include "config/err.h"
 #include "config/object_class.h"
+#include "config/settings_source.h"
+
+#define POINTS_BYTES (LIMIT_ZONE_POINTS * 32) /* two of at most 15 characters, and commas */
 
 static void put(struct json_writer *json, const char *key, const char *text)
 {
@@ -15,6 +18,13 @@ static void put(struct json_writer *json, const char *key, const char *text)
     json_put_string(json, text);
 }
 
+static void put_flag(struct json_writer *json, const char *key, bool flag)
+{
+    json_key(json, key);
+    json_put_bool(json, flag);
+}
+
+/* "All" is left out, so that it goes on to mean all. */
 static void put_classes(struct json_writer *json, const char *key, unsigned classes)
 {
     if (classes == SETTINGS_ALL_CLASSES)
@@ -29,14 +39,21 @@ static void put_classes(struct json_writer *json, const char *key, unsigned clas
 }
 
 /* Nine digits bring a float back to the bit. */
-static void put_points(struct json_writer *json, const struct settings_point *points, int count)
+static void points_text(const struct settings_point *points, int count, char text[POINTS_BYTES])
 {
-    char   text[LIMIT_ZONE_POINTS * 32];
     size_t used = 0;
 
+    text[0] = '\0';
     for (int i = 0; i < count; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%.9g,%.9g", i == 0 ? "" : ",",
+        used += (size_t)snprintf(text + used, POINTS_BYTES - used, "%s%.9g,%.9g", i == 0 ? "" : ",",
                                  (double)points[i].x, (double)points[i].y);
+}
+
+static void put_points(struct json_writer *json, const struct settings_point *points, int count)
+{
+    char text[POINTS_BYTES];
+
+    points_text(points, count, text);
     put(json, "coordinates", text);
 }
 
@@ -108,46 +125,63 @@ static void put_inputs(struct json_writer *json, const struct settings_camera *c
 static void put_source(struct json_writer *json, const struct settings_camera *camera,
                        const struct sealed_key *key)
 {
-    static const char *const TRANSPORTS[] = {"auto", "tcp", "udp"};
-
     json_key(json, "ffmpeg");
     json_begin_object(json);
     put_inputs(json, camera, key);
     json_end_object(json);
     put_credentials(json, camera->user, &camera->password, key);
-    if (camera->transport != TRANSPORT_AUTO)
-        put(json, "transport", TRANSPORTS[camera->transport]);
+    put(json, "transport", SETTINGS_TRANSPORTS[camera->transport]);
+    put_flag(json, "tls_verify", !camera->tls_unverified);
     if (camera->tls_fingerprint[0] != '\0')
         put(json, "tls_fingerprint", camera->tls_fingerprint);
-    if (camera->tls_unverified) {
-        json_key(json, "tls_verify");
-        json_put_bool(json, false);
-    }
+    put_flag(json, "loop", camera->loop);
+    put(json, "pace", SETTINGS_PACES[camera->pace]);
 }
 
+static void put_detect(struct json_writer *json, const struct settings_camera *camera)
+{
+    char fps[32];
+
+    /* Seventeen digits bring a double back to the bit. */
+    snprintf(fps, sizeof fps, "%.17g", camera->detect_fps);
+    json_key(json, "detect");
+    json_begin_object(json);
+    json_key(json, "fps");
+    json_put_raw(json, fps, strlen(fps));
+    json_end_object(json);
+    json_key(json, "objects");
+    json_begin_object(json);
+    put_classes(json, "track", camera->classes);
+    json_end_object(json);
+}
+
+static void put_motion(struct json_writer *json, const struct settings_motion *motion)
+{
+    char text[POINTS_BYTES];
+
+    json_key(json, "motion");
+    json_begin_object(json);
+    put_flag(json, "enabled", motion->enabled);
+    json_key(json, "mask");
+    json_begin_array(json);
+    for (int i = 0; i < motion->mask_count; i++) {
+        points_text(motion->masks[i].points, motion->masks[i].point_count, text);
+        json_put_string(json, text);
+    }
+    json_end_array(json);
+    json_end_object(json);
+}
+
+/* All that can be set, with the values that are the defaults now: what a camera was given stays when
+ * they change. Each key of SETTINGS_CAMERA_KEYS has its place here; a test sees to it. */
 static void put_camera(struct json_writer *json, const struct settings_camera *camera,
                        const struct sealed_key *key)
 {
     json_key(json, camera->name);
     json_begin_object(json);
-    json_key(json, "enabled");
-    json_put_bool(json, camera->enabled);
+    put_flag(json, "enabled", camera->enabled);
     put_source(json, camera, key);
-    if (camera->file[0] != '\0') {
-        json_key(json, "loop");
-        json_put_bool(json, camera->loop);
-    }
-    json_key(json, "detect");
-    json_begin_object(json);
-    json_key(json, "fps");
-    json_put_fixed(json, camera->detect_fps, 6);
-    json_end_object(json);
-    if (camera->classes != SETTINGS_ALL_CLASSES) {
-        json_key(json, "objects");
-        json_begin_object(json);
-        put_classes(json, "track", camera->classes);
-        json_end_object(json);
-    }
+    put_detect(json, camera);
     json_key(json, "lines");
     json_begin_object(json);
     for (int i = 0; i < camera->line_count; i++)
@@ -158,6 +192,7 @@ static void put_camera(struct json_writer *json, const struct settings_camera *c
     for (int i = 0; i < camera->zone_count; i++)
         put_zone(json, &camera->zones[i]);
     json_end_object(json);
+    put_motion(json, &camera->motion);
     json_end_object(json);
 }
 

@@ -1,6 +1,7 @@
 #include "config/settings_model.h"
 
 #include "config/object_class.h"
+#include "config/settings_value.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -8,43 +9,12 @@
 /* What a colour may be in the network's eyes; far more than any network's mean or deviation. */
 #define COLOR_MAX 1e6
 
-static void read_path(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                      void *target)
-{
-    (void)key;
-    if (yaml_text(reader, value, target, LIMIT_PATH_BYTES) &&
-        yaml_substitute(reader, value, target, LIMIT_PATH_BYTES))
-        yaml_path(reader, value, target, LIMIT_PATH_BYTES);
-}
-
 /* Which heads and backends there are, the engine knows; it says so when the model is loaded. */
-static void read_name(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                      void *target)
-{
-    (void)key;
-    yaml_text(reader, value, target, LIMIT_NAME_BYTES);
-}
-
-/* The number of the word among `words`, which end with NULL; -1 with a problem. */
-static int choose(struct yaml_reader *reader, yaml_node_t *value, const char *const *words,
-                  const char *listed)
-{
-    char text[32];
-
-    if (!yaml_text(reader, value, text, sizeof text))
-        return -1;
-    for (int i = 0; words[i] != NULL; i++)
-        if (strcmp(words[i], text) == 0)
-            return i;
-    yaml_problem(reader, value, "\"%s\" is none of %s", text, listed);
-    return -1;
-}
-
 static void read_precision(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                            void *target)
 {
     static const char *const WORDS[] = {"auto", "f32", "f16", "bf16", "int8", NULL};
-    int                      chosen  = choose(reader, value, WORDS, "auto, f32, f16, bf16, int8");
+    int chosen = settings_choose(reader, value, "precision", WORDS, "auto, f32, f16, bf16, int8");
 
     (void)key;
     if (chosen >= 0)
@@ -54,18 +24,29 @@ static void read_precision(struct yaml_reader *reader, yaml_node_t *key, yaml_no
 static void read_fit(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value, void *target)
 {
     static const char *const WORDS[] = {"top_left", "centred", "stretch", NULL};
-    int                      chosen  = choose(reader, value, WORDS, "top_left, centred, stretch");
+    int chosen = settings_choose(reader, value, "fit", WORDS, "top_left, centred, stretch");
 
     (void)key;
     if (chosen >= 0)
         *(enum settings_fit *)target = (enum settings_fit)(chosen + FIT_TOP_LEFT);
 }
 
+static void read_shape(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                       void *target)
+{
+    static const char *const WORDS[] = {"picture", "fixed", NULL};
+    int chosen = settings_choose(reader, value, "shape", WORDS, "picture, fixed");
+
+    (void)key;
+    if (chosen >= 0)
+        *(enum settings_shape *)target = (enum settings_shape)chosen;
+}
+
 static void read_colors(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                         void *target)
 {
     static const char *const WORDS[] = {"rgb", "bgr", NULL};
-    int                      chosen  = choose(reader, value, WORDS, "rgb, bgr");
+    int chosen = settings_choose(reader, value, "order of colours", WORDS, "rgb, bgr");
 
     (void)key;
     if (chosen >= 0)
@@ -125,20 +106,14 @@ static void read_pad(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *
 }
 
 static const struct yaml_key INPUT_KEYS[] = {
-    {"fit", read_fit, offsetof(struct settings_model, fit)},
-    {"colors", read_colors, offsetof(struct settings_model, colors)},
-    {"mean", read_mean, 0},
-    {"deviation", read_deviation, 0},
-    {"pad", read_pad, 0},
+    {"fit", read_fit, offsetof(struct settings_model, fit), NULL},
+    {"shape", read_shape, offsetof(struct settings_model, shape), NULL},
+    {"colors", read_colors, offsetof(struct settings_model, colors), NULL},
+    {"mean", read_mean, 0, NULL},
+    {"deviation", read_deviation, 0, NULL},
+    {"pad", read_pad, 0, NULL},
     {0},
 };
-
-static void read_input(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                       void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "input", INPUT_KEYS, target);
-}
 
 static void read_rule(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
@@ -173,13 +148,13 @@ static void read_class_map(struct yaml_reader *reader, yaml_node_t *key, yaml_no
 }
 
 static const struct yaml_key MODEL_KEYS[] = {
-    {"file", read_path, offsetof(struct settings_model, file)},
-    {"head", read_name, offsetof(struct settings_model, head)},
-    {"classes", read_path, offsetof(struct settings_model, classes)},
-    {"class_map", read_class_map, 0},
-    {"backend", read_name, offsetof(struct settings_model, backend)},
-    {"precision", read_precision, offsetof(struct settings_model, precision)},
-    {"input", read_input, 0},
+    {"file", settings_read_path, offsetof(struct settings_model, file), NULL},
+    {"head", settings_read_name, offsetof(struct settings_model, head), NULL},
+    {"classes", settings_read_path, offsetof(struct settings_model, classes), NULL},
+    {"class_map", read_class_map, 0, NULL},
+    {"backend", settings_read_name, offsetof(struct settings_model, backend), NULL},
+    {"precision", read_precision, offsetof(struct settings_model, precision), NULL},
+    {"input", NULL, 0, INPUT_KEYS},
     {0},
 };
 
@@ -191,5 +166,5 @@ void settings_read_model(struct yaml_reader *reader, yaml_node_t *key, yaml_node
     if (value->type == YAML_MAPPING_NODE)
         yaml_read_table(reader, value, "model", MODEL_KEYS, model);
     else
-        read_path(reader, key, value, model->file);
+        settings_read_path(reader, key, value, model->file);
 }

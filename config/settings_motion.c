@@ -1,6 +1,6 @@
 /* The keys below "motion" of a camera. */
 #include "config/settings_camera.h"
-#include "config/settings_yaml.h"
+#include "config/settings_value.h"
 
 #include <stddef.h>
 
@@ -42,22 +42,8 @@ static void read_mask(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t 
         add_mask(reader, item, target);
 }
 
-static void read_enabled(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                         void *target)
-{
-    (void)key;
-    yaml_bool(reader, value, target);
-}
-
-static const struct yaml_key MOTION_KEYS[] = {
-    {"enabled", read_enabled, offsetof(struct settings_motion, enabled)},
-    {"mask", read_mask, 0},
+const struct yaml_key SETTINGS_MOTION_KEYS[] = {
+    {"enabled", settings_read_flag, offsetof(struct settings_motion, enabled), NULL},
+    {"mask", read_mask, 0, NULL},
     {0},
 };
-
-void settings_read_motion(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                          void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "motion", MOTION_KEYS, target);
-}

@@ -6,6 +6,7 @@
 #include "config/settings_camera.h"
 #include "config/settings_model.h"
 #include "config/settings_source.h"
+#include "config/settings_value.h"
 #include "config/settings_yaml.h"
 
 #include <arpa/inet.h>
@@ -15,22 +16,6 @@
 #include <string.h>
 
 #define UPLOADS_MIB_MAX (64 << 20) /* 64 TiB */
-
-static void read_path(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                      void *target)
-{
-    (void)key;
-    if (yaml_text(reader, value, target, LIMIT_PATH_BYTES) &&
-        yaml_substitute(reader, value, target, LIMIT_PATH_BYTES))
-        yaml_path(reader, value, target, LIMIT_PATH_BYTES);
-}
-
-static void read_secret(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                        void *target)
-{
-    (void)key;
-    yaml_secret(reader, value, target);
-}
 
 static void read_port(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                       void *target)
@@ -55,17 +40,12 @@ static void read_workers(struct yaml_reader *reader, yaml_node_t *key, yaml_node
 static void read_isolation(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                            void *target)
 {
-    char text[16];
+    static const char *const WORDS[] = {"process", "thread", NULL};
+    int chosen = settings_choose(reader, value, "isolation", WORDS, "process or thread");
 
     (void)key;
-    if (!yaml_text(reader, value, text, sizeof text))
-        return;
-    if (strcmp(text, "process") == 0)
-        *(enum settings_isolation *)target = ISOLATION_PROCESS;
-    else if (strcmp(text, "thread") == 0)
-        *(enum settings_isolation *)target = ISOLATION_THREAD;
-    else
-        yaml_problem(reader, value, "\"%s\" is no isolation: process or thread", text);
+    if (chosen >= 0)
+        *(enum settings_isolation *)target = (enum settings_isolation)chosen;
 }
 
 static void read_level(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
@@ -105,34 +85,34 @@ static void read_redis_url(struct yaml_reader *reader, yaml_node_t *key, yaml_no
 {
     struct secret *secret = target;
 
-    read_secret(reader, key, value, target);
+    settings_read_secret(reader, key, value, target);
     if (secret->value[0] != '\0' && strncmp(secret->value, "redis://", strlen("redis://")) != 0)
         yaml_problem(reader, value,
                      "a Redis address is redis://[:password@]host[:port][/database]");
 }
 
 static const struct yaml_key HTTP_KEYS[] = {
-    {"listen", read_listen, offsetof(struct settings, http_listen)},
-    {"port", read_port, offsetof(struct settings, http_port)},
-    {"token", read_secret, offsetof(struct settings, http_token)},
-    {"token_file", read_path, offsetof(struct settings, http_token_file)},
+    {"listen", read_listen, offsetof(struct settings, http_listen), NULL},
+    {"port", read_port, offsetof(struct settings, http_port), NULL},
+    {"token", settings_read_secret, offsetof(struct settings, http_token), NULL},
+    {"token_file", settings_read_path, offsetof(struct settings, http_token_file), NULL},
     {0},
 };
 static const struct yaml_key REDIS_KEYS[] = {
-    {"url", read_redis_url, offsetof(struct settings, redis_url)},
+    {"url", read_redis_url, offsetof(struct settings, redis_url), NULL},
     {0},
 };
 static const struct yaml_key LOG_KEYS[] = {
-    {"level", read_level, offsetof(struct settings, log_level)},
+    {"level", read_level, offsetof(struct settings, log_level), NULL},
     {0},
 };
 static const struct yaml_key INFERENCE_KEYS[] = {
-    {"workers", read_workers, offsetof(struct settings, inference_workers)},
+    {"workers", read_workers, offsetof(struct settings, inference_workers), NULL},
     {0},
 };
 static const struct yaml_key DECODE_KEYS[] = {
-    {"workers", read_workers, offsetof(struct settings, decode_workers)},
-    {"isolation", read_isolation, offsetof(struct settings, decode_isolation)},
+    {"workers", read_workers, offsetof(struct settings, decode_workers), NULL},
+    {"isolation", read_isolation, offsetof(struct settings, decode_isolation), NULL},
     {0},
 };
 
@@ -146,51 +126,10 @@ static void read_mib(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *
 }
 
 static const struct yaml_key UPLOADS_KEYS[] = {
-    {"file_mib", read_mib, offsetof(struct settings, uploads_file_mib)},
-    {"total_mib", read_mib, offsetof(struct settings, uploads_total_mib)},
+    {"file_mib", read_mib, offsetof(struct settings, uploads_file_mib), NULL},
+    {"total_mib", read_mib, offsetof(struct settings, uploads_total_mib), NULL},
     {0},
 };
-
-static void read_uploads(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                         void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "uploads", UPLOADS_KEYS, target);
-}
-
-static void read_http(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                      void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "http", HTTP_KEYS, target);
-}
-
-static void read_redis(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                       void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "redis", REDIS_KEYS, target);
-}
-
-static void read_log(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value, void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "log", LOG_KEYS, target);
-}
-
-static void read_inference(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                           void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "inference", INFERENCE_KEYS, target);
-}
-
-static void read_decode(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                        void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "decode", DECODE_KEYS, target);
-}
 
 static void read_cameras(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                          void *target)
@@ -212,31 +151,24 @@ static void read_already(struct yaml_reader *reader, yaml_node_t *key, yaml_node
     (void)target;
 }
 
-static const struct yaml_key OBJECTS_KEYS[] = {{"track", read_already, 0}, {0}};
-
-static void read_objects(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
-                         void *target)
-{
-    (void)key;
-    yaml_read_table(reader, value, "objects", OBJECTS_KEYS, target);
-}
+static const struct yaml_key OBJECTS_KEYS[] = {{"track", read_already, 0, NULL}, {0}};
 
 static const struct yaml_key TOP_KEYS[] = {
-    {"http", read_http, 0},
-    {"data", read_path, offsetof(struct settings, data)},
-    {"model", settings_read_model, offsetof(struct settings, model)},
-    {"redis", read_redis, 0},
-    {"log", read_log, 0},
-    {"inference", read_inference, 0},
-    {"decode", read_decode, 0},
-    {"objects", read_objects, 0},
-    {"uploads", read_uploads, 0},
-    {"cameras_allowed", read_already, 0},
-    {"cameras", read_cameras, 0},
+    {"http", NULL, 0, HTTP_KEYS},
+    {"data", settings_read_path, offsetof(struct settings, data), NULL},
+    {"model", settings_read_model, offsetof(struct settings, model), NULL},
+    {"redis", NULL, 0, REDIS_KEYS},
+    {"log", NULL, 0, LOG_KEYS},
+    {"inference", NULL, 0, INFERENCE_KEYS},
+    {"decode", NULL, 0, DECODE_KEYS},
+    {"objects", NULL, 0, OBJECTS_KEYS},
+    {"uploads", NULL, 0, UPLOADS_KEYS},
+    {"cameras_allowed", read_already, 0, NULL},
+    {"cameras", read_cameras, 0, NULL},
     {0},
 };
 
-static const struct yaml_key MANAGED_KEYS[] = {{"cameras", read_cameras, 0}, {0}};
+static const struct yaml_key MANAGED_KEYS[] = {{"cameras", read_cameras, 0, NULL}, {0}};
 
 static bool is_loopback(const char *address)
 {
@@ -292,7 +224,7 @@ static void find_data(struct yaml_reader *reader, yaml_node_t *root,
     memcpy(reader->data, settings->data, sizeof reader->data);
     quiet.problems = &none;
     if (data != NULL && !reader->managed)
-        read_path(&quiet, data, data, reader->data);
+        settings_read_path(&quiet, data, data, reader->data);
 }
 
 static void read_root(struct yaml_reader *reader, yaml_node_t *root, struct settings *settings)

@@ -1,26 +1,22 @@
 #include "config/settings_source.h"
 
-#include "config/settings.h"
+#include "config/hexadecimal.h"
+#include "config/settings_value.h"
 
 #include <string.h>
+
+const char *const SETTINGS_TRANSPORTS[] = {"auto", "tcp", "udp", NULL};
+const char *const SETTINGS_PACES[]      = {"real_time", "fastest", NULL};
 
 void settings_read_transport(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                              void *target)
 {
-    enum settings_transport *transport = target;
-    char                     text[32];
+    int transport = settings_choose(reader, value, "transport", SETTINGS_TRANSPORTS,
+                                    "auto, tcp or udp");
 
     (void)key;
-    if (!yaml_text(reader, value, text, sizeof text))
-        return;
-    if (strcmp(text, "auto") == 0)
-        *transport = TRANSPORT_AUTO;
-    else if (strcmp(text, "tcp") == 0)
-        *transport = TRANSPORT_TCP;
-    else if (strcmp(text, "udp") == 0)
-        *transport = TRANSPORT_UDP;
-    else
-        yaml_problem(reader, value, "\"%s\" is no transport: auto, tcp or udp", text);
+    if (transport >= 0)
+        *(enum settings_transport *)target = (enum settings_transport)transport;
 }
 
 void settings_read_tls_verify(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
@@ -31,14 +27,6 @@ void settings_read_tls_verify(struct yaml_reader *reader, yaml_node_t *key, yaml
     (void)key;
     if (yaml_bool(reader, value, &verify))
         *(bool *)target = !verify;
-}
-
-static int hexadecimal(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* With or without colons, as tools print it. */
@@ -56,11 +44,11 @@ void settings_read_fingerprint(struct yaml_reader *reader, yaml_node_t *key, yam
     for (const char *c = text; *c != '\0'; c++) {
         if (*c == ':')
             continue;
-        if (hexadecimal(*c) < 0 || count + 1 >= sizeof found) {
+        if (hexadecimal_digit(*c) < 0 || count + 1 >= sizeof found) {
             count = 0;
             break;
         }
-        found[count++] = digits[hexadecimal(*c)];
+        found[count++] = digits[hexadecimal_digit(*c)];
     }
     if (count + 1 == sizeof found)
         memcpy(target, found, sizeof found);

@@ -7,6 +7,11 @@
 
 #include "config/settings_yaml.h"
 
+/* The words for the values of enum settings_transport and enum settings_pace, in their order; NULL
+ * ends. */
+extern const char *const SETTINGS_TRANSPORTS[];
+extern const char *const SETTINGS_PACES[];
+
 /* yaml_read_fn; targets: enum settings_transport, bool tls_unverified, tls_fingerprint, unsigned
  * SETTINGS_REACH_ bits. */
 void settings_read_transport(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,

@@ -177,6 +177,9 @@ void yaml_read_table(struct yaml_reader *reader, yaml_node_t *mapping, const cha
             known++;
         if (known->name == NULL)
             unknown_key(reader, key, name, what, table);
+        else if (known->keys != NULL)
+            yaml_read_table(reader, value, known->name, known->keys,
+                            (char *)target + known->offset);
         else
             known->read(reader, key, value, (char *)target + known->offset);
     }

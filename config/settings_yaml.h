@@ -32,9 +32,10 @@ void yaml_problem(struct yaml_reader *reader, yaml_node_t *node, const char *for
 typedef void yaml_read_fn(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                           void *target);
 struct yaml_key {
-    const char   *name;
-    yaml_read_fn *read;
-    size_t        offset; /* added to the target that the table is read into */
+    const char            *name;
+    yaml_read_fn          *read;   /* NULL: the value is a mapping, read by `keys` */
+    size_t                 offset; /* added to the target that the table is read into */
+    const struct yaml_key *keys;
 };
 /* Reads a mapping by a table that ends with a NULL name; unknown keys are problems that name the nearest known
  * one. `what` names the mapping in messages: "http". */

@@ -1,6 +1,8 @@
 #include "config/url_credentials.h"
 
 #include "config/err.h"
+#include "config/hexadecimal.h"
+#include "config/json_writer.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -17,17 +19,6 @@ bool url_has_scheme(const char *text)
     return strncmp(c, "://", 3) == 0;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* False when it does not fit or holds a control character (a line break in a user's name would
  * become a line of a request). */
 static bool percent_decode(const char *text, size_t bytes, char *decoded, size_t room)
@@ -36,9 +27,8 @@ static bool percent_decode(const char *text, size_t bytes, char *decoded, size_t
 
     for (size_t i = 0; i < bytes; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c == '%' && i + 2 < bytes && hex_digit(text[i + 1]) >= 0 &&
-            hex_digit(text[i + 2]) >= 0) {
-            c = (unsigned char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+        if (c == '%' && i + 2 < bytes && hexadecimal_byte(text + i + 1) >= 0) {
+            c = (unsigned char)hexadecimal_byte(text + i + 1);
             i += 2;
         }
         if (c < 0x20 || c == 0x7f || used + 1 >= room)
@@ -73,8 +63,10 @@ int url_split_credentials(const char *text, char url[static LIMIT_URL_BYTES],
     if (at == NULL)
         return 0;
     colon = memchr(authority, ':', (size_t)(at - authority));
+    /* The user's name is shown and kept as text; a password may be any bytes. */
     if (!percent_decode(authority, (size_t)((colon == NULL ? at : colon) - authority), user,
-                        LIMIT_NAME_BYTES))
+                        LIMIT_NAME_BYTES) ||
+        !json_utf8_printable(user, strlen(user)))
         return why_set(why, ERR_INVALID, "the user name in the URL is too long or not text");
     if (colon != NULL && !percent_decode(colon + 1, (size_t)(at - colon - 1), password->value,
                                          sizeof password->value))

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int why_set(struct why *why, int code, const char *format, ...)
+/* In parentheses, as the analyser has a macro of this name. */
+int(why_set)(struct why *why, int code, const char *format, ...)
 {
     va_list arguments;
 

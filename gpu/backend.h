@@ -6,7 +6,9 @@
 #ifndef SIGHTLINE_GPU_BACKEND_H
 #define SIGHTLINE_GPU_BACKEND_H
 
+#include "config/limits.h"
 #include "config/why.h"
+#include "gpu/box.h"
 #include "gpu/model.h"
 
 #include <stdbool.h>
@@ -37,6 +39,20 @@ struct runner_settings {
     enum precision precision;
 };
 
+struct class_map;
+struct frame;
+struct head;
+
+/* What a backend must know to go from pictures to boxes by itself; the pointers outlive the runner.
+ */
+struct boxes_settings {
+    const struct head      *head; /* also how pictures are prepared */
+    const struct class_map *classes;
+    float                   min_score, nms_iou; /* as in struct detector_settings, both above 0 */
+    float                   min_logit;          /* min_score before its sigmoid: head_logit() */
+    float                   side_px_max;        /* as in struct candidates */
+};
+
 struct backend_ops {
     const char *name; /* shown in /api/v1/version and the logs */
     /* Required. False, with the reason, when this machine cannot run it (no device, no driver). */
@@ -60,6 +76,19 @@ struct backend_ops {
     int (*run)(struct runner *runner, const float *input, int batch, struct why *why);
     /* Required. batch×... float32 in the output's dimensions, contiguous. */
     const float *(*output)(const struct runner *runner, int index);
+    /* NULL, as then the next: pictures are prepared and boxes found by the detector, on the
+     * processor. At most once, after open(); allocates all that run_boxes() needs. ERR_UNSUPPORTED
+     * with the reason: it does not know this head; the runner then runs as it would have without.
+     * Every other error as open()'s. */
+    int (*open_boxes)(struct runner *runner, const struct boxes_settings *settings,
+                      struct why *why);
+    /* `batch` pictures in host memory to what detector_session_run() gives out, the same boxes in
+     * the same order; *prepare_ns: until the pictures were with the device. What output() gives is
+     * not touched. ERR_UNSUPPORTED: one of them is larger than it takes, and nothing was done;
+     * ERR_INVALID: one cannot be analysed; ERR_DEVICE_LOST: as run(). */
+    int (*run_boxes)(struct runner *runner, struct frame *const *frames, int batch,
+                     struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
+                     struct why *why);
     /* Required. NULL-safe, sets *runner = NULL. */
     void (*close)(struct runner **runner);
 };

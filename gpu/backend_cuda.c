@@ -70,6 +70,18 @@ static const float *output(const struct runner *runner, int index)
     return loaded->output(runner, index);
 }
 
+static int open_boxes(struct runner *runner, const struct boxes_settings *settings, struct why *why)
+{
+    return loaded->open_boxes(runner, settings, why);
+}
+
+static int run_boxes(struct runner *runner, struct frame *const *frames, int batch,
+                     struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
+                     struct why *why)
+{
+    return loaded->run_boxes(runner, frames, batch, boxes, counts, prepare_ns, why);
+}
+
 static void close_runner(struct runner **runner)
 {
     if (*runner != NULL)
@@ -84,6 +96,8 @@ const struct backend_ops BACKEND_CUDA = {.name         = "cuda",
                                          .open         = open_runner,
                                          .run          = run,
                                          .output       = output,
+                                         .open_boxes   = open_boxes,
+                                         .run_boxes    = run_boxes,
                                          .close        = close_runner};
 
 /* The library stays open to the end: device libraries do not survive being closed and opened. */
@@ -153,7 +167,10 @@ static const struct cuda_plugin *check_plugin(void *library)
     if (plugin == NULL || plugin->abi != CUDA_PLUGIN_ABI ||
         plugin->graph_bytes != sizeof(struct graph) || plugin->node_bytes != sizeof(struct node) ||
         plugin->value_bytes != sizeof(struct value) ||
-        plugin->ops_bytes != sizeof(struct backend_ops)) {
+        plugin->ops_bytes != sizeof(struct backend_ops) ||
+        plugin->head_bytes != sizeof(struct head) ||
+        plugin->class_map_bytes != sizeof(struct class_map) ||
+        plugin->frame_bytes != sizeof(struct frame)) {
         why_set(&reason, 0,
                 "the CUDA plug-in is of another build of Sightline: take the one that "
                 "was built with this program");

@@ -9,15 +9,7 @@
 /* One cache line and the widest vector register: rows begin where both like it. */
 #define ROW_ALIGNMENT_BYTES 64
 
-/* Bytes of one row and number of rows of a plane; 0 rows where the format has no such plane. */
-struct plane_size {
-    int row_bytes;
-    int rows;
-};
-
-static struct plane_size plane_size(enum frame_format format, int plane, int width_px,
-                                    int height_px);
-static void              release_own_memory(struct frame *frame);
+static void release_own_memory(struct frame *frame);
 
 struct frame *frame_ref(struct frame *frame)
 {
@@ -53,7 +45,7 @@ struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)
         height_px > LIMIT_PICTURE_PX)
         return NULL;
     for (int plane = 0; plane < 3; plane++) {
-        struct plane_size size = plane_size(format, plane, width_px, height_px);
+        struct frame_plane size = frame_plane_of(format, plane, width_px, height_px);
 
         stride_bytes[plane] = (size.row_bytes + ROW_ALIGNMENT_BYTES - 1) &
                               ~(ROW_ALIGNMENT_BYTES - 1);
@@ -69,7 +61,7 @@ struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)
                             .release   = release_own_memory};
     atomic_init(&frame->references, 1);
     for (int plane = 0; plane < 3; plane++) {
-        struct plane_size size = plane_size(format, plane, width_px, height_px);
+        struct frame_plane size = frame_plane_of(format, plane, width_px, height_px);
 
         if (size.rows == 0)
             continue;
@@ -80,31 +72,30 @@ struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)
     return frame;
 }
 
-static struct plane_size plane_size(enum frame_format format, int plane, int width_px,
-                                    int height_px)
+struct frame_plane frame_plane_of(enum frame_format format, int plane, int width_px, int height_px)
 {
     int half_width = (width_px + 1) / 2, half_height = (height_px + 1) / 2;
 
     if (plane == 0 && (format == FRAME_BGR24 || format == FRAME_RGB24))
-        return (struct plane_size){3 * width_px, height_px};
+        return (struct frame_plane){3 * width_px, height_px};
     if (plane == 0)
-        return (struct plane_size){width_px, height_px};
+        return (struct frame_plane){width_px, height_px};
     switch (format) {
     case FRAME_I420:
-        return (struct plane_size){half_width, half_height};
+        return (struct frame_plane){half_width, half_height};
     case FRAME_I422:
-        return (struct plane_size){half_width, height_px};
+        return (struct frame_plane){half_width, height_px};
     case FRAME_I444:
-        return (struct plane_size){width_px, height_px};
+        return (struct frame_plane){width_px, height_px};
     case FRAME_NV12:
-        return plane == 1 ? (struct plane_size){2 * half_width, half_height}
-                          : (struct plane_size){0, 0};
+        return plane == 1 ? (struct frame_plane){2 * half_width, half_height}
+                          : (struct frame_plane){0, 0};
     case FRAME_GRAY8:
     case FRAME_BGR24:
     case FRAME_RGB24:
         break;
     }
-    return (struct plane_size){0, 0};
+    return (struct frame_plane){0, 0};
 }
 
 static void release_own_memory(struct frame *frame)

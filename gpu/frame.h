@@ -47,6 +47,12 @@ struct frame *frame_ref(struct frame *frame);
 /* One holder less; NULL-safe, sets *frame = NULL. Any thread. */
 void frame_unref(struct frame **frame);
 
+struct frame_plane {
+    int row_bytes;
+    int rows; /* 0: the format has no such plane */
+};
+struct frame_plane frame_plane_of(enum frame_format format, int plane, int width_px, int height_px);
+
 /* A frame with its own memory (planes of `format`, undefined content), one reference: for tests,
  * tools and copies. NULL when out of memory or when a side is not in 1..LIMIT_PICTURE_PX. */
 struct frame *frame_alloc(enum frame_format format, int width_px, int height_px);

@@ -272,3 +272,40 @@ int64_t graph_parameters(const struct graph *graph)
     }
     return sum;
 }
+
+/* A constant of the one is that of the other; what is computed is not looked at. */
+static bool same_constant(const struct graph *a, int x, const struct graph *b, int y)
+{
+    const struct value *u, *v;
+
+    if (x < 0 || y < 0)
+        return x < 0 && y < 0;
+    u = &a->values[x];
+    v = &b->values[y];
+    if (u->floats == NULL || v->floats == NULL)
+        return u->floats == NULL && v->floats == NULL;
+    return u->rank == v->rank && u->elements == v->elements &&
+           memcmp(u->dimension, v->dimension, (size_t)u->rank * sizeof *u->dimension) == 0 &&
+           memcmp(u->floats, v->floats, (size_t)u->elements * sizeof *u->floats) == 0;
+}
+
+static bool same_node(const struct graph *a, const struct node *x, const struct graph *b,
+                      const struct node *y)
+{
+    if (x->kind != y->kind || x->input_count != y->input_count)
+        return false;
+    for (int i = 0; i < x->input_count; i++)
+        if (!same_constant(a, x->input[i], b, y->input[i]))
+            return false;
+    return true;
+}
+
+void graph_pair(struct graph *graph, const struct graph *with)
+{
+    for (int i = 0; i < graph->node_count && i < with->node_count; i++) {
+        const struct node *other = &with->nodes[i];
+
+        if (same_node(graph, &graph->nodes[i], with, other))
+            graph->nodes[i].twin = other->twin != NULL ? other->twin : other;
+    }
+}

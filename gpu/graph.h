@@ -191,9 +191,11 @@ struct node {
     enum node_kind kind;
     const char    *name; /* of the ONNX node that it came from */
     const char    *op;   /* the ONNX operator that it came from */
-    int            input_count;
-    int           *input; /* values; -1 where an optional one is absent */
-    int            output;
+    /* The node with the same weights in the model's twin (struct model_options); NULL: none. */
+    const struct node *twin;
+    int                input_count;
+    int               *input; /* values; -1 where an optional one is absent */
+    int                output;
 
     struct activation  activation; /* also applied at the end of CONV, BINARY and MATMUL */
     enum residual_kind residual;   /* CONV */
@@ -240,7 +242,8 @@ struct graph {
     struct value       *values;
     int                 node_count, node_room;
     struct node        *nodes;
-    int                 input; /* value */
+    int                 input;         /* value */
+    bool                input_is_open; /* its height and width, in the file */
     int                 output_count;
     int                 outputs[MODEL_MAX_OUTPUTS];
     int64_t             folded_work; /* spent on constants so far: see graph_fold.c */
@@ -291,6 +294,10 @@ int graph_fuse_functions(struct graph *graph);
 int graph_fuse_norms(struct graph *graph);
 /* Uses of every value, counted from the outputs back; nodes without use go. */
 void graph_drop_dead(struct graph *graph);
+
+/* Sets the twin of every node that `with`, made of the same file, has with the same constants in the
+ * same place. */
+void graph_pair(struct graph *graph, const struct graph *with);
 
 /* Of one picture. */
 int64_t graph_multiply_adds(const struct graph *graph);

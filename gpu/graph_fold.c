@@ -3,11 +3,12 @@
  * here, or cost too much, stay in the graph and run with the rest. */
 #include "gpu/onnx_import.h"
 
+#include "config/assert.h"
 #include "config/err.h"
 
 #include <string.h>
 
-#define FOLD_WORK_MAX (INT64_C(1) << 30) /* multiply-adds and elements read, of one model */
+#define FOLD_WORK_MAX (INT64_C(1) << 28) /* multiply-adds and elements read, of one model */
 
 static double number_at(const struct value *value, int64_t i)
 {
@@ -22,6 +23,7 @@ struct result {
 
 static void put_number(const struct result *result, int64_t i, double number)
 {
+    ASSERT((result->floats != NULL) != (result->ints != NULL));
     if (result->floats != NULL)
         result->floats[i] = (float)number;
     else if (number > -9e18 && number < 9e18)
@@ -90,49 +92,66 @@ static int64_t int_binary(enum binary_kind kind, int64_t x, int64_t y)
     return 0;
 }
 
-/* Where element i of the output is read in up to three inputs that are broadcast to it. */
-static void broadcast_places(const struct graph *graph, const struct node *node, int64_t i,
-                             int64_t *places)
-{
-    const struct value *out = &graph->values[node->output];
+/* Walks over the elements of a tensor in their order, and with it over where each is read. */
+struct walk {
+    int            rank, inputs;
+    const int64_t *dimension;
+    int64_t        index[STRIDED_MAX_DIMENSIONS];
+    int64_t        stride[3][STRIDED_MAX_DIMENSIONS];
+    int64_t        at[3];
+};
 
-    for (int k = 0; k < node->input_count; k++) {
-        int64_t stride[MODEL_MAX_DIMENSIONS], rest = i;
-        broadcast_strides(&graph->values[node->input[k]], out->rank, stride);
-        places[k] = 0;
-        for (int d = out->rank - 1; d >= 0; d--) {
-            places[k] += rest % out->dimension[d] * stride[d];
-            rest /= out->dimension[d];
-        }
+static void walk_on(struct walk *walk)
+{
+    for (int d = walk->rank - 1; d >= 0; d--) {
+        bool wraps = ++walk->index[d] == walk->dimension[d];
+
+        for (int k = 0; k < walk->inputs; k++)
+            walk->at[k] += walk->stride[k][d] * (wraps ? 1 - walk->dimension[d] : 1);
+        if (!wraps)
+            return;
+        walk->index[d] = 0;
     }
+}
+
+/* Over the output, with up to three inputs that are broadcast to it. */
+static struct walk walk_broadcast(const struct graph *graph, const struct node *node)
+{
+    const struct value *out  = &graph->values[node->output];
+    struct walk         walk = {
+                .rank = out->rank, .inputs = node->input_count, .dimension = out->dimension};
+
+    for (int k = 0; k < node->input_count; k++)
+        broadcast_strides(&graph->values[node->input[k]], out->rank, walk.stride[k]);
+    return walk;
 }
 
 static void fold_binary(const struct graph *graph, const struct node *node,
                         const struct result *result)
 {
     const struct value *a = &graph->values[node->input[0]], *b = &graph->values[node->input[1]];
+    struct walk         walk = walk_broadcast(graph, node);
 
-    for (int64_t i = 0; i < graph->values[node->output].elements; i++) {
-        int64_t at[2];
-        broadcast_places(graph, node, i, at);
+    for (int64_t i = 0; i < graph->values[node->output].elements; i++, walk_on(&walk)) {
         if (a->type == VALUE_I64 && b->type == VALUE_I64 && result->ints != NULL)
-            result->ints[i] = int_binary(node->binary, a->ints[at[0]], b->ints[at[1]]);
+            result->ints[i] = int_binary(node->binary, a->ints[walk.at[0]], b->ints[walk.at[1]]);
         else
             put_number(result, i,
-                       (double)graph_binary(node->binary, (float)number_at(a, at[0]),
-                                            (float)number_at(b, at[1])));
+                       (double)graph_binary(node->binary, (float)number_at(a, walk.at[0]),
+                                            (float)number_at(b, walk.at[1])));
     }
 }
 
 static void fold_where(const struct graph *graph, const struct node *node,
                        const struct result *result)
 {
-    for (int64_t i = 0; i < graph->values[node->output].elements; i++) {
-        int64_t at[3];
-        int     from;
-        broadcast_places(graph, node, i, at);
-        from = number_at(&graph->values[node->input[0]], at[0]) != 0 ? 1 : 2;
-        put_same(result, i, &graph->values[node->input[from]], at[from]);
+    const struct value *condition = &graph->values[node->input[0]];
+    struct walk         walk      = walk_broadcast(graph, node);
+
+    for (int64_t i = 0; i < graph->values[node->output].elements; i++, walk_on(&walk)) {
+        int from = number_at(condition, walk.at[0]) != 0 ? 1 : 2;
+
+        put_same(result, i, &graph->values[node->input[from]], walk.at[from]);
     }
 }
 
@@ -159,15 +178,14 @@ static void fold_copy(const struct graph *graph, const struct node *node,
                       const struct result *result)
 {
     const struct strided *strided = &node->strided;
+    struct walk           walk    = {.rank      = strided->rank,
+                                     .inputs    = 1,
+                                     .dimension = strided->dimension,
+                                     .at        = {strided->offset}};
 
-    for (int64_t i = 0; i < graph->values[node->output].elements; i++) {
-        int64_t rest = i, at = strided->offset;
-        for (int k = strided->rank - 1; k >= 0; k--) {
-            at += rest % strided->dimension[k] * strided->stride[k];
-            rest /= strided->dimension[k];
-        }
-        put_same(result, i, &graph->values[node->input[0]], at);
-    }
+    memcpy(walk.stride[0], strided->stride, (size_t)strided->rank * sizeof *strided->stride);
+    for (int64_t i = 0; i < graph->values[node->output].elements; i++, walk_on(&walk))
+        put_same(result, i, &graph->values[node->input[0]], walk.at[0]);
 }
 
 static void fold_concat(const struct graph *graph, const struct node *node,

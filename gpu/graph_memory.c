@@ -32,10 +32,10 @@ void *graph_memory_alloc(struct graph_memory *memory, size_t count, size_t size)
 
 const char *graph_memory_text(struct graph_memory *memory, const char *text)
 {
-    size_t bytes = text != NULL ? strlen(text) : 0;
-    char  *copy  = graph_memory_alloc(memory, bytes + 1, 1);
+    size_t bytes = text != NULL ? strlen(text) + 1 : 1;
+    char  *copy  = graph_memory_alloc(memory, bytes, 1);
 
-    if (copy != NULL && bytes > 0)
+    if (copy != NULL && text != NULL)
         memcpy(copy, text, bytes);
     return copy;
 }

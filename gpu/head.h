@@ -44,6 +44,11 @@
 
 struct head_ops;
 
+/* head->layout of the heads that a device may decode by itself (struct boxes_settings). */
+enum { YOLOX_RAW, YOLOX_PLACED };
+enum { YOLOV8_PLANES, YOLOV8_ROWS, YOLOV8_RAW };
+#define YOLOV8_DISTANCES 16 /* of each side, raw */
+
 /* One grid of cells. */
 struct head_stage {
     int stride_px;

@@ -13,12 +13,9 @@
 #include "gpu/head.h"
 
 #define NUMBERS_BEFORE_CLASSES 4
-#define DISTANCES              16 /* reg_max */
 #define SIDE_PLANES            64 /* of all four */
 /* Scores of so many cells are compared at once: they stay in the nearest cache. */
 #define CELLS_AT_ONCE 1024
-
-enum { LAYOUT_PLANES, LAYOUT_ROWS, LAYOUT_RAW };
 
 /* How many classes an output with so many numbers for each box has, or 0. */
 static int classes_of(const struct head *head, const struct model_info *model, int64_t numbers)
@@ -47,7 +44,7 @@ static bool recognise_placed(struct head *head, const struct model_info *model)
         planes = head_find_strides(head, b, 1) || (head->named && a < b);
         if (!planes && !head_find_strides(head, a, 1) && !head->named)
             continue;
-        head->layout       = planes ? LAYOUT_PLANES : LAYOUT_ROWS;
+        head->layout       = planes ? YOLOV8_PLANES : YOLOV8_ROWS;
         head->row_count    = (int)(planes ? b : a);
         head->row_numbers  = (int)(planes ? a : b);
         head->class_count  = classes_of(head, model, planes ? a : b);
@@ -100,7 +97,7 @@ static bool recognise_raw(struct head *head, const struct model_info *model)
             return false;
         classes = found;
     }
-    head->layout      = LAYOUT_RAW;
+    head->layout      = YOLOV8_RAW;
     head->class_count = (int)classes;
     head->logits      = !model->output[head->stages[0].scores_output].unit;
     return true;
@@ -177,9 +174,9 @@ static float expected_distance(const float *logits, ptrdiff_t plane)
 {
     float most = logits[0], sum = 0.0F, weighted = 0.0F;
 
-    for (int i = 1; i < DISTANCES; i++)
+    for (int i = 1; i < YOLOV8_DISTANCES; i++)
         most = logits[i * plane] > most ? logits[i * plane] : most;
-    for (int i = 0; i < DISTANCES; i++) {
+    for (int i = 0; i < YOLOV8_DISTANCES; i++) {
         float weight = expf(logits[i * plane] - most);
 
         sum += weight;
@@ -199,7 +196,7 @@ static void decode_raw_cell(const struct head *head, const struct class_map *cla
     float     y         = ((float)(cell / stage->columns) + 0.5F) * stride_px;
 
     for (int i = 0; i < 4; i++)
-        distance[i] = expected_distance(sides + i * DISTANCES * plane, plane) * stride_px;
+        distance[i] = expected_distance(sides + i * YOLOV8_DISTANCES * plane, plane) * stride_px;
     head_add_corners(candidates, classes,
                      (float[4]){x - distance[0], y - distance[1], x + distance[2], y + distance[3]},
                      head->logits ? head_sigmoid(score) : score, best, stage->first + cell);
@@ -227,11 +224,11 @@ static void decode_raw_stage(const struct head *head, const struct class_map *cl
 static void decode(const struct head *head, const struct class_map *classes,
                    const float *const *outputs, struct candidates *candidates)
 {
-    if (head->layout == LAYOUT_PLANES) {
+    if (head->layout == YOLOV8_PLANES) {
         decode_planes(head, classes, outputs[head->boxes_output], candidates);
         return;
     }
-    if (head->layout == LAYOUT_ROWS) {
+    if (head->layout == YOLOV8_ROWS) {
         decode_rows(head, classes, outputs[head->boxes_output], candidates);
         return;
     }

@@ -8,8 +8,6 @@
 
 #define NUMBERS_BEFORE_CLASSES 5
 
-enum { LAYOUT_RAW, LAYOUT_PLACED };
-
 static bool recognise(struct head *head, const struct model_info *model, struct why *why)
 {
     const struct model_tensor *output = &model->output[0];
@@ -28,7 +26,7 @@ static bool recognise(struct head *head, const struct model_info *model, struct 
         why_set(why, 0, "its boxes are placed without the exponential of YOLOX");
         return false;
     }
-    head->layout      = model->traits.has_grid ? LAYOUT_PLACED : LAYOUT_RAW;
+    head->layout      = model->traits.has_grid ? YOLOX_PLACED : YOLOX_RAW;
     head->class_count = (int)output->dimension[2] - NUMBERS_BEFORE_CLASSES;
     head_want(head, PREPARE_TOP_LEFT, false, 0.0F, 1.0F);
     return true;
@@ -46,7 +44,7 @@ static void decode_cell(const struct head *head, const struct head_stage *stage,
 
     if (best < 0 || classes->object_class[best] < 0)
         return;
-    if (head->layout == LAYOUT_RAW) {
+    if (head->layout == YOLOX_RAW) {
         box[0] = (box[0] + (float)column) * stride_px;
         box[1] = (box[1] + (float)row) * stride_px;
         box[2] = expf(box[2]) * stride_px;

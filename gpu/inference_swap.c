@@ -8,17 +8,20 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "gpu/frame.h"
+#include "gpu/head.h"
 #include "gpu/inference_pool_internal.h"
 
-/* What a new model is tried on: any picture will do. */
-#define TRIAL_SIDE_PX 64
-#define TRIAL_GREY    114
+/* What a new model is tried on: any picture will do, but in the model's own size it asks for no
+ * other size of input. */
+#define TRIAL_GREY 114
 
 /* ---- another model ---- */
 
-static int try_session(struct detector_session *session, struct why *why)
+static int try_session(struct detector_session *session, const struct detector *detector,
+                       struct why *why)
 {
-    struct frame *frame             = frame_alloc(FRAME_GRAY8, TRIAL_SIDE_PX, TRIAL_SIDE_PX);
+    const struct prepare_settings *input = &detector_head(detector)->input;
+    struct frame *frame             = frame_alloc(FRAME_GRAY8, input->width_px, input->height_px);
     struct box(*boxes)[LIMIT_BOXES] = calloc(1, sizeof *boxes);
     struct detector_timing timing;
     int                    count, rc = ERR_MEMORY;
@@ -26,9 +29,9 @@ static int try_session(struct detector_session *session, struct why *why)
     if (frame == NULL || boxes == NULL) {
         why_set(why, rc, "no memory to try the model");
     } else {
-        for (int y = 0; y < TRIAL_SIDE_PX; y++)
+        for (int y = 0; y < input->height_px; y++)
             memset((uint8_t *)(uintptr_t)frame->plane[0] + (ptrdiff_t)y * frame->stride_bytes[0],
-                   TRIAL_GREY, TRIAL_SIDE_PX);
+                   TRIAL_GREY, (size_t)input->width_px);
         rc = detector_session_run(session, &frame, 1, boxes, &count, &timing, why);
     }
     frame_unref(&frame);
@@ -56,7 +59,7 @@ static int open_sessions(struct inference_pool *pool, const struct detector *det
             return why_set(why, ERR_CLOSED, "the pool is closed");
         rc = detector_session_open(&sessions[i], detector, why);
         if (rc == 0 && i == 0)
-            rc = try_session(sessions[0], why);
+            rc = try_session(sessions[0], detector, why);
     }
     return rc;
 }
@@ -204,7 +207,7 @@ void worker_try_device(struct worker *worker)
     if (clock_monotonic_ns() < worker->retry_at_ns)
         return;
     if (detector_session_open(&session, worker->detector, &why) != 0 ||
-        try_session(session, &why) != 0) {
+        try_session(session, worker->detector, &why) != 0) {
         detector_session_close(&session);
         wait_longer(worker);
         return;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
@@ -71,6 +72,7 @@ static void collect(struct inference_pool *pool, struct batch *batch)
         batch->frame[batch->count] = job->result.frame;
         batch->job[batch->count++] = job;
     }
+    ASSERT(batch->count > 0); /* wait_for_batch() saw a frame and a place for it */
     pool->stats.running += batch->count;
     /* What is left is another worker's. */
     if (pool->round_frames > 0 && pool->free_jobs.first != NULL)

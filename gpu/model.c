@@ -71,6 +71,7 @@ static int describe_model(struct model *model, struct why *why)
     struct model_info *info = &model->info;
 
     describe_tensor(&model->graph.values[model->graph.input], &info->input);
+    info->size_is_open = model->graph.input_is_open;
     info->output_count = model->graph.output_count;
     for (int i = 0; i < info->output_count; i++)
         describe_tensor(&model->graph.values[model->graph.outputs[i]], &info->output[i]);
@@ -98,6 +99,8 @@ static int load_proto(struct model *model, const uint8_t *bytes, size_t count,
     if (rc == 0)
         rc = copy_metadata(model, file.proto);
     onnx_file_close(&file);
+    if (rc == 0 && options != NULL && options->twin != NULL)
+        graph_pair(&model->graph, &options->twin->graph);
     return rc == 0 ? describe_model(model, why) : rc;
 }
 

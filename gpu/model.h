@@ -43,6 +43,7 @@ struct model_info {
     int64_t             parameters;    /* weights, in numbers */
     int64_t             multiply_adds; /* of one picture */
     struct model_traits traits;
+    bool                size_is_open; /* the file leaves the picture's height and width open */
     char digest[65]; /* BLAKE2b-256 of the file, in hex: names the model in records */
     /* metadata_props of the file, for class names ("names", "classes"); NULL when absent. */
     const char *const *metadata_keys;
@@ -54,7 +55,10 @@ struct model_info {
 struct model_options {
     int64_t height, width; /* of the picture; 0: the file's, or if it leaves that open, the size in
                               its metadata ("imgsz"), or MODEL_DEFAULT_SIDE */
-    const char *folder;    /* where tensors in files of their own lie; NULL: such are refused.
+    /* The same file at another size, which outlives this one and its runners: weights that are the
+     * same in both are once in memory for all runners (gpu/cpu/cpu_shared.h). NULL: none. */
+    const struct model *twin;
+    const char         *folder; /* where tensors in files of their own lie; NULL: such are refused.
                               model_load() and model_load_with() take the file's own folder */
 };
 

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int import_refuse(struct importer *import, int code, const char *format, ...)
+/* In parentheses, as the analyser has a macro of this name. */
+int(import_refuse)(struct importer *import, int code, const char *format, ...)
 {
     char        text[256];
     const char *op   = import->node != NULL ? import->node->op_type : "input";

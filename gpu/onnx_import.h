@@ -49,6 +49,10 @@ bool import_has_name(const struct importer *import, const char *name);
 /* Refuses the node that is being lowered: "Conv 'Conv_41': ...". Returns `code`. */
 int import_refuse(struct importer *import, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ /* see config/why.h */
+#define import_refuse(import, code, ...) \
+    why_known((import_refuse)((import), (code), __VA_ARGS__), (code))
+#endif
 
 /* The value of an input (it must be present). */
 const struct value *import_input(const struct importer *import, int index);

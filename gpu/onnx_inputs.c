@@ -80,6 +80,8 @@ static int picture_dimensions(struct importer *import, const Onnx__ValueInfoProt
         chosen[1] = import->options->width;
     }
     trained_size(import, size);
+    import->graph->input_is_open = dimension_of(shape, last ? 1 : 2) == 0 &&
+                                   dimension_of(shape, last ? 2 : 3) == 0;
     dimension[0] = 1;
     dimension[1] = dimension_of(shape, last ? 3 : 1);
     if (dimension[1] == 0)

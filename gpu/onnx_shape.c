@@ -221,15 +221,16 @@ static int pad_axes(struct importer *import, int rank, const int64_t **pads, int
 {
     const int64_t *axes;
     int            axis_count = rank, rc;
+    bool           has_axes   = import_has_input(import, 3);
 
-    if (import_has_input(import, 3)) {
+    if (has_axes) {
         rc = import_input_ints(import, 3, &axes, &axis_count);
         if (rc != 0)
             return rc;
     }
     if (count != 2 * axis_count)
         return import_refuse(import, ERR_INVALID, "its pads do not fit %d dimensions", axis_count);
-    if (!import_has_input(import, 3))
+    if (!has_axes)
         return 0;
     for (int i = 0; i < axis_count; i++) {
         int axis = import_axis(import, axes[i], rank);

@@ -25,16 +25,8 @@ struct feed {
 };
 
 struct prepare_plan {
-    struct prepare_settings       settings;
+    struct prepare_tables         tables;
     const struct prepare_kernels *kernels;
-    enum frame_format             format;
-    enum frame_matrix             matrix;
-    bool                          full_range;
-    int                           width_px, height_px; /* of the picture */
-    struct prepare_area           area;
-    struct colour_matrix          colours;
-    struct row_filter             row[2];    /* luma, chroma */
-    struct column_filter          column[2]; /* luma, chroma */
     int                           feed_count;
     struct feed                   feeds[FEEDS_MAX];
     /* Filtered rows that the next output rows still need: source row r is in place r % taps. */
@@ -57,11 +49,7 @@ const struct prepare_kernels *const PREPARE_KERNELS[] = {
 static const int16_t NO_WEIGHTS[2];
 
 static const struct prepare_kernels *best_kernels(void);
-static struct prepare_area           area_of(const struct prepare_settings *settings, int width_px,
-                                             int height_px);
 static void                          set_feeds(struct prepare_plan *plan);
-static void                          set_colours(struct prepare_plan *plan);
-static int                           open_filters(struct prepare_plan *plan);
 static int                           open_buffers(struct prepare_plan *plan);
 static void filter_source_rows(struct prepare_plan *plan, const struct frame *frame,
                                struct feed *feed, int end);
@@ -77,31 +65,23 @@ int prepare_plan_open_with(struct prepare_plan **out, const struct prepare_setti
                            struct why *why)
 {
     struct prepare_plan *plan;
+    int                  rc;
 
     *out = NULL;
-    ASSERT(settings->width_px >= 1 && settings->width_px <= LIMIT_PICTURE_PX);
-    ASSERT(settings->height_px >= 1 && settings->height_px <= LIMIT_PICTURE_PX);
-    if (frame->width_px < 1 || frame->width_px > LIMIT_PICTURE_PX || frame->height_px < 1 ||
-        frame->height_px > LIMIT_PICTURE_PX || (unsigned)frame->format > FRAME_RGB24)
-        return why_set(why, ERR_INVALID, "a picture of %dx%d in format %d cannot be analysed",
-                       frame->width_px, frame->height_px, (int)frame->format);
     if ((plan = calloc(1, sizeof *plan)) == NULL)
         return why_set(why, ERR_MEMORY, "no memory to prepare pictures");
-    plan->settings   = *settings;
-    plan->format     = frame->format;
-    plan->matrix     = frame->matrix;
-    plan->full_range = frame->full_range;
-    plan->width_px   = frame->width_px;
-    plan->height_px  = frame->height_px;
-    plan->area       = area_of(settings, frame->width_px, frame->height_px);
     /* The chroma row, half as wide, must fill a window too. */
     plan->kernels = (frame->width_px + 1) / 2 < kernels->window_bytes_min ? &PREPARE_C : kernels;
-    set_feeds(plan);
-    set_colours(plan);
-    if (open_filters(plan) != 0 || open_buffers(plan) != 0) {
+    rc            = prepare_tables_open(&plan->tables, settings, frame, plan->kernels, why);
+    if (rc == 0) {
+        set_feeds(plan);
+        if ((rc = open_buffers(plan)) != 0)
+            why_set(why, rc, "no memory to prepare pictures of %dx%d", frame->width_px,
+                    frame->height_px);
+    }
+    if (rc != 0) {
         prepare_plan_close(&plan);
-        return why_set(why, ERR_MEMORY, "no memory to prepare pictures of %dx%d", frame->width_px,
-                       frame->height_px);
+        return rc;
     }
     *out = plan;
     return 0;
@@ -114,10 +94,7 @@ void prepare_plan_close(struct prepare_plan **plan)
     *plan = NULL;
     if (old == NULL)
         return;
-    for (int i = 0; i < 2; i++) {
-        row_filter_close(&old->row[i]);
-        column_filter_close(&old->column[i]);
-    }
+    prepare_tables_close(&old->tables);
     for (int k = 0; k < 3; k++) {
         free(old->ring[k]);
         free(old->ring_rows[k]);
@@ -128,14 +105,12 @@ void prepare_plan_close(struct prepare_plan **plan)
 
 bool prepare_plan_fits(const struct prepare_plan *plan, const struct frame *frame)
 {
-    return plan->width_px == frame->width_px && plan->height_px == frame->height_px &&
-           plan->format == frame->format && plan->matrix == frame->matrix &&
-           plan->full_range == frame->full_range;
+    return prepare_tables_fit(&plan->tables, frame);
 }
 
 struct prepare_area prepare_plan_area(const struct prepare_plan *plan)
 {
-    return plan->area;
+    return plan->tables.area;
 }
 
 const char *prepare_kernels_name(void)
@@ -145,8 +120,8 @@ const char *prepare_kernels_name(void)
 
 void prepare_pad(const struct prepare_plan *plan, float *tensor)
 {
-    const struct prepare_settings *settings = &plan->settings;
-    const struct prepare_area     *area     = &plan->area;
+    const struct prepare_settings *settings = &plan->tables.settings;
+    const struct prepare_area     *area     = &plan->tables.area;
 
     for (int c = 0; c < 3; c++) {
         float value = (settings->pad - settings->mean[c]) * settings->scale[c];
@@ -167,7 +142,7 @@ void prepare_pad(const struct prepare_plan *plan, float *tensor)
 
 void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *tensor)
 {
-    const struct prepare_area *area = &plan->area;
+    const struct prepare_area *area = &plan->tables.area;
     struct blend_rows          rows[3];
 
     ASSERT(prepare_plan_fits(plan, frame));
@@ -176,13 +151,14 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
     for (int i = 0; i < plan->feed_count; i++)
         plan->feeds[i].next_row = 0;
     for (int y = 0; y < area->height_px; y++) {
-        ptrdiff_t place      = ((ptrdiff_t)area->y_px + y) * plan->settings.width_px + area->x_px;
-        ptrdiff_t plane      = (ptrdiff_t)plan->settings.height_px * plan->settings.width_px;
-        float    *channel[3] = {tensor + place, tensor + plane + place, tensor + 2 * plane + place};
+        ptrdiff_t place = ((ptrdiff_t)area->y_px + y) * plan->tables.settings.width_px + area->x_px;
+        ptrdiff_t plane = (ptrdiff_t)plan->tables.settings.height_px *
+                          plan->tables.settings.width_px;
+        float *channel[3] = {tensor + place, tensor + plane + place, tensor + 2 * plane + place};
 
         for (int i = 0; i < plan->feed_count; i++) {
             struct feed                *feed   = &plan->feeds[i];
-            const struct column_filter *column = &plan->column[feed->subsampled];
+            const struct column_filter *column = &plan->tables.column[feed->subsampled];
             int                         first = column->start[y], end = first + column->taps;
 
             end = end < column->source_px ? end : column->source_px;
@@ -201,19 +177,8 @@ void prepare_run(struct prepare_plan *plan, const struct frame *frame, float *te
                 rows[k].weights = column->weights + (ptrdiff_t)y * column->taps;
             }
         }
-        plan->kernels->blend(rows, &plan->colours, area->width_px, channel);
+        plan->kernels->blend(rows, &plan->tables.colours, area->width_px, channel);
     }
-}
-
-void prepare_box_to_picture(const struct prepare_area *area, struct box *box)
-{
-    float x_scale = (float)area->picture_width_px / (float)area->width_px;
-    float y_scale = (float)area->picture_height_px / (float)area->height_px;
-
-    box->x0 = (box->x0 - (float)area->x_px) * x_scale;
-    box->x1 = (box->x1 - (float)area->x_px) * x_scale;
-    box->y0 = (box->y0 - (float)area->y_px) * y_scale;
-    box->y1 = (box->y1 - (float)area->y_px) * y_scale;
 }
 
 /* The best that this machine has and the environment allows. */
@@ -227,134 +192,39 @@ static const struct prepare_kernels *best_kernels(void)
     for (int i = 0; limit != NULL && PREPARE_KERNELS[i] != NULL; i++)
         if (strncmp(PREPARE_KERNELS[i]->name, limit, strlen(PREPARE_KERNELS[i]->name)) == 0)
             first = i; /* "avx2" also for "avx2_vnni" */
-    while (!PREPARE_KERNELS[first]->available())
+    while (PREPARE_KERNELS[first] != NULL && !PREPARE_KERNELS[first]->available())
         first++;
+    ASSERT(PREPARE_KERNELS[first] != NULL); /* the last one runs everywhere */
     return PREPARE_KERNELS[first];
-}
-
-static struct prepare_area area_of(const struct prepare_settings *settings, int width_px,
-                                   int height_px)
-{
-    struct prepare_area area    = {.width_px          = settings->width_px,
-                                   .height_px         = settings->height_px,
-                                   .picture_width_px  = width_px,
-                                   .picture_height_px = height_px};
-    double              x_ratio = (double)settings->width_px / width_px;
-    double              y_ratio = (double)settings->height_px / height_px;
-    double              ratio   = x_ratio < y_ratio ? x_ratio : y_ratio;
-
-    if (settings->fit == PREPARE_STRETCH)
-        return area;
-    /* Whole pixels, rounded down, as the networks' own training does; the addend is for products
-     * such as 1080 * (416 / 1080.0). */
-    area.width_px  = (int)(width_px * ratio + 1e-6);
-    area.height_px = (int)(height_px * ratio + 1e-6);
-    area.width_px  = area.width_px > 0 ? area.width_px : 1;
-    area.height_px = area.height_px > 0 ? area.height_px : 1;
-    if (settings->fit == PREPARE_CENTRED) {
-        area.x_px = (settings->width_px - area.width_px) / 2;
-        area.y_px = (settings->height_px - area.height_px) / 2;
-    }
-    return area;
 }
 
 static void set_feeds(struct prepare_plan *plan)
 {
-    bool packed = plan->format == FRAME_BGR24 || plan->format == FRAME_RGB24;
+    bool packed = plan->tables.format == FRAME_BGR24 || plan->tables.format == FRAME_RGB24;
 
     plan->feeds[0]   = (struct feed){.component_count = packed ? 3 : 1, .interleaved = packed};
     plan->feed_count = 1;
-    if (packed || plan->format == FRAME_GRAY8)
+    if (packed || plan->tables.format == FRAME_GRAY8)
         return;
     plan->feeds[1]   = (struct feed){.first_component = 1,
                                      .component_count = 2,
                                      .plane           = 1,
-                                     .interleaved     = plan->format == FRAME_NV12,
-                                     .subsampled      = plan->format != FRAME_I444};
+                                     .interleaved     = plan->tables.format == FRAME_NV12,
+                                     .subsampled      = plan->tables.format != FRAME_I444};
     plan->feed_count = 2;
-}
-
-/* R, G, B from components that are 128 below their 8-bit values. */
-static void yuv_to_rgb(const struct prepare_plan *plan, double rgb[3][3], double *offset)
-{
-    double red    = plan->matrix == FRAME_BT709 ? 0.2126 : 0.299;
-    double blue   = plan->matrix == FRAME_BT709 ? 0.0722 : 0.114;
-    double green  = 1.0 - red - blue;
-    double luma   = plan->full_range ? 1.0 : 255.0 / 219.0;
-    double chroma = plan->full_range ? 1.0 : 255.0 / 224.0;
-
-    *offset = luma * (plan->full_range ? 128.0 : 128.0 - 16.0);
-    for (int c = 0; c < 3; c++)
-        rgb[c][0] = luma;
-    if (plan->format == FRAME_GRAY8)
-        return;
-    rgb[0][2] = 2.0 * (1.0 - red) * chroma;
-    rgb[1][1] = -2.0 * blue * (1.0 - blue) / green * chroma;
-    rgb[1][2] = -2.0 * red * (1.0 - red) / green * chroma;
-    rgb[2][1] = 2.0 * (1.0 - blue) * chroma;
-}
-
-static void set_colours(struct prepare_plan *plan)
-{
-    const struct prepare_settings *settings  = &plan->settings;
-    double                         rgb[3][3] = {{0}};
-    double                         offset    = 128.0;
-
-    if (plan->format == FRAME_RGB24)
-        rgb[0][0] = rgb[1][1] = rgb[2][2] = 1.0;
-    else if (plan->format == FRAME_BGR24)
-        rgb[0][2] = rgb[1][1] = rgb[2][0] = 1.0;
-    else
-        yuv_to_rgb(plan, rgb, &offset);
-    for (int c = 0; c < 3; c++) {
-        const double *from = rgb[settings->rgb ? c : 2 - c];
-        double        mean = settings->mean[c], scale = settings->scale[c];
-
-        for (int k = 0; k < 3; k++)
-            plan->colours.coefficient[c][k] = (float)(from[k] * scale /
-                                                      ((double)ROW_WEIGHT_SUM * COLUMN_WEIGHT_SUM));
-        plan->colours.offset[c] = (float)((offset - mean) * scale);
-        plan->colours.low[c]    = (float)((0.0 - mean) * scale);
-        plan->colours.high[c]   = (float)((255.0 - mean) * scale);
-    }
-}
-
-static int open_filters(struct prepare_plan *plan)
-{
-    double x_scale     = (double)plan->width_px / plan->area.width_px;
-    double y_scale     = (double)plan->height_px / plan->area.height_px;
-    bool   half_height = plan->format == FRAME_I420 || plan->format == FRAME_NV12;
-    bool   half_width  = half_height || plan->format == FRAME_I422;
-    int    rc;
-
-    rc = row_filter_open(&plan->row[0], plan->width_px, plan->area.width_px, x_scale,
-                         plan->kernels);
-    if (rc == 0)
-        rc = column_filter_open(&plan->column[0], plan->height_px, plan->area.height_px, y_scale);
-    if (rc == 0 && half_width) {
-        rc = row_filter_open(&plan->row[1], (plan->width_px + 1) / 2, plan->area.width_px,
-                             x_scale / 2.0, plan->kernels);
-        if (rc == 0 && half_height)
-            rc = column_filter_open(&plan->column[1], (plan->height_px + 1) / 2,
-                                    plan->area.height_px, y_scale / 2.0);
-        else if (rc == 0)
-            rc = column_filter_open(&plan->column[1], plan->height_px, plan->area.height_px,
-                                    y_scale);
-    }
-    return rc;
 }
 
 static int open_buffers(struct prepare_plan *plan)
 {
-    plan->ring_pitch = (size_t)plan->row[0].groups * ROW_GROUP_PX;
+    plan->ring_pitch = (size_t)plan->tables.row[0].groups * ROW_GROUP_PX;
     for (int k = 0; k < 3; k++) {
-        int    taps        = plan->column[0].taps;
+        int    taps        = plan->tables.column[0].taps;
         size_t row_bytes   = plan->ring_pitch * sizeof(int16_t);
-        size_t parts_bytes = ((size_t)plan->width_px + PLAN_ALIGNMENT_BYTES) &
+        size_t parts_bytes = ((size_t)plan->tables.width_px + PLAN_ALIGNMENT_BYTES) &
                              ~(size_t)(PLAN_ALIGNMENT_BYTES - 1);
 
-        if (plan->column[1].taps > taps)
-            taps = plan->column[1].taps;
+        if (plan->tables.column[1].taps > taps)
+            taps = plan->tables.column[1].taps;
         plan->ring[k]      = aligned_alloc(PLAN_ALIGNMENT_BYTES, row_bytes * (size_t)taps);
         plan->ring_rows[k] = calloc((size_t)taps, sizeof *plan->ring_rows[k]);
         plan->parts[k]     = aligned_alloc(PLAN_ALIGNMENT_BYTES, parts_bytes);
@@ -373,7 +243,7 @@ static const uint8_t *source_row(struct prepare_plan *plan, const struct frame *
 {
     int plane = feed->plane + (feed->interleaved ? 0 : component - feed->first_component);
     const uint8_t *source   = frame->plane[plane] + (ptrdiff_t)row * frame->stride_bytes[plane];
-    int            count_px = plan->row[feed->subsampled].source_px;
+    int            count_px = plan->tables.row[feed->subsampled].source_px;
 
     if (!feed->interleaved)
         return source;
@@ -390,8 +260,8 @@ static const uint8_t *source_row(struct prepare_plan *plan, const struct frame *
 static void filter_source_rows(struct prepare_plan *plan, const struct frame *frame,
                                struct feed *feed, int end)
 {
-    const struct row_filter *filter = &plan->row[feed->subsampled];
-    int                      taps   = plan->column[feed->subsampled].taps;
+    const struct row_filter *filter = &plan->tables.row[feed->subsampled];
+    int                      taps   = plan->tables.column[feed->subsampled].taps;
     const uint8_t           *source[ROWS_AT_ONCE];
     int16_t                 *output[ROWS_AT_ONCE];
     int                      count = 0;

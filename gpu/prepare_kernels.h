@@ -52,6 +52,20 @@ struct colour_matrix {
     float low[3], high[3];
 };
 
+/* All that the kind of a picture (size, format, colours) decides, for kernels of any device. */
+struct prepare_tables {
+    struct prepare_settings settings;
+    enum frame_format       format;
+    enum frame_matrix       matrix;
+    bool                    full_range;
+    int                     width_px, height_px; /* of the picture */
+    struct prepare_area     area;
+    struct colour_matrix    colours;
+    /* Luma, chroma. Packed, grey and 4:4:4 pictures have the first only; 4:2:2 has both columns. */
+    struct row_filter    row[2];
+    struct column_filter column[2];
+};
+
 struct prepare_kernels {
     const char *name;
     int         lane_px;          /* as in struct row_filter */
@@ -76,6 +90,15 @@ extern const struct prepare_kernels *const PREPARE_KERNELS[];
 int prepare_plan_open_with(struct prepare_plan **out, const struct prepare_settings *settings,
                            const struct frame *frame, const struct prepare_kernels *kernels,
                            struct why *why);
+
+/* ERR_INVALID for a picture without a usable size or format, ERR_MEMORY: then there is nothing to
+ * close. */
+int  prepare_tables_open(struct prepare_tables *tables, const struct prepare_settings *settings,
+                         const struct frame *frame, const struct prepare_kernels *kernels,
+                         struct why *why);
+void prepare_tables_close(struct prepare_tables *tables); /* also of zeroed or closed ones */
+/* Whether they are those of this kind of picture. */
+bool prepare_tables_fit(const struct prepare_tables *tables, const struct frame *frame);
 
 /* `scale`: source pixels per output pixel. Tables for `kernels`. ERR_MEMORY. */
 int  row_filter_open(struct row_filter *filter, int source_px, int output_px, double scale,

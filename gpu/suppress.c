@@ -3,9 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What a box's rounding above 1 may be; more is not a probability. */
-#define SCORE_MAX 1.001F
-
 /* A person and a two-wheeler that overlap more than this are one object, and the network is in doubt
  * what: a rider's box reaches farther up than the box of what is ridden. */
 #define IOU_RIDER 0.7F
@@ -68,7 +65,7 @@ int suppress(struct candidates *candidates, float iou, struct box *boxes, int ca
 static bool usable(const struct candidates *candidates, const struct box *box)
 {
     /* Each comparison is false for a NaN. */
-    return box->score >= candidates->min_score && box->score <= SCORE_MAX &&
+    return box->score >= candidates->min_score && box->score <= SUPPRESS_SCORE_MAX &&
            (unsigned)box->object_class < OBJECT_CLASSES && isfinite(box->x0) && isfinite(box->y0) &&
            isfinite(box->x1) && isfinite(box->y1) && box->x1 > box->x0 && box->y1 > box->y0 &&
            box->x1 - box->x0 <= candidates->side_px_max &&
@@ -76,13 +73,20 @@ static bool usable(const struct candidates *candidates, const struct box *box)
            box->x1 > candidates->x0 && box->y0 < candidates->y1 && box->y1 > candidates->y0;
 }
 
+float suppress_overlap(enum object_class a, enum object_class b, float iou)
+{
+    unsigned char first = GROUP[a], second = GROUP[b];
+
+    if (first == second)
+        return iou;
+    return first == GROUP_FOUR_WHEELS || second == GROUP_FOUR_WHEELS ? INFINITY : IOU_RIDER;
+}
+
 static bool same_object(const struct box *a, const struct box *b, float iou)
 {
-    unsigned char first = GROUP[a->object_class], second = GROUP[b->object_class];
+    float least = suppress_overlap(a->object_class, b->object_class, iou);
 
-    if (first != second && (first == GROUP_FOUR_WHEELS || second == GROUP_FOUR_WHEELS))
-        return false;
-    return box_iou(a, b) > (first == second ? iou : IOU_RIDER);
+    return least <= 1.0F && box_iou(a, b) > least;
 }
 
 static bool better(const struct candidate *a, const struct candidate *b)

@@ -34,6 +34,12 @@ struct candidates {
  * Anything else is dropped without a word: a network may give what it likes. */
 void candidates_add(struct candidates *candidates, const struct box *box, int number);
 
+#define SUPPRESS_SCORE_MAX \
+    1.001F /* what a box's rounding above 1 may be; more is not a probability */
+
+/* Two boxes of these classes that overlap more than this are one object; infinite: never. */
+float suppress_overlap(enum object_class a, enum object_class b, float iou);
+
 /* Writes the boxes that remain, best first, at most `capacity`; returns how many. Of two boxes of one
  * group that overlap more than `iou` the better stays; so too of a person and a two-wheeler that are
  * almost the same box. Empties the candidates. */

@@ -120,6 +120,6 @@ int commands_run(int argc, char **argv)
         if (strcmp(argv[1], COMMANDS[i].name) == 0)
             return COMMANDS[i].run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "sightline: no command \"%s\"\n\n%s", argv[1], USAGE);
+    fprintf(stderr, "sightline: no command \"%s\" (see: sightline --help)\n", argv[1]);
     return 2;
 }

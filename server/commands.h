@@ -1,7 +1,7 @@
 /* server/commands.h: the command line. `serve` runs the server; the rest do one thing and end.
  *
- * Exit codes: 0 done, 1 it went wrong (the reason is on standard error), 2 wrong usage. Results go
- * to standard output, everything else to standard error. */
+ * Exit codes: 0 done, 1 it went wrong (the reason is on standard error), 2 wrong usage, 3 `count`
+ * could not count all of a video. Results go to standard output, everything else to standard error. */
 #ifndef SIGHTLINE_SERVER_COMMANDS_H
 #define SIGHTLINE_SERVER_COMMANDS_H
 

@@ -19,6 +19,13 @@
 #define PROGRESS_MS 200
 #define BAR_CELLS   30
 
+#define EXIT_NOT_COMPLETE 3
+
+/* A file that ends this much before the length that it states was cut off: more than what sound
+ * goes on behind the last picture, and than two pictures are apart. */
+#define MISSING_S    2.0
+#define MISSING_PART 0.02
+
 struct run {
     uv_loop_t           loop;
     uv_signal_t         interrupt;
@@ -27,15 +34,9 @@ struct run {
     struct count_report report;
     bool                is_file;
     bool                show_progress;
-    bool                done;
-    struct why          failure; /* empty text: none */
+    bool                finished; /* all that could be read was counted */
+    struct why          failure;  /* nothing could be counted; empty text: none */
 };
-
-static void stop(struct run *run)
-{
-    run->done = true;
-    uv_stop(&run->loop);
-}
 
 /* ---- what the pipeline tells ---- */
 
@@ -95,15 +96,17 @@ static void on_camera_changed(void *arg, int index)
     camera_stats(pipeline_camera(run->pipeline, index), &stats);
     if (stats.state != CAMERA_BACKOFF || (!run->is_file && stats.frames_decoded > 0))
         return;
-    /* Here nobody tries again. */
     why_set(&run->failure, ERR_IO, "%.*s", (int)(strcspn(stats.reason, ";")), stats.reason);
-    stop(run);
+    uv_stop(&run->loop);
 }
 
 static void on_finished(void *arg, int index)
 {
+    struct run *run = arg;
+
     (void)index;
-    stop(arg);
+    run->finished = true;
+    uv_stop(&run->loop);
 }
 
 /* ---- progress ---- */
@@ -130,8 +133,10 @@ static void on_progress(uv_timer_t *timer)
 
 static void on_interrupt(uv_signal_t *handle, int number)
 {
+    struct run *run = handle->data;
+
     (void)number;
-    stop(handle->data);
+    uv_stop(&run->loop);
 }
 
 /* ---- the run ---- */
@@ -143,6 +148,37 @@ static int open_detector(struct detector **detector, const char *model, struct w
     int                      rc       = model_place(model, path, why);
 
     return rc == 0 ? detector_open(detector, &settings, why) : rc;
+}
+
+static void say_missing(struct run *run)
+{
+    struct pipeline_camera_stats counted;
+    struct camera_stats          stats;
+    struct why                  *missing = &run->report.missing;
+    double                       left_s;
+
+    camera_stats(pipeline_camera(run->pipeline, 0), &stats);
+    pipeline_camera_stats(run->pipeline, 0, &counted);
+    run->report.frames_decoded = stats.frames_decoded;
+    run->report.duration_s     = stats.duration_s;
+    left_s                     = stats.duration_s * (1 - stats.progress);
+    if (!run->is_file) /* a stream is counted until somebody stops it */
+        return;
+    if (!run->finished)
+        why_set(missing, 0, "stopped after %.0f %% of the video", stats.progress * 100);
+    else if (stats.cut_short)
+        why_set(missing, 0, "%s", stats.reason);
+    else if (stats.frames_decoded > 0 && left_s > MISSING_S &&
+             left_s > MISSING_PART * stats.duration_s &&
+             left_s > 2 * stats.duration_s / (double)stats.frames_decoded)
+        why_set(missing, 0, "the file says that it lasts %.1f s, but ends after %.1f s",
+                stats.duration_s, stats.duration_s - left_s);
+    else if (stats.decode_errors > 0)
+        why_set(missing, 0, "the file is damaged: %llu of its packets could not be decoded",
+                (unsigned long long)stats.decode_errors);
+    else if (counted.frames_failed > 0)
+        why_set(missing, 0, "%llu pictures could not be analysed",
+                (unsigned long long)counted.frames_failed);
 }
 
 static int run_loop(struct run *run, const struct detector *detector,
@@ -163,8 +199,7 @@ static int run_loop(struct run *run, const struct detector *detector,
                              .camera_changed = on_camera_changed,
                              .finished       = on_finished},
     };
-    struct camera_stats stats;
-    int                 rc = pipeline_open(&run->pipeline, &settings, why);
+    int rc = pipeline_open(&run->pipeline, &settings, why);
 
     if (rc == 0)
         rc = pipeline_apply(run->pipeline, camera, 1, why);
@@ -176,9 +211,7 @@ static int run_loop(struct run *run, const struct detector *detector,
             on_progress(&run->progress);
             fputc('\n', stderr);
         }
-        camera_stats(pipeline_camera(run->pipeline, 0), &stats);
-        run->report.frames_decoded = stats.frames_decoded;
-        run->report.duration_s     = stats.duration_s;
+        say_missing(run);
     }
     pipeline_close(&run->pipeline);
     if (rc == 0 && run->failure.text[0] != '\0')
@@ -189,14 +222,14 @@ static int run_loop(struct run *run, const struct detector *detector,
 int command_count(int argc, char **argv)
 {
     static struct count_options options;
-    struct run                  run      = {.done = false};
+    struct run                  run      = {.finished = false};
     struct detector            *detector = NULL;
     struct why                  why;
     int64_t                     start_ns = clock_monotonic_ns();
     int                         rc;
 
     if (count_options_parse(&options, argc, argv, &why) != 0) {
-        fprintf(stderr, "sightline count: %s\n\n%s", why.text, COUNT_USAGE);
+        fprintf(stderr, "sightline count: %s (see: sightline count --help)\n", why.text);
         return 2;
     }
     if (options.help) {
@@ -228,5 +261,10 @@ int command_count(int argc, char **argv)
         return 1;
     }
     run.report.wall_s = (double)(clock_monotonic_ns() - start_ns) / 1e9;
-    return count_report_print(&run.report, &options) == 0 ? 0 : 1;
+    if (count_report_print(&run.report, &options) != 0)
+        return 1;
+    if (run.report.missing.text[0] == '\0')
+        return 0;
+    fprintf(stderr, "sightline count: not complete: %s\n", run.report.missing.text);
+    return EXIT_NOT_COMPLETE;
 }

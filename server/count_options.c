@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 #include "config/url_credentials.h"
+#include "server/camera/decode_process.h"
 #include "server/camera/source_file.h"
 
 #include <stdatomic.h>
@@ -27,33 +28,46 @@ const char COUNT_USAGE[] =
     "  --motion on: a trial of the motion gate of live cameras: only the pictures count that it\n"
     "           would let through, and the result says how many (default: off)\n"
     "  --isolation  process (default): the video is decoded in a sandboxed process; or thread\n"
-    "  --json   the result as one JSON object\n";
+    "  --json   the result as one JSON object\n"
+    "\n"
+    "Ends with 0; with 3 when not all of a file could be read or was waited for: what was read is\n"
+    "counted, the result says \"not complete\" (JSON: \"complete\": false, and \"why\"); with 1 "
+    "when\n"
+    "nothing could be counted; with 2 when the arguments are wrong.\n";
 
 #define ARGUMENT_BYTES 4096
 
 /* The picture's size, read once, when the first point in pixels is met. */
 struct picture {
-    const char *source;
-    int         width_px, height_px;
+    const char             *source;
+    enum settings_isolation isolation;
+    int                     width_px, height_px;
 };
 
 static int learn_size(struct picture *picture, struct why *why)
 {
-    static const atomic_bool NEVER = false;
-    struct source_file      *file;
-    int                      rc;
+    static const atomic_bool NEVER   = false;
+    struct decode_process   *process = NULL;
+    struct source_file      *file    = NULL;
+    int                      rc      = 0;
 
     if (picture->width_px > 0)
         return 0;
     if (url_has_scheme(picture->source))
         return why_set(why, ERR_INVALID,
                        "points of a stream must be parts of the picture, from 0 to 1");
-    rc = source_file_open(&file, picture->source, &NEVER, why);
+    if (picture->isolation == ISOLATION_PROCESS)
+        rc = decode_process_open(&process, why);
+    if (rc == 0)
+        rc = source_file_open(&file, process, picture->source, &NEVER, why);
+    if (rc == 0) {
+        picture->width_px  = source_file_parameters(file)->width;
+        picture->height_px = source_file_parameters(file)->height;
+    }
+    source_file_close(&file);
+    decode_process_close(&process);
     if (rc != 0)
         return rc;
-    picture->width_px  = source_file_parameters(file)->width;
-    picture->height_px = source_file_parameters(file)->height;
-    source_file_close(&file);
     if (picture->width_px <= 0 || picture->height_px <= 0)
         return why_set(why, ERR_UNSUPPORTED, "the video does not say how large its pictures are");
     return 0;
@@ -87,6 +101,10 @@ static int pixels_to_parts(struct picture *picture, const char *points, char *pa
         double size  = index % 2 == 0 ? picture->width_px : picture->height_px;
         if (end == rest)
             return why_set(why, ERR_INVALID, "expected a number at \"%.20s\"", rest);
+        if (!(value >= 0 && value <= size))
+            return why_set(why, ERR_INVALID, "%s = %g is outside of the picture, %d by %d pixels",
+                           index % 2 == 0 ? "x" : "y", value, picture->width_px,
+                           picture->height_px);
         /* The last column and row, width-1 and height-1, and the edge itself are all "the end". */
         used += (size_t)snprintf(parts + used, room - used, "%s%.9g", index == 0 ? "" : ",",
                                  value / size);
@@ -137,11 +155,11 @@ static int add_line(struct count_options *options, struct picture *picture, cons
     settings_line_default(line);
     count = read_shape(picture, argument, line->name, line->points, LIMIT_LINE_POINTS, why);
     if (count < 0) {
-        why_prefix(why, "--line");
+        why_prefix(why, "--line %.60s", argument);
         return count;
     }
     if (count < 2)
-        return why_set(why, ERR_INVALID, "--line: a line needs at least 2 points");
+        return why_set(why, ERR_INVALID, "--line %s: a line needs at least 2 points", line->name);
     line->point_count = count;
     options->camera.line_count++;
     return 0;
@@ -160,7 +178,7 @@ static int add_zone(struct count_options *options, struct picture *picture, cons
     count = read_shape(picture, argument, zone->name, zone->points, LIMIT_ZONE_POINTS, why);
     rc    = count < 0 ? count : settings_check_polygon(zone->points, count, why);
     if (rc != 0) {
-        why_prefix(why, "--zone");
+        why_prefix(why, "--zone %.60s", argument);
         return rc;
     }
     zone->point_count = count;
@@ -230,7 +248,7 @@ static int set_source(struct count_options *options, struct why *why)
 
 int count_options_parse(struct count_options *options, int argc, char **argv, struct why *why)
 {
-    struct picture picture = {.source = NULL};
+    struct picture picture = {.isolation = ISOLATION_PROCESS};
     int            rc      = 0;
 
     memset(options, 0, sizeof *options);
@@ -246,6 +264,9 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             options->help = true;
             return 0;
         }
+        if (strcmp(argv[i], "--isolation") == 0 && i + 1 < argc &&
+            strcmp(argv[i + 1], "thread") == 0)
+            picture.isolation = ISOLATION_THREAD;
         if (argv[i][0] == '-' && strcmp(argv[i], "--json") != 0)
             i++; /* its value */
         else if (argv[i][0] != '-' && picture.source == NULL)
@@ -278,5 +299,7 @@ int count_options_parse(struct count_options *options, int argc, char **argv, st
             rc = why_set(why, ERR_INVALID, "no option \"%s\"", argv[i]);
         }
     }
+    if (rc == 0 && options->camera.line_count + options->camera.zone_count == 0)
+        rc = why_set(why, ERR_INVALID, "nothing to count: give a --line or a --zone");
     return rc == 0 ? check_names(&options->camera, why) : rc;
 }

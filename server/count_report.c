@@ -153,6 +153,10 @@ static int print_json(const struct count_report *report, const char *source)
     json_pair(&json, "frames", report->frames_decoded, "frames_analysed", report->frames_analysed);
     json_key(&json, "duration_s");
     json_put_fixed(&json, duration_s(report), 3);
+    json_key(&json, "complete");
+    json_put_bool(&json, report->missing.text[0] == '\0');
+    json_key(&json, "why");
+    json_put_string(&json, report->missing.text[0] == '\0' ? NULL : report->missing.text);
     json_key(&json, "lines");
     json_begin_array(&json);
     for (int i = 0; i < camera->line_count; i++)
@@ -208,14 +212,13 @@ int count_report_print(const struct count_report *report, const struct count_opt
 
     if (options->json)
         return print_json(report, source);
-    printf("%s: %" PRIu64 " pictures, %" PRIu64 " analysed, %.1f s\n", source,
-           report->frames_decoded, report->frames_analysed, duration_s(report));
+    printf("%s: %" PRIu64 " pictures, %" PRIu64 " analysed, %.1f s%s\n", source,
+           report->frames_decoded, report->frames_analysed, duration_s(report),
+           report->missing.text[0] == '\0' ? "" : "; not complete");
     for (int i = 0; i < camera->line_count; i++)
         print_line(camera->lines[i].name, &report->lines[i]);
     for (int i = 0; i < camera->zone_count; i++)
         print_zone(camera->zones[i].name, &report->zones[i]);
-    if (camera->line_count + camera->zone_count == 0)
-        puts("\nNothing was counted: give a --line or a --zone (see: sightline count --help).");
-    fprintf(stderr, "%.1f s\n", report->wall_s);
+    fprintf(stderr, "counted in %.1f s\n", report->wall_s);
     return 0;
 }

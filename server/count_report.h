@@ -25,8 +25,9 @@ struct count_report {
     int64_t                       last_pts_ns;
     double                        duration_s; /* as the file says, 0 if it does not */
     double                        wall_s;
-    struct count_report_line      lines[LIMIT_LINES];
-    struct count_report_zone      zones[LIMIT_ZONES];
+    struct why               missing; /* what of the video is not in the counts; empty: nothing */
+    struct count_report_line lines[LIMIT_LINES];
+    struct count_report_zone zones[LIMIT_ZONES];
 };
 
 /* `camera` outlives the report. */

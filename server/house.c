@@ -160,6 +160,12 @@ static void ledger_problems(const struct server *server, struct problem_list *li
     /* Events still fit into memory for a while: degraded. Half full: take no more responsibility. */
     if (!health.writable)
         add_problem(list, "ledger", health.waiting > LIMIT_LEDGER_QUEUE / 2, health.problem);
+    if (health.disk_bytes > 0 && health.disk_free_bytes < LIMIT_DISK_LOW_BYTES &&
+        health.disk_free_bytes < health.disk_bytes / 10) {
+        snprintf(text, sizeof text, "%llu MiB are free where the ledger lies",
+                 (unsigned long long)(health.disk_free_bytes >> 20));
+        add_problem(list, "disk", false, text);
+    }
     if (health.lost > 0) {
         snprintf(text, sizeof text, "%llu events were lost because the ledger could not keep up",
                  (unsigned long long)health.lost);

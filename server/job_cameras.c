@@ -1,5 +1,6 @@
 /* Adding, changing and removing cameras of the server's own file:
- * {"do":"set_camera","name":"gate","camera":{...}} with the camera as in the configuration, and
+ * {"do":"set_camera","name":"gate","camera":{...}} with the camera as in the configuration,
+ * {"do":"change_camera","name":"gate","camera":{...}} with what is to be different alone, and
  * {"do":"remove_camera","name":"gate"}. What is sent is read by the configuration's own reader, as a
  * file of one camera. The disk's part runs on a worker; then the settings are read again, as after an
  * edit by hand. One change at a time: each reads what the one before has written. */
@@ -21,6 +22,7 @@ struct camera_edit {
     char                   file[LIMIT_PATH_BYTES];
     char                   name[LIMIT_NAME_BYTES];
     struct settings_camera camera;
+    json_t                *changes; /* change_camera: laid over what is there; else NULL */
     bool                   removes, has_password;
     char                   claimed[UPLOAD_NAME_BYTES]; /* a video that had no camera yet */
     char                   unused[UPLOAD_NAME_BYTES];  /* one that this camera played before */
@@ -62,6 +64,91 @@ static void keep_view_password(struct settings_view *view, const struct settings
         view->password = old->password;
 }
 
+static size_t place_bytes(const char *text)
+{
+    const char *end = strstr(text, ": ");
+
+    return end == NULL ? 0 : (size_t)(end - text) + 2;
+}
+
+/* The camera as a file of its own, through the reader of the configuration. `data`: the folder with
+ * the key of sealed passwords; NULL: there are none in it. */
+static int read_camera(struct camera_edit *edit, json_t *camera, const char *data, struct why *why)
+{
+    struct settings_problems *problems = calloc(1, sizeof *problems);
+    json_t                   *file     = json_pack("{s:{s:O}}", "cameras", edit->name, camera);
+    char                     *text     = file == NULL ? NULL : json_dumps(file, JSON_COMPACT);
+    struct settings          *settings = NULL;
+    int                       rc       = ERR_MEMORY;
+
+    json_decref(file);
+    if (problems == NULL || text == NULL ||
+        settings_load_text(&settings, "{}", 2, "camera", problems) != 0)
+        goto done;
+    memcpy(settings->managed_file, "camera", sizeof "camera");
+    if (data != NULL)
+        memcpy(settings->data, data, sizeof settings->data);
+    rc = settings_add_managed(settings, text, strlen(text), problems);
+    if (rc == 0 && settings->camera_count == 1)
+        edit->camera = settings->cameras[0];
+    else if (rc != 0) /* without "file:line:column: ", which nobody has written */
+        why_set(why, rc, "%s", problems->problem[0].text + place_bytes(problems->problem[0].text));
+
+done:
+    if (rc == ERR_MEMORY)
+        why_set(why, rc, "out of memory");
+    settings_free(&settings);
+    free(problems);
+    free(text);
+    return rc;
+}
+
+/* What the file has of this camera, as JSON with its passwords sealed. NULL: no memory. */
+static json_t *camera_as_json(const struct settings *settings, int index,
+                              const struct sealed_key *key)
+{
+    struct json_writer json;
+    const char        *text;
+    size_t             bytes;
+    json_t            *root;
+    json_t            *camera;
+
+    json_init(&json, LIMIT_FILE_CONFIG_BYTES);
+    settings_managed_write(&json, &settings->cameras[index], 1, key);
+    text   = json_text(&json, &bytes);
+    root   = text == NULL ? NULL : json_loadb(text, bytes, 0, NULL);
+    camera = json_incref(
+        json_object_get(json_object_get(root, "cameras"), settings->cameras[index].name));
+    json_decref(root);
+    json_free(&json);
+    return camera;
+}
+
+/* Lays the changes over the camera: each key of it whole. */
+static int lay_over(struct camera_edit *edit, const struct settings *settings, int index)
+{
+    struct sealed_key key;
+    json_t           *camera;
+    int               rc = sealed_key_open(&key, settings->data, true, &edit->why);
+
+    if (rc != 0)
+        return rc;
+    camera = camera_as_json(settings, index, &key);
+    sealed_key_forget(&key);
+    /* The password belongs to the user and the host that it was given for: see keep_password(). */
+    if (json_object_get(edit->changes, "user") != NULL ||
+        json_object_get(edit->changes, "ffmpeg") != NULL)
+        json_object_del(camera, "password");
+    if (camera == NULL || json_object_update(camera, edit->changes) != 0)
+        rc = why_set(&edit->why, ERR_MEMORY, "out of memory");
+    else
+        rc = read_camera(edit, camera, settings->data, &edit->why);
+    json_decref(camera);
+    edit->has_password = json_object_get(edit->changes, "password") != NULL ||
+                         edit->camera.password.value[0] != '\0';
+    return rc;
+}
+
 /* A video belongs to the camera that was made of it: no other one can name its address. */
 static int check_upload(struct camera_edit *edit, const struct settings_camera *old)
 {
@@ -85,11 +172,16 @@ static int change(struct camera_edit *edit, struct settings *settings)
     if (index >= 0 && !settings->cameras[index].managed)
         return why_set(&edit->why, ERR_DENIED, "camera \"%s\" stands in %s: change it there",
                        edit->name, settings->file);
+    if (index < 0 && (edit->removes || edit->changes != NULL))
+        return why_set(&edit->why, ERR_NOT_FOUND, "no camera named %s", edit->name);
+    if (edit->changes != NULL) {
+        int rc = lay_over(edit, settings, index);
+        if (rc != 0)
+            return rc;
+    }
     if (check_upload(edit, index < 0 ? NULL : &settings->cameras[index]) != 0)
         return ERR_NOT_FOUND;
     if (edit->removes) {
-        if (index < 0)
-            return why_set(&edit->why, ERR_NOT_FOUND, "no camera named %s", edit->name);
         settings->camera_count--;
         memmove(&settings->cameras[index], &settings->cameras[index + 1],
                 (size_t)(settings->camera_count - index) * sizeof *settings->cameras);
@@ -189,43 +281,8 @@ static void on_saved(uv_work_t *work, int status)
     }
     memset(&edit->camera.password, 0, sizeof edit->camera.password);
     memset(&edit->camera.view.password, 0, sizeof edit->camera.view.password);
+    json_decref(edit->changes);
     free(edit);
-}
-
-static size_t place_bytes(const char *text)
-{
-    const char *end = strstr(text, ": ");
-
-    return end == NULL ? 0 : (size_t)(end - text) + 2;
-}
-
-/* The camera as a file of its own, through the reader of the configuration. */
-static int read_camera(struct camera_edit *edit, json_t *camera, struct why *why)
-{
-    struct settings_problems *problems = calloc(1, sizeof *problems);
-    json_t                   *file     = json_pack("{s:{s:O}}", "cameras", edit->name, camera);
-    char                     *text     = file == NULL ? NULL : json_dumps(file, JSON_COMPACT);
-    struct settings          *settings = NULL;
-    int                       rc       = ERR_MEMORY;
-
-    json_decref(file);
-    if (problems == NULL || text == NULL ||
-        settings_load_text(&settings, "{}", 2, "camera", problems) != 0)
-        goto done;
-    memcpy(settings->managed_file, "camera", sizeof "camera");
-    rc = settings_add_managed(settings, text, strlen(text), problems);
-    if (rc == 0 && settings->camera_count == 1)
-        edit->camera = settings->cameras[0];
-    else if (rc != 0) /* without "file:line:column: ", which nobody has written */
-        why_set(why, rc, "%s", problems->problem[0].text + place_bytes(problems->problem[0].text));
-
-done:
-    if (rc == ERR_MEMORY)
-        why_set(why, rc, "out of memory");
-    settings_free(&settings);
-    free(problems);
-    free(text);
-    return rc;
 }
 
 static int start(struct job *job, struct camera_edit *edit, struct why *why)
@@ -261,7 +318,7 @@ static int begin_set(struct job *job, json_t *arguments, struct why *why)
     if (rc == 0) {
         memcpy(edit->name, name, strlen(name));
         edit->has_password = json_object_get(camera, "password") != NULL;
-        rc                 = read_camera(edit, camera, why);
+        rc                 = read_camera(edit, camera, NULL, why);
     }
     if (rc == 0)
         edit->has_password = edit->has_password || edit->camera.password.value[0] != '\0';
@@ -274,6 +331,34 @@ static int begin_set(struct job *job, json_t *arguments, struct why *why)
         upload_release(job->server->jobs, edit->claimed);
     if (rc != 0)
         free(edit);
+    return rc;
+}
+
+static int begin_change(struct job *job, json_t *arguments, struct why *why)
+{
+    struct camera_edit *edit    = calloc(1, sizeof *edit);
+    const char         *name    = NULL;
+    json_t             *changes = NULL;
+    int                 rc;
+
+    if (edit == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    rc = json_unpack_ex(arguments, NULL, JSON_STRICT, "{s:s,s:o}", "name", &name, "camera",
+                        &changes) != 0 ||
+                 !json_is_object(changes)
+             ? why_set(why, ERR_INVALID, "change_camera takes \"name\" and \"camera\", an object")
+             : settings_check_name(name, why);
+    if (rc == 0) {
+        memcpy(edit->name, name, strlen(name));
+        /* A copy: `arguments` stays with the loop while the worker reads. */
+        edit->changes = json_deep_copy(changes);
+        rc            = edit->changes == NULL ? why_set(why, ERR_MEMORY, "out of memory")
+                                              : start(job, edit, why);
+    }
+    if (rc != 0) {
+        json_decref(edit->changes);
+        free(edit);
+    }
     return rc;
 }
 
@@ -309,5 +394,7 @@ static void stop(struct job *job)
 }
 
 const struct job_kind JOB_SET_CAMERA    = {.name = "set_camera", .begin = begin_set, .stop = stop};
+const struct job_kind JOB_CHANGE_CAMERA = {
+    .name = "change_camera", .begin = begin_change, .stop = stop};
 const struct job_kind JOB_REMOVE_CAMERA = {
     .name = "remove_camera", .begin = begin_remove, .stop = stop};

@@ -7,8 +7,9 @@
 #include "server/job_upload.h"
 #include "server/server.h"
 
-static const struct job_kind *const KINDS[] = {&JOB_DISCOVER, &JOB_STREAMS,    &JOB_PROBE,
-                                               &JOB_UPLOAD,   &JOB_SET_CAMERA, &JOB_REMOVE_CAMERA};
+static const struct job_kind *const KINDS[] = {
+    &JOB_DISCOVER,   &JOB_STREAMS,       &JOB_PROBE,        &JOB_UPLOAD,
+    &JOB_SET_CAMERA, &JOB_CHANGE_CAMERA, &JOB_REMOVE_CAMERA};
 
 struct jobs {
     struct server *server;
@@ -24,25 +25,6 @@ static void forget(struct job *job)
     json_free(&job->result);
     free(job->picture);
     memset(job, 0, sizeof *job);
-}
-
-int jobs_open(struct jobs **out, struct server *server, struct why *why)
-{
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL)
-        return why_set(why, ERR_MEMORY, "out of memory");
-    (*out)->server = server;
-    return 0;
-}
-
-void jobs_close(struct jobs **jobs)
-{
-    if (*jobs == NULL)
-        return;
-    for (int i = 0; i < JOBS_MAX; i++)
-        forget(&(*jobs)->job[i]);
-    free(*jobs);
-    *jobs = NULL;
 }
 
 static struct job *find(struct jobs *jobs, int64_t id)
@@ -90,7 +72,7 @@ int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why
     if (kind == NULL)
         rc = why_set(why, ERR_INVALID,
                      "a job is a JSON object with \"do\": discover, streams, probe, upload, "
-                     "set_camera or remove_camera");
+                     "set_camera, change_camera or remove_camera");
     else if ((job = take_place(jobs)) == NULL)
         rc = why_set(why, ERR_FULL, "%d jobs are running: wait for one to end", JOBS_MAX);
     else {
@@ -215,10 +197,23 @@ void job_failed(struct job *job, const struct why *why)
 
 int jobs_start(struct server *server, struct why *why)
 {
-    return jobs_open(&server->jobs, server, why);
+    struct jobs *jobs = calloc(1, sizeof *jobs);
+
+    if (jobs == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    jobs->server = server;
+    server->jobs = jobs;
+    return 0;
 }
 
 void jobs_stop(struct server *server)
 {
-    jobs_close(&server->jobs);
+    struct jobs *jobs = server->jobs;
+
+    if (jobs == NULL)
+        return;
+    for (int i = 0; i < JOBS_MAX; i++)
+        forget(&jobs->job[i]);
+    free(jobs);
+    server->jobs = NULL;
 }

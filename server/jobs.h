@@ -22,11 +22,7 @@ struct jobs;
 #define JOB_RESULT_BYTES  (2 << 20) /* 256 devices, every byte of them escaped */
 #define JOB_PICTURE_BYTES (2 << 20)
 
-int jobs_open(struct jobs **out, struct server *server, struct why *why);
-/* Stops what runs; NULL-safe. */
-void jobs_close(struct jobs **jobs);
-
-/* {"do":"discover"|"streams"|"probe"|"upload"|"set_camera"|"remove_camera", ...}: see server/api/protocol.md.
+/* {"do":"discover"|"streams"|"probe"|"upload"|"set_camera"|"change_camera"|"remove_camera", ...}: see server/api/protocol.md.
  * The job's number from 1, or ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_MEMORY. */
 int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why *why);
 /* {"id","do","state":"running"|"done"|"failed","progress","error","result"}; false when there is no such job. */
@@ -75,6 +71,6 @@ bool job_keep_picture(struct job *job, const uint8_t *picture, size_t bytes);
 struct job *jobs_next(struct jobs *jobs, const struct job *job);
 
 extern const struct job_kind JOB_DISCOVER, JOB_STREAMS, JOB_PROBE, JOB_SET_CAMERA,
-    JOB_REMOVE_CAMERA;
+    JOB_CHANGE_CAMERA, JOB_REMOVE_CAMERA;
 
 #endif

@@ -20,8 +20,8 @@ static const char USAGE[] =
     "  stats    how many events, since when, how large\n"
     "  export   every event, oldest first, to standard output\n"
     "\n"
-    "The folder is --data, or \"data:\" of the configuration, or ./data. A server may be "
-    "running.\n";
+    "The folder is --data, or \"data:\" of the configuration (-c, or the one that \"serve\" would\n"
+    "take), or ./data where there is none. A server may be running.\n";
 
 struct arguments {
     const char        *action;
@@ -43,16 +43,39 @@ static int read_data_folder(const char *file, char data[LIMIT_PATH_BYTES])
     return 0;
 }
 
+/* The folder that a server started here would take. */
+static int default_data_folder(char data[LIMIT_PATH_BYTES])
+{
+    const char *file = commands_default_settings_file();
+
+    if (access(file, F_OK) == 0)
+        return read_data_folder(file, data);
+    memcpy(data, "data", sizeof "data");
+    return 0;
+}
+
+static int wrong(const char *what, const char *word)
+{
+    fprintf(stderr, "sightline ledger: %s%s (see: sightline ledger --help)\n", what, word);
+    return ERR_INVALID;
+}
+
+static bool is_action(const char *word)
+{
+    return strcmp(word, "verify") == 0 || strcmp(word, "stats") == 0 || strcmp(word, "export") == 0;
+}
+
+/* Says itself what is wrong. */
 static int parse(struct arguments *arguments, int argc, char **argv)
 {
-    *arguments = (struct arguments){.format = EXPORT_CSV, .data = "data"};
-    if (argc < 2)
-        return ERR_INVALID;
+    *arguments = (struct arguments){.format = EXPORT_CSV};
+    if (argc < 2 || !is_action(argv[1]))
+        return wrong("verify, stats or export, not ", argc < 2 ? "nothing" : argv[1]);
     arguments->action = argv[1];
     for (int i = 2; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (value == NULL)
-            return ERR_INVALID;
+            return wrong("a value is missing after ", argv[i]);
         if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
             if (read_data_folder(value, arguments->data) != 0)
                 return ERR_INVALID;
@@ -60,11 +83,13 @@ static int parse(struct arguments *arguments, int argc, char **argv)
             snprintf(arguments->data, sizeof arguments->data, "%s", value);
         } else if (strcmp(argv[i], "--format") == 0 && strcmp(value, "json") == 0) {
             arguments->format = EXPORT_JSON;
-        } else if (strcmp(argv[i], "--format") != 0 || strcmp(value, "csv") != 0) {
-            return ERR_INVALID;
+        } else if (strcmp(argv[i], "--format") != 0) {
+            return wrong("no option ", argv[i]);
+        } else if (strcmp(value, "csv") != 0) {
+            return wrong("--format is csv or json, not ", value);
         }
     }
-    return 0;
+    return arguments->data[0] != '\0' ? 0 : default_data_folder(arguments->data);
 }
 
 static void print_report(const struct ledger_report *report)
@@ -125,12 +150,8 @@ int command_ledger(int argc, char **argv)
         fputs(USAGE, stdout);
         return 0;
     }
-    if (parse(&arguments, argc, argv) != 0 ||
-        (strcmp(arguments.action, "verify") != 0 && strcmp(arguments.action, "stats") != 0 &&
-         strcmp(arguments.action, "export") != 0)) {
-        fputs(USAGE, stderr);
+    if (parse(&arguments, argc, argv) != 0)
         return 2;
-    }
     rc = ledger_open(&ledger, arguments.data, &settings, &why);
     if (rc == 0) {
         if (strcmp(arguments.action, "verify") == 0)

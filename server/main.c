@@ -3,6 +3,7 @@
  * `sightline serve` starts the modules of this table in order, runs the loop until a signal, and
  * stops them in reverse. A failed start is fatal, with its reason. Everything else is a command
  * (server/commands.c). */
+#include "config/heap.h"
 #include "config/log.h"
 #include "server/commands.h"
 #include "server/server.h"
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
     const char *settings_file = NULL;
     int         exit_code     = 0;
 
+    heap_settle();
     if (commands_parse_serve(argc, argv, &settings_file, &exit_code))
         return serve(settings_file);
     if (exit_code != 0)

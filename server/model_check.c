@@ -157,6 +157,8 @@ static void print_head(const struct detector *detector, const struct model_argum
     printf("; (colour - %.4g) / %.4g", (double)input->mean[0], 1.0 / (double)input->scale[0]);
     printf("%s\n",
            input->mean[0] < input->mean[1] || input->mean[0] > input->mean[1] ? " and so on" : "");
+    if (detector_is_shaped(detector))
+        printf("              or as many pixels in the shape of each camera's picture\n");
 }
 
 static void print_classes(const struct detector *detector)
@@ -296,6 +298,8 @@ static void put_detector(struct json_writer *json, const struct detector *detect
     json_put_int(json, head->input.width_px);
     json_key(json, "height");
     json_put_int(json, head->input.height_px);
+    json_key(json, "shape");
+    json_put_string(json, detector_is_shaped(detector) ? "picture" : "fixed");
     json_key(json, "colors");
     json_put_string(json, head->input.rgb ? "rgb" : "bgr");
     json_key(json, "fit");

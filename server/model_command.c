@@ -45,7 +45,7 @@ int command_model(int argc, char **argv)
     struct why why;
 
     if (model_arguments_parse(&options, argc, argv, &why) != 0) {
-        fprintf(stderr, "sightline model: %s\n\n%s", why.text, MODEL_USAGE);
+        fprintf(stderr, "sightline model: %s (see: sightline model --help)\n", why.text);
         return 2;
     }
     if (options.help) {

@@ -47,9 +47,13 @@ static int64_t numbers_of(const struct model_tensor *output)
     return count;
 }
 
-static void compare_outputs(struct compare *compare, struct compare_way *way)
+static int compare_outputs(struct compare *compare, struct compare_way *way)
 {
-    const struct model_info *info = detector_model(compare->detector);
+    const struct model_info *info = detector_session_model(compare->reference, 0);
+
+    if (info != detector_session_model(way->session, 0))
+        return why_set(&compare->why, ERR_MEMORY, "%s cannot run the network at the size of %s",
+                       way->backend->name, BACKEND_CPU.name);
 
     for (int i = 0; i < info->output_count; i++) {
         const float *a       = detector_session_output(compare->reference, 0, i);
@@ -70,6 +74,7 @@ static void compare_outputs(struct compare *compare, struct compare_way *way)
         if (largest > 0 && error / largest > way->relative_max)
             way->relative_max = error / largest;
     }
+    return 0;
 }
 
 static bool has_partner(const struct box *box, const struct box *others, int count)
@@ -111,7 +116,8 @@ static int on_picture(void *arg, struct frame *frame, int number)
         if (rc != 0)
             break;
         way->network_ns += timing.network_ns;
-        compare_outputs(compare, way);
+        if ((rc = compare_outputs(compare, way)) != 0)
+            break;
         compare_boxes(way, wanted[0], wanted_count, got[0], got_count);
     }
     frame_unref(&frame);
@@ -149,6 +155,7 @@ static int open_ways(struct compare *compare, const struct model_arguments *opti
                                               (enum precision)p, &compare->why);
             if (rc != 0)
                 return rc;
+            detector_session_keep_outputs(way->session);
             way->backend   = backend;
             way->precision = (enum precision)p;
             compare->way_count++;

@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ int model_place(const char *wanted, char path[static LIMIT_PATH_BYTES], struct w
         snprintf(path, LIMIT_PATH_BYTES, "%s", wanted);
         if (access(path, R_OK) == 0)
             return 0;
-        return why_set(why, ERR_NOT_FOUND, "the model %s cannot be read", wanted);
+        return why_set(why, ERR_NOT_FOUND, "the model %s cannot be read: %s", wanted,
+                       strerror(errno));
     }
     snprintf(path, LIMIT_PATH_BYTES, "models/%s", DEFAULT_NAME);
     if (access(path, R_OK) == 0)

@@ -15,6 +15,7 @@ static void input_of(const struct settings_model *model, struct detector_input *
                                      .has_mean      = model->has_mean,
                                      .has_deviation = model->has_deviation,
                                      .has_pad       = model->has_pad,
+                                     .fixed_shape   = model->shape == SHAPE_FIXED,
                                      .pad           = model->pad};
     memcpy(input->mean, model->mean, sizeof input->mean);
     memcpy(input->deviation, model->deviation, sizeof input->deviation);

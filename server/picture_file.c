@@ -151,7 +151,7 @@ static int read_video(struct reading *reading)
         why_set(reading->why, rc, "%s: out of memory", reading->path);
         goto done;
     }
-    rc = source_file_open(&file, reading->path, &stop, reading->why);
+    rc = source_file_open(&file, NULL, reading->path, &stop, reading->why);
     if (rc == 0)
         rc = decode_codec_open(&codec, source_file_parameters(file), source_file_time_base(file),
                                reading->why);

@@ -378,7 +378,9 @@ static int change_camera(struct pipeline_camera *camera, const struct settings_c
     other.view = camera->settings.view;
     if (!settings_camera_equal(&camera->settings, &other))
         change_rules(camera, &other);
-    if (memcmp(&camera->settings.view, &view, sizeof view) == 0) // NOLINT: as settings_camera_equal
+    // As settings_camera_equal().
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
+    if (memcmp(&camera->settings.view, &view, sizeof view) == 0)
         return 0;
     main_stream_close(&camera->main_stream);
     camera->settings.view = view;

@@ -113,6 +113,20 @@ void pipeline_metrics(const struct server *server,
             "Models that took the place of another without a restart.", stats.swaps);
     counter(&metrics, "sightline_inference_device_losses",
             "Times that an inference device was lost.", stats.device_losses);
+    if (server->detector != NULL) {
+        struct detector_shape_stats shapes = detector_shape_stats(server->detector);
+
+        out(&metrics,
+            "# TYPE sightline_inference_shapes gauge\n"
+            "# HELP sightline_inference_shapes Sizes of input in which the network runs, for "
+            "pictures of different shapes.\n"
+            "sightline_inference_shapes %d\n",
+            shapes.count);
+        counter(&metrics, "sightline_inference_shapes_refused",
+                "Times that a kind of picture went into a near size of input, as there are as "
+                "many as there may be.",
+                shapes.refused);
+    }
     out(&metrics,
         "# TYPE sightline_inference_fallback_workers gauge\n"
         "# HELP sightline_inference_fallback_workers Inference threads that go on without their "

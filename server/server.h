@@ -66,13 +66,14 @@ int  pipeline_start(struct server *server, struct why *why);
 void pipeline_stop(struct server *server);
 int  api_start(struct server *server, struct why *why);
 void api_stop(struct server *server);
+int  signals_start(struct server *server, struct why *why);
+void signals_stop(struct server *server);
+/* jobs.c */
 int  jobs_start(struct server *server, struct why *why);
 void jobs_stop(struct server *server);
 /* snapshots.c */
 int  snapshots_start(struct server *server, struct why *why);
 void snapshots_stop(struct server *server);
-int  signals_start(struct server *server, struct why *why);
-void signals_stop(struct server *server);
 /* model_change.c */
 int  detector_start(struct server *server, struct why *why);
 void detector_stop(struct server *server);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@
 /* One event: 16 points and two names of 6 bytes each escaped character are well below. */
 #define JSON_BYTES 4096
 
-bool export_csv_header(FILE *file)
+/* The line above the first event; false when the file cannot be written. */
+static bool csv_header(FILE *file)
 {
     return fputs("seq,time,kind,camera,counter,direction,class,confidence,class_share,track,frame,"
                  "pts_ms,dwell_ms,rule\r\n",
@@ -36,7 +38,7 @@ static bool put_text(const char *text, FILE *file)
     return good && fputc('"', file) != EOF;
 }
 
-bool export_csv_event(const struct event *event, FILE *file)
+static bool csv_event(const struct event *event, FILE *file)
 {
     char time[32];
 
@@ -81,7 +83,7 @@ static bool put_pages(struct ledger *ledger, enum export_format format, struct e
         }
         for (int i = 0; i < count && good && events[i].seq <= last; i++)
             good = format == EXPORT_CSV
-                       ? export_csv_event(&events[i], file)
+                       ? csv_event(&events[i], file)
                        : put_json_event(json, &events[i], events[i].seq == 1, file);
         seq = events[count - 1].seq;
     }
@@ -98,7 +100,7 @@ int ledger_export(struct ledger *ledger, enum export_format format, FILE *file, 
     if (events == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
     json_init(&json, JSON_BYTES);
-    good = format == EXPORT_CSV ? export_csv_header(file) : fputs("{\"events\":[\n", file) >= 0;
+    good = format == EXPORT_CSV ? csv_header(file) : fputs("{\"events\":[\n", file) >= 0;
     good = good && put_pages(ledger, format, events, &json, file, &rc);
     if (good && rc == 0 && format == EXPORT_JSON)
         good = fputs("\n]}\n", file) >= 0;

@@ -5,7 +5,6 @@
 #include "config/why.h"
 #include "storage/ledger.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 
 enum export_format {
@@ -17,10 +16,5 @@ enum export_format {
  * transaction of its own, so that a running server is not held up. ERR_IO when the file cannot
  * be written. */
 int ledger_export(struct ledger *ledger, enum export_format format, FILE *file, struct why *why);
-
-/* One event as a line of CSV, and the line above the first. False when the file cannot be
- * written. */
-bool export_csv_header(FILE *file);
-bool export_csv_event(const struct event *event, FILE *file);
 
 #endif

@@ -203,10 +203,14 @@ static int put_coverage(struct ledger *ledger, const struct store_coverage *more
             return 0;
         }
     }
-    if (ledger->coverage_count == LEDGER_COVERAGE_QUEUE)
+    if (ledger->coverage_count == LEDGER_COVERAGE_QUEUE) {
+        ledger->health.coverage_lost++;
         return ERR_FULL;
-    if (ledger->coverage_count == ledger->coverage_room && (rc = grow_coverage(ledger)) != 0)
+    }
+    if (ledger->coverage_count == ledger->coverage_room && (rc = grow_coverage(ledger)) != 0) {
+        ledger->health.coverage_lost++;
         return rc;
+    }
     if (ledger->coverage_count == ledger->coverage_busy)
         ledger->coverage_since_ns = clock_monotonic_ns();
     ledger->coverage[ledger->coverage_count++] = *more;

@@ -62,7 +62,8 @@ int ledger_append(struct ledger *ledger, const struct event *event);
 /* How much of a minute was really analysed for one camera: added to the coverage of all its
  * counters that were registered, or had an event, since the ledger was opened. `analysed_ms` of
  * `elapsed_ms`, both 0..60000, within the minute of `time_ns`; several calls for one minute add
- * up. */
+ * up. ERR_INVALID, ERR_DENIED, ERR_CLOSED as above; ERR_FULL when ten minutes of every camera that
+ * there may be wait: counted in ledger_health(). */
 int ledger_append_coverage(struct ledger *ledger, const char *camera, int64_t time_ns,
                            uint32_t analysed_ms, uint32_t elapsed_ms);
 
@@ -105,13 +106,15 @@ int ledger_read_total(struct ledger *ledger, const char *camera, const char *cou
                       struct rollup *total);
 
 struct ledger_health {
-    bool     writable;     /* false after a failed commit until one succeeds */
-    char     problem[256]; /* what an operator can do; empty when writable */
-    uint64_t waiting;      /* events queued and not committed */
-    uint64_t lost;         /* refused with ERR_FULL since start */
+    bool     writable;      /* false after a failed commit until one succeeds */
+    char     problem[256];  /* what an operator can do; empty when writable */
+    uint64_t waiting;       /* events queued and not committed */
+    uint64_t lost;          /* events refused because too many waited, since start */
+    uint64_t coverage_lost; /* minutes of a camera, likewise: they are gaps in the history */
     uint64_t commits;
     uint64_t failed_commits;
-    int64_t  last_commit_ns; /* duration */
+    int64_t  last_commit_ns;              /* duration */
+    uint64_t disk_free_bytes, disk_bytes; /* where the ledger lies; both 0: not known (yet) */
 };
 struct ledger_health ledger_health(struct ledger *ledger);
 

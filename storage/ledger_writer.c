@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 /* Events of one picture come within microseconds: a group that waits so long has them all, and
@@ -242,6 +243,19 @@ static bool note_failure(struct ledger *ledger, const struct why *why)
     return go_on;
 }
 
+/* Here, as the loop must not wait for a disk. */
+static void check_disk(struct ledger *ledger)
+{
+    struct statvfs disk;
+
+    if (statvfs(ledger->store.path, &disk) != 0)
+        return;
+    pthread_mutex_lock(&ledger->lock);
+    ledger->health.disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    ledger->health.disk_bytes      = (uint64_t)disk.f_blocks * disk.f_frsize;
+    pthread_mutex_unlock(&ledger->lock);
+}
+
 static void check_readers(struct ledger *ledger)
 {
     int     dead   = 0;
@@ -250,6 +264,7 @@ static void check_readers(struct ledger *ledger)
     if (now_ns < ledger->reader_check_ns)
         return;
     ledger->reader_check_ns = now_ns + READER_CHECK_NS;
+    check_disk(ledger);
     /* A killed reader would keep every page that it saw from being used again. */
     if (ledger->store.env != NULL && mdb_reader_check(ledger->store.env, &dead) == 0 && dead > 0)
         log_info("ledger", "%d dead readers cleared", dead);
@@ -301,6 +316,7 @@ int ledger_writer_start(struct ledger *ledger)
     memcpy(work->safe_hash, ledger->tail.hash, sizeof work->safe_hash);
     ledger->work_memory     = work;
     ledger->reader_check_ns = clock_monotonic_ns() + READER_CHECK_NS;
+    check_disk(ledger);
     if (pthread_create(&ledger->writer, NULL, writer_main, ledger) != 0) {
         free(work);
         return ERR_MEMORY;

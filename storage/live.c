@@ -1,5 +1,6 @@
 #include "storage/live.h"
 
+#include "config/assert.h"
 #include "config/err.h"
 #include "config/log.h"
 #include "storage/names.h"
@@ -97,6 +98,7 @@ static int add_counter(struct live *live, const char *camera, const char *counte
         (live->publisher != NULL && (rc = publisher_changed(live->publisher, live->count)) != 0) ||
         (rc = names_intern(live->names, camera, counter, &id)) != 0)
         return rc;
+    ASSERT(live->counters != NULL); /* there is room */
     place = &live->counters[live->count++];
     memset(place, 0, sizeof *place);
     memcpy(place->camera, camera, strlen(camera));

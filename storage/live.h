@@ -65,7 +65,7 @@ const struct live_counter *live_counters(const struct live *live, int *count);
 enum live_redis_state { LIVE_REDIS_OFF, LIVE_REDIS_CONNECTING, LIVE_REDIS_SYNCING, LIVE_REDIS_UP };
 struct live_health {
     enum live_redis_state redis;
-    char                  reason[128]; /* why it is not up; no credentials */
+    char                  reason[256]; /* why it is not up; no credentials */
     uint64_t              reconnects;
     uint64_t              published_seq; /* events up to here are in Redis, as Redis confirmed */
 };

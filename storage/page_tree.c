@@ -136,12 +136,13 @@ static int compare_keys(const struct tree *tree, const uint8_t *a, size_t a_byte
                         size_t b_bytes)
 {
     size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
-    int    order;
+    int    order  = 0;
 
     /* Keys of the free pages are transaction numbers in the machine's own byte order. */
     if (tree->kind == TREE_FREE && a_bytes == 8 && b_bytes == 8)
         return get64(a) < get64(b) ? -1 : get64(a) > get64(b);
-    order = memcmp(a, b, common);
+    if (common > 0)
+        order = memcmp(a, b, common);
     return order != 0 ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
 }
 

@@ -43,7 +43,7 @@ struct redis_link {
     int                      pause_ms;
     uint64_t                 connects;
     bool                     timer_closed;
-    char                     reason[96];
+    char                     reason[256];
 };
 
 static void attempt(struct redis_link *link);
@@ -187,9 +187,12 @@ static void drop(struct redis_link *link, const char *reason)
 
     if (link->state == WAITING || link->state == CLOSED)
         return;
-    if (reason != NULL && strcmp(link->reason, reason) != 0) {
-        snprintf(link->reason, sizeof link->reason, "%s", reason);
-        log_warning("redis", "%s:%s: %s", link->url.host, link->url.port, reason);
+    if (reason != NULL) {
+        char said[sizeof link->reason];
+        snprintf(said, sizeof said, "%s:%s: %s", link->url.host, link->url.port, reason);
+        if (strcmp(link->reason, said) != 0)
+            log_warning("redis", "%s", said);
+        memcpy(link->reason, said, sizeof said);
     }
     link->context     = NULL;
     link->commands    = 0;

@@ -1,6 +1,7 @@
 #include "storage/redis_url.h"
 
 #include "config/err.h"
+#include "config/hexadecimal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,15 +9,6 @@
 
 #define SCHEME       "redis://"
 #define DEFAULT_PORT "6379"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* Percent-decodes [from, to) into a text of at most room - 1 bytes. */
 static bool decode(char *out, size_t room, const char *from, const char *to)
@@ -27,12 +19,11 @@ static bool decode(char *out, size_t room, const char *from, const char *to)
         char c = *from++;
 
         if (c == '%') {
-            int high = to - from >= 2 ? hex_digit(from[0]) : -1;
-            int low  = high >= 0 ? hex_digit(from[1]) : -1;
+            int byte = to - from >= 2 ? hexadecimal_byte(from) : -1;
 
-            if (low < 0 || (high == 0 && low == 0))
+            if (byte <= 0)
                 return false;
-            c = (char)(high * 16 + low);
+            c = (char)byte;
             from += 2;
         }
         if (count + 1 >= room)

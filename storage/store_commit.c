@@ -13,12 +13,12 @@
 #define ROW_KEY_BYTES 8
 
 struct commit {
+    struct chain        chain;
     struct store       *store;
     MDB_txn            *txn;
-    struct store_tail  *next; /* becomes the tail if all goes well */
-    struct chain        chain;
-    uint32_t            coverage_count;
+    struct store_tail  *next;     /* becomes the tail if all goes well */
     struct bytes_writer coverage; /* records for the link */
+    uint32_t            coverage_count;
 };
 
 /* At the end of a table, pages are filled; a put in the middle would leave them half empty. */

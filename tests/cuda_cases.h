@@ -14,8 +14,10 @@
 #include "tests/operator_math.h"
 #include "tests/operator_move.h"
 
+#ifndef TRIALS
 #define TRIALS 16
-#define BATCH  2
+#endif
+#define BATCH 2
 
 /* Half precision has 11 bits: one rounding is 5e-4 of a number, and sums of many terms carry the
  * roundings of their inputs. */

@@ -7,21 +7,42 @@
 #ifndef SIGHTLINE_TESTS_CUDA_EMULATED_H
 #define SIGHTLINE_TESTS_CUDA_EMULATED_H
 
+#include "gpu/cuda/cuda_body_ends.h"
 #include "gpu/cuda/cuda_body_pictures.h"
 #include "gpu/cuda/cuda_body_plain.h"
 #include "gpu/cuda/cuda_plan.h"
 #include "tests/tap.h"
 
-#define EMULATED(NAME, ARGS, THREADS)                                        \
-    int cuda_launch_##NAME(const struct ARGS *args, int batch, void *stream) \
-    {                                                                        \
-        uint32_t threads = (THREADS);                                        \
-        (void)stream;                                                        \
-        for (uint32_t image = 0; image < (uint32_t)batch; image++)           \
-            for (uint32_t thread = 0; thread < threads; thread++)            \
-                body_##NAME(args, image, thread);                            \
-        return 0;                                                            \
+/* How a launch is started: at once, unless the includer has streams of its own. `run` takes the
+ * arguments, of which there are `bytes`, and the batch. */
+#ifndef EMULATED_START
+#define EMULATED_START(run, args, bytes, batch, stream) emulated_at_once(run, args, batch, stream)
+
+static int emulated_at_once(void (*run)(const void *args, int batch), const void *args, int batch,
+                            void *stream)
+{
+    (void)stream;
+    run(args, batch);
+    return 0;
+}
+#endif
+
+#define EMULATED_LAUNCH(NAME, ARGS)                                               \
+    int cuda_launch_##NAME(const struct ARGS *args, int batch, void *stream)      \
+    {                                                                             \
+        return EMULATED_START(emulate_##NAME, args, sizeof *args, batch, stream); \
     }
+
+#define EMULATED(NAME, ARGS, THREADS)                              \
+    static void emulate_##NAME(const void *at, int batch)          \
+    {                                                              \
+        const struct ARGS *args    = at;                           \
+        uint32_t           threads = (THREADS);                    \
+        for (uint32_t image = 0; image < (uint32_t)batch; image++) \
+            for (uint32_t thread = 0; thread < threads; thread++)  \
+                body_##NAME(args, image, thread);                  \
+    }                                                              \
+    EMULATED_LAUNCH(NAME, ARGS)
 
 EMULATED(input, cuda_input, picture_threads(&args->y))
 EMULATED(pool, cuda_pool, picture_threads(&args->y))
@@ -38,23 +59,42 @@ EMULATED(pad, cuda_pad, view_threads(&args->y))
 EMULATED(piece, cuda_piece, args->x.elements)
 EMULATED(matmul, cuda_matmul, matmul_threads(args))
 
-int cuda_launch_channels(const struct cuda_channels *args, int batch, void *stream)
-{
-    uint32_t threads = picture_threads(&args->y);
+EMULATED(prepare, cuda_prepare, args->tensor_width * args->tensor_height)
 
-    (void)stream;
+/* From the last thread to the first: the boxes must not depend on the order. */
+#define EMULATED_FIND(NAME, THREADS)                           \
+    for (uint32_t image = 0; image < (uint32_t)batch; image++) \
+        for (uint32_t thread = (THREADS); thread-- > 0;)       \
+    body_##NAME(args, image, thread)
+
+static void emulate_find(const void *at, int batch)
+{
+    const struct cuda_find *args = at;
+    EMULATED_FIND(clear, 1);
+    EMULATED_FIND(decode, args->room);
+    EMULATED_FIND(rank, args->room);
+    EMULATED_FIND(overlap, CUDA_FIND_BEST * CUDA_OVERLAP_WORDS);
+    EMULATED_FIND(keep, 1);
+}
+EMULATED_LAUNCH(find, cuda_find)
+
+static void emulate_channels(const void *at, int batch)
+{
+    const struct cuda_channels *args    = at;
+    uint32_t                    threads = picture_threads(&args->y);
+
     for (uint32_t image = 0; image < (uint32_t)batch; image++)
         for (uint32_t thread = 0; thread < threads; thread++)
             if (args->aligned_from >= 0)
                 body_channels_aligned(args, image, thread);
             else
                 body_channels(args, image, thread);
-    return 0;
 }
+EMULATED_LAUNCH(channels, cuda_channels)
 
-int cuda_launch_mean(const struct cuda_mean *args, int batch, void *stream)
+static void emulate_mean(const void *at, int batch)
 {
-    (void)stream;
+    const struct cuda_mean *args = at;
     for (uint32_t image = 0; image < (uint32_t)batch; image++)
         for (uint32_t group = 0; group < lane_groups(&args->x); group++) {
             struct lanes part[MEAN_THREADS];
@@ -67,8 +107,8 @@ int cuda_launch_mean(const struct cuda_mean *args, int batch, void *stream)
                         part[member].at[i] += part[member + step].at[i];
             mean_finish(args, image, group, &part[0]);
         }
-    return 0;
 }
+EMULATED_LAUNCH(mean, cuda_mean)
 
 /* ---- what cuDNN does ---- */
 
@@ -141,7 +181,8 @@ struct emulated {
 };
 
 /* The arena is filled with what no kernel may read before it was written: not-a-numbers. */
-static void emulated_open(struct emulated *run, const struct cuda_plan *plan, int batch)
+__attribute__((unused)) static void emulated_open(struct emulated        *run,
+                                                  const struct cuda_plan *plan, int batch)
 {
     size_t bytes = (size_t)plan->arena_bytes * (size_t)batch + CUDA_ALIGN_BYTES;
 
@@ -154,13 +195,14 @@ static void emulated_open(struct emulated *run, const struct cuda_plan *plan, in
     memset(run->memory.arena, 0xff, bytes);
 }
 
-static void emulated_close(struct emulated *run)
+__attribute__((unused)) static void emulated_close(struct emulated *run)
 {
     free(run->memory.arena);
 }
 
 /* From step `first` on: 1 when the input's picture is there already. */
-static void emulated_run(struct emulated *run, const float *input, int first)
+__attribute__((unused)) static void emulated_run(struct emulated *run, const float *input,
+                                                 int first)
 {
     run->memory.input = input;
     for (int i = first; i < run->plan->step_count; i++) {
@@ -175,7 +217,7 @@ static void emulated_run(struct emulated *run, const float *input, int first)
     }
 }
 
-static const float *emulated_output(const struct emulated *run, int index)
+__attribute__((unused)) static const float *emulated_output(const struct emulated *run, int index)
 {
     return cuda_bind_tensor(run->plan, run->plan->outputs[index], &run->memory);
 }

@@ -50,7 +50,7 @@ demo() {
         *) fail "demo: no option \"$1\"" ;;
         esac
     done
-    build_release
+    build_release product
     # shellcheck disable=SC2086
     install_packages $DEMO_PACKAGES
     folder=$PWD/build/demo

@@ -177,12 +177,12 @@ void cpu_run_reduce(const struct cpu_step *step)
 
 void cpu_run_mean(const struct cpu_step *step)
 {
-    const struct cpu_tensor *y     = step->output;
-    float                    share = (float)(step->input[0]->floats / y->floats);
+    const struct cpu_tensor *y      = step->output;
+    int64_t                  number = step->input[0]->floats / y->floats; /* of each mean's terms */
 
     reduce(step, REDUCE_SUM);
     for (int64_t i = 0; i < y->floats; i++)
-        y->data[i] /= share;
+        y->data[i] /= (float)number;
 }
 
 void cpu_run_cum_sum(const struct cpu_step *step)

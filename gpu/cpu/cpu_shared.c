@@ -24,11 +24,17 @@ static pthread_mutex_t      lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shared_entry *entries;
 static int64_t              total_bytes;
 
+/* The same weights for the same model at any size. */
+static const struct node *whose(const struct node *node)
+{
+    return node->twin != NULL ? node->twin : node;
+}
+
 static bool matches(const struct shared_entry *entry, const struct cpu_shared_key *key)
 {
     const struct cpu_shared_key *own = &entry->key;
 
-    if (own->node != key->node || own->kernels != key->kernels || own->bytes != key->bytes ||
+    if (own->node != whose(key->node) || own->kernels != key->kernels || own->bytes != key->bytes ||
         strcmp(own->what, key->what) != 0 || (own->order == NULL) != (key->order == NULL))
         return false;
     if (key->order != NULL && dnnl_memory_desc_equal(own->order, key->order) == 0)
@@ -52,6 +58,7 @@ static struct shared_entry *entry_make(const struct cpu_shared_key *key,
     if (entry == NULL || (entry->data = aligned_alloc(ALIGN_BYTES, bytes)) == NULL)
         goto fail;
     entry->key          = *key;
+    entry->key.node     = whose(key->node);
     entry->key.contents = NULL;
     if (key->order != NULL) {
         entry->order     = *key->order;

@@ -8,7 +8,7 @@
 
 #include "gpu/cpu/cpu_runner.h"
 
-/* What tells one entry from another. A node belongs to one model. */
+/* What tells one entry from another. A node belongs to one model, and stands for its twin too. */
 struct cpu_shared_key {
     const struct node    *node;
     const struct kernels *kernels; /* whose order it is */

@@ -74,10 +74,10 @@ static void winograd_pack(const float *weights, int64_t in_channels, int64_t out
     const double far           = 2.0 * FAR_SQUARE * (FAR_SQUARE - NEAR_SQUARE);
     const double g[TILE_IN][3] = {
         {1.0 / (NEAR_SQUARE * FAR_SQUARE), 0, 0},
-        {1.0 / near, sqrt(NEAR_SQUARE) / near, NEAR_SQUARE / near},
-        {1.0 / near, -sqrt(NEAR_SQUARE) / near, NEAR_SQUARE / near},
-        {1.0 / far, sqrt(FAR_SQUARE) / far, FAR_SQUARE / far},
-        {1.0 / far, -sqrt(FAR_SQUARE) / far, FAR_SQUARE / far},
+        {1.0 / near, sqrt((double)NEAR_SQUARE) / near, NEAR_SQUARE / near},
+        {1.0 / near, -sqrt((double)NEAR_SQUARE) / near, NEAR_SQUARE / near},
+        {1.0 / far, sqrt((double)FAR_SQUARE) / far, FAR_SQUARE / far},
+        {1.0 / far, -sqrt((double)FAR_SQUARE) / far, FAR_SQUARE / far},
         {0, 0, 1},
     };
     int64_t size = pointwise_weights(in_channels, out_channels);

@@ -38,9 +38,10 @@ else()
         list(APPEND cuda_objects ${object})
     endforeach()
     add_library(sightline_cuda MODULE
-        ${cuda_planner} gpu/cuda/cuda_cudnn.c gpu/cuda/cuda_device.c gpu/cuda/cuda_runner.c
-        gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c gpu/graph_memory.c config/why.c
-        config/assert.c ${cuda_objects})
+        ${cuda_planner} gpu/cuda/cuda_cudnn.c gpu/cuda/cuda_shape.c gpu/cuda/cuda_device.c gpu/cuda/cuda_runner.c
+        gpu/cuda/cuda_frames.c gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c
+        gpu/graph_memory.c gpu/prepare_tables.c gpu/prepare_filter.c gpu/prepare_c.c gpu/frame.c
+        gpu/suppress.c gpu/box.c config/why.c config/assert.c config/clock.c ${cuda_objects})
     set_target_properties(sightline_cuda PROPERTIES
         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin C_VISIBILITY_PRESET hidden
         INSTALL_RPATH "$ORIGIN;${SIGHTLINE_CUDA_HOME}/lib64")
@@ -48,7 +49,8 @@ else()
     target_link_libraries(sightline_cuda PRIVATE ${CUDNN} ${CUDART} Threads::Threads stdc++ dl rt m)
     target_link_options(sightline_cuda PRIVATE -Wl,-z,defs)
     # For tests/integration/cuda_heuristics.t.
-    add_executable(cuda_heuristics tests/gpu/cuda_heuristics.c gpu/cuda/cuda_cudnn.c)
+    add_executable(cuda_heuristics tests/gpu/cuda_heuristics.c gpu/cuda/cuda_cudnn.c
+                   gpu/cuda/cuda_shape.c)
     set_target_properties(cuda_heuristics PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(cuda_heuristics SYSTEM PRIVATE ${CUDNN_INCLUDE})
@@ -59,6 +61,14 @@ else()
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_link_libraries(cuda_device_test PRIVATE gpu)
     add_dependencies(cuda_device_test sightline_cuda)
+    # The backend's host code on an emulated device: needs the toolkit's headers and no card.
+    add_executable(cuda_host_test tests/gpu/cuda_host_test.c gpu/cuda/cuda_shape.c
+                   gpu/cuda/cuda_device.c gpu/cuda/cuda_runner.c gpu/cuda/cuda_frames.c
+                   gpu/cuda/cuda_plugin.c)
+    set_target_properties(cuda_host_test PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_include_directories(cuda_host_test SYSTEM PRIVATE ${CUDNN_INCLUDE})
+    target_link_libraries(cuda_host_test PRIVATE gpu)
     install(TARGETS sightline_cuda LIBRARY DESTINATION lib/sightline)
     message(STATUS "CUDA plug-in: libsightline_cuda.so for sm_75, 80, 86, 89, 90 and PTX")
 endif()

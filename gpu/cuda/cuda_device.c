@@ -309,10 +309,13 @@ static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
         if (step->kind != CUDA_STEP_CONV)
             continue;
         engines[i].shape = cudnn_conv_shape_of(step, trial.memory->batch);
+        // Equal shapes are equal bytes, as their header says.
+        // NOLINTBEGIN(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
         while (same < i &&
                (shared->plan->steps[same].kind != CUDA_STEP_CONV ||
                 memcmp(&engines[same].shape, &engines[i].shape, sizeof engines[i].shape) != 0))
             same++;
+        // NOLINTEND(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
         if (same < i) {
             engines[i] = engines[same];
             continue;

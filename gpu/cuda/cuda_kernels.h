@@ -7,7 +7,7 @@
  * the batch, 0 for constants.
  *
  * The bodies of the kernels (cuda_body*.h) are one text: nvcc compiles it for the device
- * (cuda_kernels.cu, launches on a stream), the C compiler for the tests (tests/unit/cuda_emulated.h,
+ * (cuda_kernels.cu, launches on a stream), the C compiler for the tests (tests/cuda_emulated.h,
  * loops over the same grid), where each is compared with the plain C reference. */
 #ifndef SIGHTLINE_GPU_CUDA_CUDA_KERNELS_H
 #define SIGHTLINE_GPU_CUDA_CUDA_KERNELS_H

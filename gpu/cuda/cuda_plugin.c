@@ -29,13 +29,16 @@ __attribute__((visibility("default"))) const struct cuda_plugin *sightline_cuda_
 
 const struct cuda_plugin *sightline_cuda_plugin(void)
 {
-    static const struct cuda_plugin plugin = {.abi         = CUDA_PLUGIN_ABI,
-                                              .graph_bytes = sizeof(struct graph),
-                                              .node_bytes  = sizeof(struct node),
-                                              .value_bytes = sizeof(struct value),
-                                              .ops_bytes   = sizeof(struct backend_ops),
-                                              .probe       = probe,
-                                              .ops         = &BACKEND_CUDA_DEVICE};
+    static const struct cuda_plugin plugin = {.abi             = CUDA_PLUGIN_ABI,
+                                              .head_bytes      = sizeof(struct head),
+                                              .class_map_bytes = sizeof(struct class_map),
+                                              .frame_bytes     = sizeof(struct frame),
+                                              .graph_bytes     = sizeof(struct graph),
+                                              .node_bytes      = sizeof(struct node),
+                                              .value_bytes     = sizeof(struct value),
+                                              .ops_bytes       = sizeof(struct backend_ops),
+                                              .probe           = probe,
+                                              .ops             = &BACKEND_CUDA_DEVICE};
 
     return &plugin;
 }

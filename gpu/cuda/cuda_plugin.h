@@ -6,9 +6,12 @@
 #define SIGHTLINE_GPU_CUDA_CUDA_PLUGIN_H
 
 #include "gpu/backend.h"
+#include "gpu/class_map.h"
+#include "gpu/frame.h"
 #include "gpu/graph.h"
+#include "gpu/head.h"
 
-#define CUDA_PLUGIN_ABI    1
+#define CUDA_PLUGIN_ABI    2
 #define CUDA_PLUGIN_SYMBOL "sightline_cuda_plugin"
 
 /* What the plug-in asks of the program. */
@@ -19,6 +22,7 @@ struct cuda_host {
 struct cuda_plugin {
     int    abi; /* CUDA_PLUGIN_ABI */
     size_t graph_bytes, node_bytes, value_bytes, ops_bytes;
+    size_t head_bytes, class_map_bytes, frame_bytes;
     /* Once, before anything else. False with the reason when no device can be used: no driver, too
      * old a driver, no device, a cuDNN that is too old. */
     bool (*probe)(const struct cuda_host *host, struct why *why);

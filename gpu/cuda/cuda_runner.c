@@ -1,10 +1,12 @@
 /* The backend's operations: pictures in pinned memory, copies on one stream, kernels on another, the
- * whole network as one CUDA graph for each batch size. */
+ * whole network as one CUDA graph for each batch size, and once more from pictures to boxes. */
 #include "gpu/cuda/cuda_runner.h"
 
 #include "config/assert.h"
+#include "config/clock.h"
 #include "config/err.h"
 #include "gpu/cuda/cuda_device.h"
+#include "gpu/cuda/cuda_frames.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,9 @@ struct cuda_runner {
     /* By batch and step: what cuDNN executes; only convolutions have one. */
     cudnnBackendDescriptor_t *packs[CUDA_BATCHES];
     cudaGraphExec_t           graphs[CUDA_BATCHES];
+    /* From pictures to boxes; NULL: from tensors to outputs only. */
+    struct cuda_frames *frames;
+    cudaGraphExec_t     box_graphs[CUDA_BATCHES];
 };
 
 static const struct cuda_host *host;
@@ -120,13 +125,13 @@ static int start_conv(struct cuda_runner *runner, int bit, int number, const uni
                : (int)cudaErrorUnknown;
 }
 
-/* Every step on the compute stream. */
-static int start_all(struct cuda_runner *runner, int bit, struct why *why)
+/* Every step from `first` on, on the compute stream. */
+static int start_steps(struct cuda_runner *runner, int bit, int first, struct why *why)
 {
     const struct cuda_plan *plan   = runner->shared->plan;
     struct cuda_memory      memory = memory_of(runner, bit);
 
-    for (int i = 0; i < plan->step_count; i++) {
+    for (int i = first; i < plan->step_count; i++) {
         union cuda_args args;
         int             status;
 
@@ -140,6 +145,16 @@ static int start_all(struct cuda_runner *runner, int bit, struct why *why)
                                cuda_step_name(plan->steps[i].kind), why);
     }
     return 0;
+}
+
+/* The network; with `boxes` from prepared pictures on, and to the boxes. */
+static int start_all(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
+{
+    struct cuda_memory memory = memory_of(runner, bit);
+    int                first  = boxes ? cuda_frames_first_step(runner->frames) : 0;
+    int                rc     = start_steps(runner, bit, first, why);
+
+    return rc == 0 && boxes ? cuda_frames_find(runner->frames, &memory, why) : rc;
 }
 
 static int open_packs(struct cuda_runner *runner, int bit, struct why *why)
@@ -171,11 +186,12 @@ static int open_packs(struct cuda_runner *runner, int bit, struct why *why)
 }
 
 /* Once as it is, which also compiles what cuDNN compiles late; then into a graph. */
-static int capture(struct cuda_runner *runner, int bit, struct why *why)
+static int capture(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
 {
-    cudaGraph_t graph = NULL;
-    cudaError_t status;
-    int         rc = start_all(runner, bit, why);
+    cudaGraphExec_t *to    = boxes ? &runner->box_graphs[bit] : &runner->graphs[bit];
+    cudaGraph_t      graph = NULL;
+    cudaError_t      status;
+    int              rc = start_all(runner, bit, boxes, why);
 
     if (rc != 0)
         return rc;
@@ -183,10 +199,10 @@ static int capture(struct cuda_runner *runner, int bit, struct why *why)
     if (runner->eager)
         return 0;
     TRY(cudaStreamBeginCapture(runner->compute, cudaStreamCaptureModeThreadLocal), "a graph");
-    rc     = start_all(runner, bit, why);
+    rc     = start_all(runner, bit, boxes, why);
     status = cudaStreamEndCapture(runner->compute, &graph);
     if (rc == 0 && status == cudaSuccess)
-        status = cudaGraphInstantiate(&runner->graphs[bit], graph, 0);
+        status = cudaGraphInstantiate(to, graph, 0);
     if (graph != NULL)
         cudaGraphDestroy(graph);
     if (rc != 0)
@@ -242,7 +258,7 @@ static int open_batches(struct cuda_runner *runner, struct why *why)
         if (rc == 0)
             rc = open_packs(runner, bit, why);
         if (rc == 0)
-            rc = capture(runner, bit, why);
+            rc = capture(runner, bit, false, why);
     }
     return rc;
 }
@@ -343,16 +359,21 @@ static void close_runner(struct runner **base)
         return;
     if (runner->entered)
         cudaSetDevice(runner->device);
+    if (runner->copy != NULL)
+        cudaStreamSynchronize(runner->copy);
     if (runner->compute != NULL)
         cudaStreamSynchronize(runner->compute);
     for (int b = 0; b < CUDA_BATCHES; b++) {
         if (runner->graphs[b] != NULL)
             cudaGraphExecDestroy(runner->graphs[b]);
+        if (runner->box_graphs[b] != NULL)
+            cudaGraphExecDestroy(runner->box_graphs[b]);
         for (int i = 0; runner->packs[b] != NULL && i < runner->shared->plan->step_count; i++)
             if (runner->packs[b][i] != NULL)
                 cudnnBackendDestroyDescriptor(runner->packs[b][i]);
         free(runner->packs[b]);
     }
+    cuda_frames_close(&runner->frames);
     cuda_shared_put(&runner->shared);
     if (runner->handle != NULL)
         cudnnDestroy(runner->handle);
@@ -407,32 +428,90 @@ static int download(struct cuda_runner *runner, int bit, int batch, struct why *
     return 0;
 }
 
-static int start_network(struct cuda_runner *runner, int bit, struct why *why)
+static int start_network(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
 {
-    if (runner->graphs[bit] == NULL)
-        return start_all(runner, bit, why);
-    TRY(cudaGraphLaunch(runner->graphs[bit], runner->compute), "the network");
+    cudaGraphExec_t graph = boxes ? runner->box_graphs[bit] : runner->graphs[bit];
+
+    if (graph == NULL)
+        return start_all(runner, bit, boxes, why);
+    TRY(cudaGraphLaunch(graph, runner->compute), "the network");
+    return 0;
+}
+
+/* The smallest of the prepared batches that holds so many, on the runner's device. */
+static int enter_run(struct cuda_runner *runner, int batch, int *bit, struct why *why)
+{
+    ASSERT(batch >= 1 && batch <= batch_of(runner, runner->batch_bits - 1));
+    if (runner->lost)
+        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d was lost before", runner->device);
+    *bit = 0;
+    while (batch_of(runner, *bit) < batch)
+        (*bit)++;
+    TRY(cudaSetDevice(runner->device), "choosing it");
     return 0;
 }
 
 static int run(struct runner *base, const float *input, int batch, struct why *why)
 {
     struct cuda_runner *runner = as_cuda(base);
-    int                 bit    = 0, rc;
-    cudaError_t         status;
+    int                 bit, rc = enter_run(runner, batch, &bit, why);
 
-    ASSERT(batch >= 1 && batch <= batch_of(runner, runner->batch_bits - 1));
-    if (runner->lost)
-        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d was lost before", runner->device);
-    while (batch_of(runner, bit) < batch)
-        bit++;
-    status = cudaSetDevice(runner->device);
-    rc     = status == cudaSuccess ? upload(runner, input, batch, why)
-                                   : cuda_failed(runner->device, status, "choosing it", why);
     if (rc == 0)
-        rc = start_network(runner, bit, why);
+        rc = upload(runner, input, batch, why);
+    if (rc == 0)
+        rc = start_network(runner, bit, false, why);
     if (rc == 0)
         rc = download(runner, bit, batch, why);
+    runner->lost = rc != 0;
+    return rc;
+}
+
+/* ---- pictures to boxes ---- */
+
+static int open_boxes(struct runner *base, const struct boxes_settings *settings, struct why *why)
+{
+    struct cuda_runner         *runner = as_cuda(base);
+    struct cuda_frames_settings wanted = {.boxes   = *settings,
+                                          .plan    = runner->shared->plan,
+                                          .device  = runner->device,
+                                          .batch   = batch_of(runner, runner->batch_bits - 1),
+                                          .copy    = runner->copy,
+                                          .compute = runner->compute};
+    int                         rc;
+
+    ASSERT(runner->frames == NULL);
+    TRY(cudaSetDevice(runner->device), "choosing it");
+    rc = cuda_frames_open(&runner->frames, &wanted, why);
+    for (int bit = runner->batch_bits - 1; rc == 0 && bit >= 0; bit--)
+        rc = capture(runner, bit, true, why);
+    return rc;
+}
+
+static int run_boxes(struct runner *base, struct frame *const *frames, int batch,
+                     struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
+                     struct why *why)
+{
+    struct cuda_runner *runner     = as_cuda(base);
+    int64_t             started_ns = clock_monotonic_ns();
+    struct cuda_memory  memory;
+    int                 bit, rc;
+
+    ASSERT(runner->frames != NULL);
+    if ((rc = cuda_frames_check(runner->frames, frames, batch, why)) != 0)
+        return rc;
+    if ((rc = enter_run(runner, batch, &bit, why)) == 0) {
+        memory = memory_of(runner, bit);
+        rc     = cuda_frames_prepare(runner->frames, frames, batch, &memory, why);
+    }
+    *prepare_ns = clock_monotonic_ns() - started_ns;
+    if (rc == ERR_MEMORY) { /* the processor's: what was started is waited for, and no more */
+        TRY(cudaStreamSynchronize(runner->compute), "preparing pictures");
+        return rc;
+    }
+    if (rc == 0)
+        rc = start_network(runner, bit, true, why);
+    if (rc == 0)
+        rc = cuda_frames_finish(runner->frames, &memory, batch, boxes, counts, why);
     runner->lost = rc != 0;
     return rc;
 }
@@ -457,4 +536,6 @@ const struct backend_ops BACKEND_CUDA_DEVICE = {.name         = "cuda",
                                                 .open         = open_runner,
                                                 .run          = run,
                                                 .output       = output,
+                                                .open_boxes   = open_boxes,
+                                                .run_boxes    = run_boxes,
                                                 .close        = close_runner};

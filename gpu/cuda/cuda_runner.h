@@ -5,9 +5,12 @@
  * CUDA graph of the whole network; a batch between takes the next larger one. Every failure of the
  * device, memory among them, is ERR_DEVICE_LOST.
  *
+ * Where the head is one that is decoded on the device (cuda_pack.c) pictures go in and boxes come
+ * out (cuda_frames.h), as one more CUDA graph for each batch.
+ *
  * Environment: SIGHTLINE_CUDA_BATCH, pictures of one run, 1 to 64, 16 by default;
  * SIGHTLINE_CUDA_EAGER set: without CUDA graphs; SIGHTLINE_CUDA_MEMORY_MIB: a bound on one runner's
- * device memory. */
+ * device memory; SIGHTLINE_CUDA_FRAMES_MIB: memory for pictures on their way, 64 by default. */
 #ifndef SIGHTLINE_GPU_CUDA_CUDA_RUNNER_H
 #define SIGHTLINE_GPU_CUDA_CUDA_RUNNER_H
 

@@ -1,6 +1,7 @@
 /* Tensors, constants and the arena of a plan for a CUDA device. */
 #include "gpu/cuda/cuda_builder.h"
 
+#include "config/assert.h"
 #include "config/err.h"
 #include "gpu/cuda/cuda_body.h"
 
@@ -332,6 +333,7 @@ int builder_place_buffers(struct cuda_plan *plan)
             if (buffer->offset < 0 && (largest == NULL || buffer->bytes > largest->bytes))
                 largest = buffer;
         }
+        ASSERT(largest != NULL); /* each round has placed one of them */
         largest->offset = lowest_place(plan, largest);
         if (largest->offset + largest->bytes > plan->arena_bytes)
             plan->arena_bytes = largest->offset + largest->bytes;

@@ -77,11 +77,13 @@ def by_net(net: torch.nn.Module, pictures: list, area: float, fixed: tuple = Non
 
 
 def by_engine(engine: Engine, pictures: list, area: float, fixed: tuple = None) -> dict:
-    """Any model in the engine: ours, or a YOLOX."""
+    """Any model in the engine: ours, or a YOLOX. `area` and `fixed` as above; neither: the size that the server
+    would take."""
     out = {}
     for picture in pictures:
         height, width = picture.pixels.shape[:2]
-        boxed, new = letterbox(picture.pixels, fixed or fitting(width, height, area))
+        size = fixed or (fitting(width, height, area) if area else engine.shape(width, height))
+        boxed, new = letterbox(picture.pixels, size)
         if engine.ours:
             tensor = boxed.transpose(2, 0, 1).astype(np.float32) - network.INPUT_MEAN
             numbers, places, strides = engine.ask(tensor)

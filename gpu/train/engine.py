@@ -42,7 +42,21 @@ class Engine:
             self.model = stream.read()
         self.ours = onnx_file.output_names(self.model) == OUR_OUTPUTS
         self.numbers = OUR_NUMBERS if self.ours else onnx_file.output_width(self.model)
-        self.sizes = {}
+        self.path, self.sizes, self.shapes, self.chooser = model, {}, {}, None
+
+    def shape(self, width: int, height: int) -> tuple:
+        """Width and height of the input through which the server would see such a picture."""
+        if self.chooser is None:
+            self.chooser = subprocess.Popen([self.program, self.path, "shape"], text=True,
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if (width, height) not in self.shapes:
+            self.chooser.stdin.write(f"{width} {height}\n")
+            self.chooser.stdin.flush()
+            answer = self.chooser.stdout.readline().split()
+            if len(answer) != 2:
+                raise RuntimeError("the engine's process has ended")
+            self.shapes[(width, height)] = (int(answer[0]), int(answer[1]))
+        return self.shapes[(width, height)]
 
     def _open(self, width: int, height: int) -> tuple:
         places, strides = grid(width, height)
@@ -82,7 +96,8 @@ class Engine:
         return np.concatenate(parts), places, strides
 
     def close(self) -> None:
-        for process, _, _ in self.sizes.values():
+        for process in [self.chooser] * (self.chooser is not None) + [entry[0] for entry in self.sizes.values()]:
             process.stdin.close()
             process.wait()
-        self.sizes = {}
+            process.stdout.close()
+        self.sizes, self.chooser = {}, None

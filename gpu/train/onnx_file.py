@@ -7,6 +7,7 @@ VARINT, BYTES = 0, 2
 FLOAT, INT64 = 1, 7
 ATTRIBUTE_INT, ATTRIBUTE_STRING, ATTRIBUTE_INTS = 2, 3, 7
 OPSET = 13
+SIZE_KEY = "imgsz"  # height and width of an input that is left open
 FIRST = "stem.0"  # the convolution that has the scale of the input
 
 
@@ -39,7 +40,8 @@ def _attribute(name: str, value) -> bytes:
 
 
 def _value(field: int, name: str, dimensions: tuple) -> bytes:
-    shape = b"".join(_bytes(1, _number(1, d)) for d in dimensions)
+    """A dimension that is a text is left open, under that name."""
+    shape = b"".join(_bytes(1, _bytes(2, d) if isinstance(d, str) else _number(1, d)) for d in dimensions)
     tensor = _bytes(1, _number(1, FLOAT) + _bytes(2, shape))
     return _bytes(field, _bytes(1, name) + _bytes(2, tensor))
 
@@ -98,10 +100,13 @@ def output_width(model: bytes) -> int:
     return _varint_at(last, 1)
 
 
+def _entry(entry: bytes) -> list:
+    return [entry[c:e].decode() for _, _, c, e in _fields(entry)]
+
+
 def metadata(model: bytes) -> dict:
     entries = [model[content:end] for number, _, content, end in _fields(model) if number == 14]
-    pairs = [[entry[c:e].decode() for _, _, c, e in _fields(entry)] for entry in entries]
-    return {key: value for key, value in pairs}
+    return {key: value for key, value in map(_entry, entries)}
 
 
 def weights(model: bytes) -> dict:
@@ -122,6 +127,35 @@ def weights(model: bytes) -> dict:
                 data = tensor[start:stop]
         found[name] = torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(shape)
     return found
+
+
+def _picture(width: int, height: int, fixed: bool) -> bytes:
+    return _value(11, "picture", (1, 3, height, width) if fixed else (1, 3, "height", "width"))
+
+
+def _cells(stride: int, numbers: int, width: int, height: int, fixed: bool) -> bytes:
+    size = (height // stride, width // stride) if fixed else (f"rows{stride}", f"columns{stride}")
+    return _value(12, f"cells{stride}", (1, numbers, *size))
+
+
+def _size_entry(width: int, height: int) -> bytes:
+    return _bytes(14, _bytes(1, SIZE_KEY) + _bytes(2, f"[{height}, {width}]"))
+
+
+def sized(model: bytes, width: int, height: int, fixed: bool) -> bytes:
+    """A file that this module wrote, for another size, open or fixed. All else stays, what later programs
+    have put into the metadata too."""
+    numbers = network.SIDES + len(metadata(model)["names"].split(","))
+    outputs = b"".join(_cells(stride, numbers, width, height, fixed) for stride in network.STRIDES)
+    out = b""
+    for number, begin, content, end in _fields(model):
+        if number == 7:
+            pieces = [model[content + start:content + stop] for part, start, _, stop in _fields(model[content:end])
+                      if part not in (11, 12, 13)]
+            out += _bytes(7, b"".join(pieces) + _picture(width, height, fixed) + outputs)
+        elif number != 14 or _entry(model[content:end])[0] != SIZE_KEY:
+            out += model[begin:end]
+    return out if fixed else out + _size_entry(width, height)
 
 
 def resized(model: bytes, width: int, height: int, outputs: list) -> bytes:
@@ -183,8 +217,8 @@ class Writer:
         return self.node("Relu", [x]) if conv.relu else x
 
 
-def write(net: network.Net, path: str, width: int, height: int, extra: dict) -> None:
-    """`extra`: metadata besides the class names."""
+def write(net: network.Net, path: str, width: int, height: int, fixed: bool = False) -> None:
+    """For any multiples of 32, with this size as the usual one; `fixed`: for this size alone."""
     w = Writer(net)
     # Zeros around the picture mean grey once the mean is taken off: so the program takes it off, and the
     # first convolution's weights have the scale alone.
@@ -212,13 +246,15 @@ def write(net: network.Net, path: str, width: int, height: int, extra: dict) -> 
     for stride, p, tower, out in zip(network.STRIDES, (p8, p16, p32), net.towers, net.outs):
         name = f"cells{stride}"
         w.conv(w.module(p, tower), w.names[out], out.weight, out.bias, 1, name)
-        outputs += _value(12, name, (1, out.out_channels, height // stride, width // stride))
+        outputs += _cells(stride, out.out_channels, width, height, fixed)
     graph = b"".join(w.nodes) + _bytes(2, "sightline") + b"".join(w.weights)
-    graph += _value(11, "picture", (1, 3, height, width)) + outputs
-    described = {"names": ",".join(network.CLASSES), "shape": net.shape, **extra}
+    graph += _picture(width, height, fixed) + outputs
+    described = {"names": ",".join(network.CLASSES), "shape": net.shape}
     model = _number(1, 8) + _bytes(2, "sightline") + _bytes(7, graph)
     model += _bytes(8, _bytes(1, "") + _number(2, OPSET))
     for key, value in described.items():
         model += _bytes(14, _bytes(1, key) + _bytes(2, value))
+    if not fixed:
+        model += _size_entry(width, height)
     with open(path, "wb") as stream:
         stream.write(model)

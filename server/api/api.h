@@ -22,7 +22,7 @@
 
 struct api;
 
-/* What the API may ask of the rest of the house; implemented by server/pipeline.c. */
+/* What the API may ask of the rest of the house; implemented by server/house.c. */
 struct api_camera {
     const struct settings_camera *settings; /* name, lines, zones */
     struct camera_stats           stats;
@@ -44,7 +44,7 @@ struct api_main {
 };
 /* A problem that an operator should know: shown by ready, health and the dashboard. */
 struct api_problem {
-    char what[32]; /* "ledger", "redis", "camera", "model" */
+    char what[32]; /* "ledger", "disk", "redis", "camera", "model", "configuration" */
     char text[256];
     bool not_ready; /* ready answers 503 while it lasts */
 };

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "config/hexadecimal.h"
+
 /* "DELETE " before and " HTTP/1.1" CR LF after the target. */
 #define LINE_EXTRA_BYTES 18
 
@@ -135,30 +137,17 @@ static bool is_token_character(char c)
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (lower(c) >= 'a' && lower(c) <= 'f')
-        return lower(c) - 'a' + 10;
-    return -1;
-}
-
 /* The decoded character at *i, which moves past it; -1 for a broken escape. */
 static int next_character(const char *at, size_t bytes, size_t *i)
 {
-    int high, low;
+    int c;
 
     if (at[*i] != '%')
         return (unsigned char)at[(*i)++];
-    if (bytes - *i < 3)
-        return -1;
-    high = hex_value(at[*i + 1]);
-    low  = hex_value(at[*i + 2]);
-    if (high < 0 || low < 0)
-        return -1;
-    *i += 3;
-    return high * 16 + low;
+    c = bytes - *i < 3 ? -1 : hexadecimal_byte(at + *i + 1);
+    if (c >= 0)
+        *i += 3;
+    return c;
 }
 
 /* No way to climb: nothing that some reader might take for "..", for a separator or for the end of a text. A second round of

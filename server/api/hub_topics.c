@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
@@ -259,21 +260,31 @@ static bool is_repeated(const struct client_message *message, int index)
     return false;
 }
 
+/* From those topics of the message to which the client is subscribed. */
+static void unsubscribe_all(struct client *client, const struct client_message *message)
+{
+    for (int i = 0; i < message->topic_count; i++) {
+        struct subscription *subscription = find_subscription(client, &message->topics[i]);
+        if (subscription != NULL)
+            unsubscribe(client, subscription);
+    }
+}
+
 static void handle_subscribe(struct client *client, const struct client_message *message)
 {
     struct subscription *fresh[LIMIT_SUBSCRIPTIONS];
     int                  count = 0;
 
+    /* Again: begin anew, with what this message says. */
+    unsubscribe_all(client, message);
     for (int i = 0; i < message->topic_count; i++) {
-        const struct topic  *topic        = &message->topics[i];
-        struct subscription *subscription = find_subscription(client, topic);
-        struct why           why          = {0};
+        const struct topic  *topic = &message->topics[i];
+        struct subscription *subscription;
+        struct why           why = {0};
         char                 name[TOPIC_NAME_BYTES];
         int                  rc = 0;
         if (is_repeated(message, i))
             continue;
-        if (subscription != NULL) /* again: begin anew, with what this message says */
-            unsubscribe(client, subscription);
         subscription = subscribe(client, topic, message, &why, &rc);
         if (subscription == NULL) {
             topic_name(topic, name);
@@ -293,6 +304,7 @@ static void handle_subscribe(struct client *client, const struct client_message 
     for (int i = 0; i < count; i++) {
         if (fresh[i]->topic.kind == TOPIC_VIDEO) {
             enum camera_video video = fresh[i]->h264 ? CAMERA_VIDEO_H264 : CAMERA_VIDEO_JPEG;
+            ASSERT(fresh[i]->camera != NULL); /* check_subscribe() */
             memcpy(fresh[i]->codec, fresh[i]->camera->codec[video], sizeof fresh[i]->codec);
         }
         write_subscription(&client->hub->json, fresh[i]);
@@ -322,11 +334,7 @@ void hub_handle_message(struct client *client, const char *text, size_t bytes)
     } else if (message->verb == CLIENT_SUBSCRIBE) {
         handle_subscribe(client, message);
     } else {
-        for (int i = 0; i < message->topic_count; i++) {
-            struct subscription *subscription = find_subscription(client, &message->topics[i]);
-            if (subscription != NULL)
-                unsubscribe(client, subscription);
-        }
+        unsubscribe_all(client, message);
     }
     free(message);
 }

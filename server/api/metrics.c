@@ -357,6 +357,8 @@ static void put_storage(struct page *page, const struct api *api)
 
     one(page, "sightline_ledger_writable", "gauge", NULL,
         "0 after a failed commit until one succeeds.", ledger.writable ? 1 : 0);
+    one(page, "sightline_ledger_disk_free_bytes", "gauge", "bytes",
+        "Room on the disk that the ledger lies on.", (double)ledger.disk_free_bytes);
     one(page, "sightline_ledger_commits", "counter", NULL, "Groups of events written durably.",
         (double)ledger.commits);
     one(page, "sightline_ledger_failed_commits", "counter", NULL, "Commits that failed.",
@@ -365,6 +367,9 @@ static void put_storage(struct page *page, const struct api *api)
         (double)ledger.waiting);
     one(page, "sightline_ledger_events_lost", "counter", NULL,
         "Events refused because the queue was full.", (double)ledger.lost);
+    one(page, "sightline_ledger_coverage_lost", "counter", NULL,
+        "Spans of analysed time refused because the queue was full: gaps in the history.",
+        (double)ledger.coverage_lost);
     one(page, "sightline_ledger_last_commit_seconds", "gauge", "seconds",
         "Duration of the last commit.", (double)ledger.last_commit_ns / 1e9);
     one(page, "sightline_ledger_last_seq", "gauge", NULL, "Number of the last acknowledged event.",

@@ -5,20 +5,10 @@
 #include <time.h>
 
 #include "config/err.h"
+#include "config/hexadecimal.h"
 
 /* 9999-12-31T23:59:59Z: later than that the text forms of other programs break. */
 #define LAST_SECOND INT64_C(253402300799)
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* Into `text`, NUL-terminated; false if it does not fit or holds a control character or a broken escape. */
 static bool decode(struct http_text from, char *text, size_t room)
@@ -30,10 +20,7 @@ static bool decode(struct http_text from, char *text, size_t room)
         if (c == '+') {
             c = ' ';
         } else if (c == '%') {
-            if (from.bytes - i < 3 || hex_value(from.at[i + 1]) < 0 ||
-                hex_value(from.at[i + 2]) < 0)
-                return false;
-            c = hex_value(from.at[i + 1]) * 16 + hex_value(from.at[i + 2]);
+            c = from.bytes - i < 3 ? -1 : hexadecimal_byte(from.at + i + 1);
             i += 2;
         }
         if (c < 0x20 || c == 0x7f || used + 1 >= room)
@@ -143,14 +130,19 @@ bool query_parse_time(const char *text, int64_t *time_s)
 
 static int read_choice(const struct query_rule *rule, struct query_value *value, struct why *why)
 {
+    char   all[128];
+    size_t used = 0;
+
     for (uint64_t i = 0; rule->choices[i] != NULL; i++) {
         if (strcmp(rule->choices[i], value->text) == 0) {
             value->number = i;
             return 0;
         }
     }
-    return why_set(why, ERR_INVALID, "%s must be one of those in the documentation, such as %s",
-                   rule->name, rule->choices[0]);
+    for (int i = 0; rule->choices[i] != NULL && used < sizeof all; i++)
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ",
+                                 rule->choices[i]);
+    return why_set(why, ERR_INVALID, "%s is one of: %s", rule->name, all);
 }
 
 static int read_value(const struct query_rule *rule, struct http_text raw,

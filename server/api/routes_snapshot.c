@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/err.h"
+#include "config/hexadecimal.h"
 
 #define WIDTH_MIN_PX 16
 
@@ -47,13 +48,6 @@ static void answer_snapshot(struct call *call, const char *camera)
         reply_failure(reply, rc, &why);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return (c | 0x20) - 'a' + 10;
-}
-
 /* The door lets no broken escape through. False when it is longer than any name. */
 static bool decode_segment(struct http_text segment, char name[static LIMIT_NAME_BYTES])
 {
@@ -61,7 +55,7 @@ static bool decode_segment(struct http_text segment, char name[static LIMIT_NAME
 
     for (size_t i = 0; i < segment.bytes && used + 1 < LIMIT_NAME_BYTES; i++) {
         if (segment.at[i] == '%' && i + 2 < segment.bytes) {
-            name[used++] = (char)(hex_value(segment.at[i + 1]) * 16 + hex_value(segment.at[i + 2]));
+            name[used++] = (char)hexadecimal_byte(segment.at + i + 1);
             i += 2;
         } else {
             name[used++] = segment.at[i];

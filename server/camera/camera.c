@@ -209,6 +209,29 @@ void camera_close(struct camera **out)
 
 /* ---- states ---- */
 
+#define TELL_AGAIN_NS (600 * NS_PER_S)
+
+/* A camera that is gone for a week fails every half minute: the log has it once for each reason, and
+ * again every so often. */
+static enum log_level level_of(struct camera *camera)
+{
+    const char *next   = strstr(camera->reason, "; next try");
+    size_t      bytes  = next == NULL ? strlen(camera->reason) : (size_t)(next - camera->reason);
+    int64_t     now_ns = clock_monotonic_ns();
+
+    if (camera->state == CAMERA_STREAMING)
+        camera->told[0] = '\0';
+    if (camera->state != CAMERA_BACKOFF && camera->state != CAMERA_STALLED)
+        return camera->state == CAMERA_CONNECTING ? LOG_DEBUG : LOG_INFO;
+    if (strlen(camera->told) == bytes && memcmp(camera->told, camera->reason, bytes) == 0 &&
+        now_ns - camera->told_ns < TELL_AGAIN_NS)
+        return LOG_DEBUG;
+    memcpy(camera->told, camera->reason, bytes);
+    camera->told[bytes] = '\0';
+    camera->told_ns     = now_ns;
+    return LOG_WARNING;
+}
+
 __attribute__((format(printf, 3, 4))) static void
 set_state(struct camera *camera, enum camera_state state, const char *format, ...)
 {
@@ -222,10 +245,8 @@ set_state(struct camera *camera, enum camera_state state, const char *format, ..
     if (camera->state != state)
         camera->state_since_ns = clock_monotonic_ns();
     camera->state = state;
-    log_write(state == CAMERA_BACKOFF || state == CAMERA_STALLED ? LOG_WARNING
-              : state == CAMERA_CONNECTING                       ? LOG_DEBUG
-                                                                 : LOG_INFO,
-              camera->log_name, "%s: %s", camera_state_name(state), camera->reason);
+    log_write(level_of(camera), camera->log_name, "%s: %s", camera_state_name(state),
+              camera->reason);
     camera->sink.changed(camera->sink.arg, camera);
 }
 
@@ -284,7 +305,12 @@ static void fail(struct camera *camera, enum camera_loss loss, const char *reaso
 
 static void on_end(struct camera *camera, enum source_end end, const char *reason)
 {
-    if (camera->ops == NULL && end == SOURCE_END_OF_FILE) {
+    /* What a file has given out was counted: tried again, it would be counted twice. */
+    bool is_over = end == SOURCE_END_OF_FILE ||
+                   (!camera->settings.loop && camera->state != CAMERA_CONNECTING);
+
+    if (camera->ops == NULL && is_over) {
+        camera->cut_short = end != SOURCE_END_OF_FILE;
         uv_timer_stop(&camera->timer);
         set_state(camera, CAMERA_ENDED, "%s", reason);
         return;

@@ -89,7 +89,7 @@ int camera_open(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
                 const struct camera_sink *sink, struct why *why);
 /* A camera whose pictures are only shown: the same states, but its packets are passed on to unit() and
  * never decoded (decode.h, pass_on), so that a picture here is a unit, beginning with a key frame.
- * Its kinds are wanted from the begin. An address, no file: ERR_UNSUPPORTED. `frame` and `still` of
+ * Its kinds are wanted from the beginning. An address, no file: ERR_UNSUPPORTED. `frame` and `still` of
  * the sink are never called. */
 int camera_open_view(struct camera **out, uv_loop_t *loop, struct decode_pool *pool,
                      const struct settings_camera *settings, const struct camera_sink *sink,
@@ -140,6 +140,7 @@ enum camera_relief { CAMERA_DECODES_ALL, CAMERA_SKIPS_UNREFERENCED, CAMERA_KEY_F
 struct camera_stats {
     enum camera_state state;
     char reason[CAMERA_REASON_BYTES];  /* why it is in this state, in plain words; no credentials */
+    bool cut_short;                    /* ended where the rest of the file cannot be read */
     int64_t            state_since_ns; /* monotonic */
     char               source[LIMIT_URL_BYTES]; /* redacted */
     char               codec[16];               /* "h264", "" before the first stream */

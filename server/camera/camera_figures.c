@@ -84,6 +84,7 @@ void camera_stats(const struct camera *camera, struct camera_stats *stats)
     snprintf(stats->transport, sizeof stats->transport, "%s",
              source.transport != NULL ? source.transport : "");
     memcpy(stats->reason, camera->reason, sizeof stats->reason);
+    stats->cut_short = camera->cut_short;
     memcpy(stats->codec, status.codec, sizeof stats->codec);
     camera_url_redact(camera->settings.url, stats->source, sizeof stats->source);
 }

@@ -30,12 +30,15 @@ struct camera {
     uint64_t                 losses[CAMERA_LOSSES];
     uint64_t                 packets_now, keys_now; /* of the source that is open */
     char                     reason[CAMERA_REASON_BYTES];
+    char                     told[CAMERA_REASON_BYTES]; /* the last trouble that the log has */
+    int64_t                  told_ns;
     char                     log_name[LIMIT_NAME_BYTES + 16];
     bool                     view; /* its packets are passed on, not decoded */
     int64_t                  state_since_ns;
     int64_t                  streaming_since_ns;
     unsigned                 failures;
     bool                     ever_streamed;
+    bool                     cut_short;
     uint64_t                 connects, reconnects;
     int                      width_px, height_px; /* as the sink knows them */
 };

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "config/err.h"
+#include "config/hexadecimal.h"
 
 /* A shorter one stands in every second word. */
 #define SECRET_BYTES_MIN 3
@@ -23,17 +24,6 @@ static bool is_digit(char c)
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static int hex_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 /* Bytes up to and with the last '@' before `bytes`; 0: none. */
@@ -91,9 +81,8 @@ static int decode(const char *text, size_t bytes, char *out, size_t out_bytes, c
     for (size_t i = 0; i < bytes; i++) {
         char c = text[i];
 
-        if (c == '%' && i + 2 < bytes && hex_value(text[i + 1]) >= 0 &&
-            hex_value(text[i + 2]) >= 0) {
-            c = (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+        if (c == '%' && i + 2 < bytes && hexadecimal_byte(text + i + 1) >= 0) {
+            c = (char)hexadecimal_byte(text + i + 1);
             i += 2;
         }
         if ((unsigned char)c < 0x20 || c == 0x7f)
@@ -172,7 +161,7 @@ static int check_numeric_host(const char *host, struct why *why)
     for (const char *c = last; *c != '\0'; c++) {
         bool hexadecimal = last[0] == '0' && (last[1] | 0x20) == 'x';
 
-        if (!is_digit(*c) && !(hexadecimal && (c == last + 1 || hex_value(*c) >= 0)))
+        if (!is_digit(*c) && !(hexadecimal && (c == last + 1 || hexadecimal_digit(*c) >= 0)))
             return 0;
     }
     if (inet_pton(AF_INET, host, &address) == 1)

@@ -5,6 +5,7 @@
 #include "server/camera/decode_arena.h"
 #include "server/camera/decode_codec.h"
 #include "server/camera/decode_process.h"
+#include "server/camera/decode_wire_av.h"
 #include "server/camera/frame_av.h"
 
 #include <stdlib.h>
@@ -107,38 +108,14 @@ static int ask(struct decode_engine *engine, struct decode_process_call *call)
 static int describe_coding(struct decode_engine *engine, const AVCodecParameters *from,
                            AVRational time_base, struct decode_process_call *call)
 {
-    uint8_t                  *area   = decode_process_area(engine->process);
-    struct decode_wire_coding coding = {
-        .codec_id              = (int32_t)from->codec_id,
-        .format                = from->format,
-        .profile               = from->profile,
-        .level                 = from->level,
-        .width                 = from->width,
-        .height                = from->height,
-        .field_order           = (int32_t)from->field_order,
-        .video_delay           = from->video_delay,
-        .color_range           = (int32_t)from->color_range,
-        .color_primaries       = (int32_t)from->color_primaries,
-        .color_trc             = (int32_t)from->color_trc,
-        .color_space           = (int32_t)from->color_space,
-        .chroma_location       = (int32_t)from->chroma_location,
-        .bits_per_coded_sample = from->bits_per_coded_sample,
-        .bits_per_raw_sample   = from->bits_per_raw_sample,
-        .time_base_num         = time_base.num,
-        .time_base_den         = time_base.den,
-        .codec_tag             = from->codec_tag,
-        .extradata_bytes       = from->extradata_size > 0 ? (uint32_t)from->extradata_size : 0,
-        .bit_rate              = from->bit_rate,
-    };
+    uint8_t                  *area = decode_process_area(engine->process);
+    struct decode_wire_coding coding;
+    int rc = decode_wire_write_coding(area + sizeof coding, DECODE_PACKET_BYTES, from, time_base,
+                                      &coding);
 
-    if (coding.extradata_bytes > DECODE_PACKET_BYTES)
-        return ERR_LIMIT;
     memcpy(area, &coding, sizeof coding);
-    if (coding.extradata_bytes > 0)
-        memcpy(area + sizeof coding, from->extradata, coding.extradata_bytes);
-    call->request.kind  = DECODE_WIRE_OPEN;
-    call->request.bytes = coding.extradata_bytes;
-    return 0;
+    call->request.kind = DECODE_WIRE_OPEN;
+    return rc;
 }
 
 static int open_there(struct decode_engine *engine, const AVCodecParameters *parameters,
@@ -161,32 +138,10 @@ static int open_there(struct decode_engine *engine, const AVCodecParameters *par
     engine->life = decode_process_life(engine->process);
     rc           = ask(engine, &call);
     if (rc != 0)
-        return why_set(why, rc, "the decoder %s", decode_process_end(engine->process));
+        return why_set(why, engine->in_hand ? ERR_DEVICE_LOST : ERR_AGAIN, "the decoder %s",
+                       decode_process_end(engine->process));
     rc = engine->answer->head.rc;
     return rc == 0 ? 0 : why_set(why, rc, "%s", engine->answer->head.text);
-}
-
-/* A packet and what goes with it into the process's area; what does not fit is left out. */
-static void write_packet(uint8_t *area, const AVPacket *packet, struct decode_wire_request *request)
-{
-    size_t at = (size_t)packet->size;
-
-    memcpy(area, packet->data, at);
-    request->bytes    = (uint32_t)packet->size;
-    request->flags    = (uint32_t)packet->flags;
-    request->pts      = packet->pts;
-    request->dts      = packet->dts;
-    request->duration = packet->duration;
-    for (int i = 0; i < packet->side_data_elems && request->side_count < DECODE_WIRE_SIDE; i++) {
-        const AVPacketSideData *side = &packet->side_data[i];
-
-        if (side->size > DECODE_WIRE_AREA_BYTES - at)
-            continue;
-        memcpy(area + at, side->data, side->size);
-        at += side->size;
-        request->side[request->side_count].type    = side->type;
-        request->side[request->side_count++].bytes = (uint32_t)side->size;
-    }
 }
 
 static int send_there(struct decode_engine *engine, const AVPacket *packet,
@@ -199,7 +154,8 @@ static int send_there(struct decode_engine *engine, const AVPacket *packet,
         if (packet->size < 0 || packet->size > DECODE_PACKET_BYTES)
             return ERR_CORRUPT;
         call.request.kind = DECODE_WIRE_DECODE;
-        write_packet(decode_process_area(engine->process), packet, &call.request);
+        decode_wire_write_packet(decode_process_area(engine->process), packet,
+                                 &call.request.packet);
     }
     rc = ask(engine, &call);
     return rc != 0 ? rc : engine->answer->head.rc;

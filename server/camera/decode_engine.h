@@ -22,8 +22,8 @@ struct decode_picture {
     bool    damaged;
 };
 
-/* `process` NULL: here. ERR_AGAIN, ERR_DEVICE_LOST: the process does not run now; else as
- * decode_codec_open. */
+/* `process` NULL: here. ERR_AGAIN: the process does not run now; ERR_DEVICE_LOST: it died of these
+ * parameters; else as decode_codec_open. */
 int  decode_engine_open(struct decode_engine **out, struct decode_process *process,
                         const AVCodecParameters *parameters, AVRational time_base, struct why *why);
 void decode_engine_close(struct decode_engine **engine);

@@ -122,7 +122,7 @@ static void publish_stream(struct decode_stream *stream, AVRational frame_rate, 
     decode_stream_wake_loop(stream);
 }
 
-/* A decoder for what follows. */
+/* A decoder for what follows. ERR_CLOSED: it crashed too often, and the stream has ended for it. */
 static int begin_coding(struct decode_stream *stream, const AVCodecParameters *parameters,
                         AVRational time_base, AVRational frame_rate, struct why *why)
 {
@@ -145,6 +145,8 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
     stream->lost = rc == ERR_AGAIN || rc == ERR_DEVICE_LOST;
     if (rc != 0 && !stream->lost)
         return rc;
+    if (rc == ERR_DEVICE_LOST && !decode_stream_goes_on(stream, true))
+        return ERR_CLOSED;
     /* Pictures at the speed of the machine are no video to watch. */
     if (!stream->fastest && !stream->settings.pass_on)
         decode_view_open(&stream->view, parameters, time_base);
@@ -170,7 +172,10 @@ static int64_t open_file(struct decode_stream *stream)
     pthread_mutex_lock(&stream->lock);
     memcpy(path, stream->path, sizeof path);
     pthread_mutex_unlock(&stream->lock);
-    rc = source_file_open(&stream->file, path, &stream->stop, &why);
+    rc = source_file_open(&stream->file, decode_actor_process(&stream->actor), path, &stream->stop,
+                          &why);
+    if (rc == ERR_AGAIN || rc == ERR_DEVICE_LOST)
+        return decode_stream_file_lost(stream, rc == ERR_DEVICE_LOST);
     if (rc == 0)
         rc = begin_coding(stream, source_file_parameters(stream->file),
                           source_file_time_base(stream->file), source_file_frame_rate(stream->file),
@@ -186,12 +191,18 @@ static int64_t open_file(struct decode_stream *stream)
     return DECODE_STEP_NOW;
 }
 
-static void drain_decoder(struct decode_stream *stream)
+/* False: the process is gone with the pictures that were held back. */
+static bool drain_decoder(struct decode_stream *stream)
 {
+    int rc = ERR_DEVICE_LOST;
+
     stream->arrival_ns = clock_monotonic_ns();
-    if (!stream->lost && decode_engine_send(stream->engine, NULL, DECODE_WIRE_SKIP_NONE) == 0)
+    if (!stream->lost)
+        rc = decode_engine_send(stream->engine, NULL, DECODE_WIRE_SKIP_NONE);
+    if (rc == 0)
         receive_pictures(stream);
     decode_stream_deliver_pending(stream);
+    return rc != ERR_DEVICE_LOST;
 }
 
 /* What was decoded before has been drained. */
@@ -199,40 +210,36 @@ static int64_t change_coding(struct decode_stream *stream)
 {
     AVRational rate = source_file_frame_rate(stream->file);
     struct why why  = {""};
+    int        rc;
 
     if (decode_stream_is_closing(stream))
         return DECODE_STEP_IDLE;
-    if (begin_coding(stream, source_file_parameters(stream->file),
-                     source_file_time_base(stream->file), rate, &why) != 0) {
-        decode_stream_end(stream, SOURCE_END_ERROR, why.text);
+    rc = begin_coding(stream, source_file_parameters(stream->file),
+                      source_file_time_base(stream->file), rate, &why);
+    if (rc != 0) {
+        if (rc != ERR_CLOSED)
+            decode_stream_end(stream, SOURCE_END_ERROR, why.text);
         return DECODE_STEP_IDLE;
     }
     publish_stream(stream, rate, stream->status.duration_s);
     return DECODE_STEP_NOW;
 }
 
-/* The file was read to its end, or to where it cannot be read any more. */
-static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why *why)
+/* Once more from its beginning. */
+static int64_t begin_pass(struct decode_stream *stream, struct why *why)
 {
-    drain_decoder(stream);
-    if (decode_stream_is_closing(stream))
-        return DECODE_STEP_IDLE;
-    if (stream->pass_pictures == 0) {
-        if (read_rc == ERR_NOT_FOUND)
-            why_set(why, ERR_CORRUPT, "not one picture of the file can be decoded");
+    int rc = source_file_rewind(stream->file, why);
+
+    stream->rewinds = rc == ERR_AGAIN || rc == ERR_DEVICE_LOST;
+    if (stream->rewinds)
+        return decode_stream_file_lost(stream, rc == ERR_DEVICE_LOST);
+    if (rc == ERR_CLOSED)
+        return DECODE_STEP_NOW;
+    if (rc != 0) {
         decode_stream_end(stream, SOURCE_END_ERROR, why->text);
-        return DECODE_STEP_IDLE;
-    }
-    if (!stream->looping) {
-        decode_stream_end(stream, SOURCE_END_OF_FILE,
-                          read_rc == ERR_NOT_FOUND ? "the file was played to its end" : why->text);
         return DECODE_STEP_IDLE;
     }
     stream->pass_pictures = 0;
-    if (source_file_rewind(stream->file, why) != 0) {
-        decode_stream_end(stream, SOURCE_END_ERROR, why->text);
-        return DECODE_STEP_IDLE;
-    }
     if (source_file_parameters(stream->file)->codec_id != stream->parameters->codec_id)
         return change_coding(stream);
     if (!stream->lost && decode_engine_flush(stream->engine) != 0)
@@ -244,6 +251,29 @@ static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why
     return DECODE_STEP_NOW;
 }
 
+/* The file was read to its end, or to where it cannot be read any more. */
+static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why *why)
+{
+    if (!drain_decoder(stream) && stream->fastest)
+        return decode_stream_file_lost(stream, false);
+    if (decode_stream_is_closing(stream))
+        return DECODE_STEP_IDLE;
+    if (stream->pass_pictures == 0) {
+        if (read_rc == ERR_NOT_FOUND)
+            why_set(why, ERR_CORRUPT, "not one picture of the file can be decoded");
+        decode_stream_end(stream, SOURCE_END_ERROR, why->text);
+        return DECODE_STEP_IDLE;
+    }
+    if (!stream->looping) {
+        if (read_rc == ERR_NOT_FOUND)
+            decode_stream_end(stream, SOURCE_END_OF_FILE, "the file was played to its end");
+        else
+            decode_stream_end(stream, SOURCE_END_ERROR, why->text);
+        return DECODE_STEP_IDLE;
+    }
+    return begin_pass(stream, why);
+}
+
 static int64_t read_file(struct decode_stream *stream)
 {
     struct why why = {""};
@@ -252,13 +282,15 @@ static int64_t read_file(struct decode_stream *stream)
 
     if (rc == ERR_CLOSED)
         return DECODE_STEP_NOW;
+    if (rc == ERR_AGAIN || rc == ERR_DEVICE_LOST)
+        return decode_stream_file_lost(stream, rc == ERR_DEVICE_LOST);
     if (rc == SOURCE_FILE_CHANGED) {
         drain_decoder(stream);
         return change_coding(stream);
     }
     if (rc != 0)
         return finish_pass(stream, rc, &why);
-    progress              = source_file_progress(stream->file, stream->packet);
+    progress              = source_file_progress(stream->file);
     stream->packet_held   = true;
     stream->packet_due_ns = 0;
     if (!stream->fastest)
@@ -281,6 +313,11 @@ int64_t decode_stream_file_turn(struct decode_stream *stream)
         return DECODE_STEP_IDLE;
     if (stream->file == NULL)
         return open_file(stream);
+    if (stream->rewinds) {
+        struct why why = {""};
+
+        return begin_pass(stream, &why);
+    }
     if (!stream->packet_held) {
         int64_t again = read_file(stream);
 
@@ -322,7 +359,8 @@ static int64_t take_parameters(struct decode_stream *stream, struct decode_entry
     avcodec_parameters_free(&entry->parameters);
     if (rc == 0)
         return DECODE_STEP_NOW;
-    decode_stream_end(stream, SOURCE_END_ERROR, why.text);
+    if (rc != ERR_CLOSED)
+        decode_stream_end(stream, SOURCE_END_ERROR, why.text);
     return DECODE_STEP_IDLE;
 }
 

@@ -33,8 +33,8 @@ struct decode_process {
     pthread_mutex_t lock;   /* the socket, and the numbers in use */
     int             socket; /* -1: it does not run */
     atomic_int      pid;
-    int             area_fd;
-    uint8_t        *area;
+    int             area_fd, back_fd;
+    uint8_t        *area, *back;
     uint64_t        life;
     int64_t         started_ns, next_start_ns;
     unsigned        deaths; /* of young ones in a row */
@@ -126,7 +126,7 @@ static int64_t cpu_ns(pid_t pid)
     return (int64_t)used.tv_sec * NS_PER_S + used.tv_nsec;
 }
 
-/* 'R': it would run; anything else: it does nothing and will do nothing. */
+/* 'R': it would run; 'D': it waits for a disk; anything else: it does nothing and will do nothing. */
 static char state_of(pid_t pid)
 {
     char  path[32], line[128];
@@ -154,13 +154,14 @@ static int wait_readable(struct decode_process *process, int timeout_ms)
     return got;
 }
 
-/* True when a message waits; false when it hangs. Being kept from the processor is not hanging:
- * then it has longer. */
-static bool wait_for_answer(struct decode_process *process)
+/* True when a message waits; false when it hangs. Being kept from the processor, or waiting for a
+ * slow disk, is not hanging: then it has longer. */
+static bool wait_for_answer(struct decode_process *process, int hang_ms)
 {
     pid_t   pid    = atomic_load(&process->pid);
     int     waited = BASE_MS;
     int64_t base_ns;
+    char    state;
 
     if (wait_readable(process, BASE_MS) != 0)
         return true;
@@ -168,10 +169,11 @@ static bool wait_for_answer(struct decode_process *process)
     for (; waited < DECODE_PROCESS_STARVED_MS; waited += BASE_MS) {
         if (wait_readable(process, BASE_MS) != 0)
             return true;
-        if (waited < DECODE_PROCESS_HANG_MS - BASE_MS)
+        if (waited < hang_ms - BASE_MS)
             continue;
-        if (state_of(pid) != 'R' ||
-            cpu_ns(pid) - base_ns >= (DECODE_PROCESS_HANG_MS - 2 * BASE_MS) * NS_PER_MS / 2)
+        state = state_of(pid);
+        if ((state != 'R' && state != 'D') ||
+            cpu_ns(pid) - base_ns >= (hang_ms - 2 * BASE_MS) * NS_PER_MS / 2)
             return false;
     }
     return false;
@@ -240,17 +242,30 @@ static bool give_arena(struct decode_process *process, struct decode_process_cal
     return sent;
 }
 
+static int lose_hung(struct decode_process *process, int hang_ms)
+{
+    char text[64];
+    int  rc;
+
+    snprintf(text, sizeof text, "hung: it worked on one packet for %.1f s", hang_ms / 1e3);
+    rc            = lose(process, text);
+    process->hung = true;
+    return rc;
+}
+
 static int hear_answer(struct decode_process *process, struct decode_process_call *call)
 {
+    uint32_t kind    = call->request.kind;
+    bool     of_file = kind >= DECODE_WIRE_FILE_OPEN;
+    int      hang_ms = kind == DECODE_WIRE_FILE_OPEN || kind == DECODE_WIRE_FILE_REWIND
+                           ? DECODE_PROCESS_OPEN_MS
+                           : DECODE_PROCESS_HANG_MS;
+
     for (int i = 0; i < DECODE_PROCESS_MESSAGES; i++) {
         ssize_t got;
 
-        if (!wait_for_answer(process)) {
-            int rc = lose(process, "hung: it worked on one packet for 1.5 s");
-
-            process->hung = true;
-            return rc;
-        }
+        if (!wait_for_answer(process, hang_ms))
+            return lose_hung(process, hang_ms);
         got = receive(process, call->answer);
         if (got <= 0)
             return lose(process, NULL);
@@ -259,7 +274,10 @@ static int hear_answer(struct decode_process *process, struct decode_process_cal
             break;
         switch (call->answer->head.kind) {
         case DECODE_WIRE_DONE:
-            return 0;
+        case DECODE_WIRE_FILE:
+            if (of_file == (call->answer->head.kind == DECODE_WIRE_FILE))
+                return 0;
+            return lose(process, "said what it may not say");
         case DECODE_WIRE_LOG:
             write_log(call->answer->head.text);
             break;
@@ -280,7 +298,7 @@ int decode_process_ask(struct decode_process *process, struct decode_process_cal
     if (process->socket < 0)
         return ERR_DEVICE_LOST;
     /* It died while it had nothing to do: not of this request. */
-    if (!post(process, &call->request, -1))
+    if (!post(process, &call->request, call->has_file ? call->file_fd : -1))
         return lose(process, errno == EAGAIN ? "takes no requests" : NULL);
     call->in_hand = true;
     return hear_answer(process, call);
@@ -318,7 +336,7 @@ static int start(struct decode_process *process, struct why *why)
 {
     int   sock = -1;
     pid_t pid  = 0;
-    int   rc   = decode_spawn(&pid, &sock, process->area_fd, why);
+    int   rc   = decode_spawn(&pid, &sock, process->area_fd, process->back_fd, why);
 
     if (rc != 0) {
         process->next_start_ns = clock_monotonic_ns() + PAUSE_MAX_NS;
@@ -350,10 +368,26 @@ int decode_process_ready(struct decode_process *process, struct why *why)
     return rc;
 }
 
+/* Memory that one side writes and the other reads: `protection` is ours. NULL: there is none. */
+static uint8_t *share_area(const char *name, int protection, unsigned seals, int *fd)
+{
+    void *memory;
+
+    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, DECODE_WIRE_AREA_BYTES) != 0)
+        return NULL;
+    memory = mmap(NULL, DECODE_WIRE_AREA_BYTES, protection, MAP_SHARED, *fd, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    if (fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | seals | F_SEAL_SEAL) == 0)
+        return memory;
+    munmap(memory, DECODE_WIRE_AREA_BYTES);
+    return NULL;
+}
+
 int decode_process_open(struct decode_process **out, struct why *why)
 {
     struct decode_process *process = calloc(1, sizeof *process);
-    void                  *area    = MAP_FAILED;
     int                    rc      = ERR_MEMORY;
 
     *out = NULL;
@@ -361,19 +395,14 @@ int decode_process_open(struct decode_process **out, struct why *why)
         return why_set(why, rc, "no memory for a decoder process");
     pthread_mutex_init(&process->lock, NULL);
     process->socket  = -1;
-    process->area_fd = memfd_create("sightline-packets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (process->area_fd >= 0 && ftruncate(process->area_fd, DECODE_WIRE_AREA_BYTES) == 0)
-        area = mmap(NULL, DECODE_WIRE_AREA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-                    process->area_fd, 0);
-    if (area == MAP_FAILED) {
-        why_set(why, rc, "no memory for a decoder process: %s", strerror(errno));
-        goto fail;
-    }
-    process->area = area;
+    process->back_fd = -1;
     /* The decoder reads: what it maps from here on it can map for reading alone. */
-    if (fcntl(process->area_fd, F_ADD_SEALS,
-              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
-        why_set(why, rc, "memory cannot be sealed: %s", strerror(errno));
+    process->area = share_area("sightline-packets", PROT_READ | PROT_WRITE, F_SEAL_FUTURE_WRITE,
+                               &process->area_fd);
+    if (process->area != NULL)
+        process->back = share_area("sightline-files", PROT_READ, 0, &process->back_fd);
+    if (process->back == NULL) {
+        why_set(why, rc, "no memory for a decoder process: %s", strerror(errno));
         goto fail;
     }
     rc = start(process, why);
@@ -396,8 +425,12 @@ void decode_process_close(struct decode_process **out)
     bury(process, "was told to end");
     if (process->area != NULL)
         munmap(process->area, DECODE_WIRE_AREA_BYTES);
+    if (process->back != NULL)
+        munmap(process->back, DECODE_WIRE_AREA_BYTES);
     if (process->area_fd >= 0)
         close(process->area_fd);
+    if (process->back_fd >= 0)
+        close(process->back_fd);
     pthread_mutex_destroy(&process->lock);
     free(process);
     *out = NULL;
@@ -437,6 +470,11 @@ void decode_process_close_decoder(struct decode_process *process, int decoder, u
 uint8_t *decode_process_area(struct decode_process *process)
 {
     return process->area;
+}
+
+const uint8_t *decode_process_back(const struct decode_process *process)
+{
+    return process->back;
 }
 
 uint64_t decode_process_life(const struct decode_process *process)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define DECODE_PROCESS_HANG_MS    1500  /* one packet; the slowest 8K key frame takes 300 ms */
+#define DECODE_PROCESS_OPEN_MS    2000  /* a file; the index of a day of video takes 200 ms */
 #define DECODE_PROCESS_STARVED_MS 10000 /* likewise, when it was the machine that had no time */
 #define DECODE_PROCESS_START_MS   10000 /* it takes 20 ms */
 #define DECODE_PROCESS_MESSAGES   64    /* in answer to one request */
@@ -44,9 +45,13 @@ void decode_process_close_decoder(struct decode_process *process, int decoder, u
 
 /* Where the packet of the next request goes: DECODE_WIRE_AREA_BYTES. */
 uint8_t *decode_process_area(struct decode_process *process);
+/* Where what comes out of a file lies, likewise; it may change while it is read. */
+const uint8_t *decode_process_back(const struct decode_process *process);
 
 struct decode_process_call {
     struct decode_wire_request request;
+    bool                       has_file; /* goes along: `file_fd`, which stays the caller's */
+    int                        file_fd;
     struct decode_wire_answer *answer; /* checked, when the call returns 0 */
     /* The decoder's arena: 0 if it has none. */
     size_t   slot_bytes;

@@ -22,6 +22,8 @@
 #include <string.h>
 
 #define REPLAY_MAX_NS (3 * NS_PER_S / 2) /* a key frame comes sooner */
+#define FILE_AGAIN_NS (20 * NS_PER_MS)   /* as long as a process takes to start */
+#define FILE_RETRY_NS (250 * NS_PER_MS)  /* of one that it died of: the others come first */
 #define LENGTH_BYTES  4                  /* before each part of a packet in an MP4 file */
 
 /* ---- units back into packets ---- */
@@ -131,9 +133,10 @@ static void count_strike(struct decode_stream *stream, bool hung)
     stream->strikes += hung && stream->strikes == 0 ? 2 : 1;
 }
 
-static void end_with_reason(struct decode_stream *stream, const struct decode_process *process)
+static void end_with_reason(struct decode_stream *stream)
 {
-    char reason[160];
+    const struct decode_process *process = decode_actor_process(&stream->actor);
+    char                         reason[160];
 
     if (stream->strikes > 1)
         snprintf(reason, sizeof reason, "decoder: %s (%u times within %d s)",
@@ -143,24 +146,32 @@ static void end_with_reason(struct decode_stream *stream, const struct decode_pr
     decode_stream_end(stream, SOURCE_END_ERROR, reason);
 }
 
-/* The engine was just found to be lost. False: the stream has ended for it. */
-static bool note_loss(struct decode_stream *stream, const struct decode_process *process)
+bool decode_stream_goes_on(struct decode_stream *stream, bool ours)
 {
-    bool ours = stream->engine != NULL && decode_engine_was_in_hand(stream->engine);
-
-    stream->lost = true;
     decode_stream_count(stream, &stream->status.decode_errors);
     if (ours)
-        count_strike(stream, decode_process_hung(process));
+        count_strike(stream, decode_process_hung(decode_actor_process(&stream->actor)));
     /* A file that is counted offline is counted whole or not at all. */
-    if (stream->fastest ||
-        (ours && (stream->strikes >= DECODE_STRIKES || stream->actor.quarantined))) {
-        decode_actor_quarantine(&stream->actor,
-                                stream->strikes >= DECODE_STRIKES || stream->actor.quarantined);
-        end_with_reason(stream, process);
-        return false;
-    }
-    return true;
+    if (!stream->fastest &&
+        (!ours || (stream->strikes < DECODE_STRIKES && !stream->actor.quarantine)))
+        return true;
+    decode_actor_quarantine(&stream->actor,
+                            stream->strikes >= DECODE_STRIKES || stream->actor.quarantine);
+    end_with_reason(stream);
+    return false;
+}
+
+int64_t decode_stream_file_lost(struct decode_stream *stream, bool of_it)
+{
+    /* It would hang there again, and nothing was played yet: on a worker of its own that costs nobody
+     * else. */
+    if (of_it && stream->file == NULL && decode_process_hung(decode_actor_process(&stream->actor)))
+        decode_actor_quarantine(&stream->actor, true);
+    /* Of what else it died the decoder's next packet finds out; but a file that is counted offline may
+     * have none. */
+    if ((of_it || stream->fastest) && !decode_stream_goes_on(stream, of_it))
+        return DECODE_STEP_IDLE;
+    return clock_monotonic_ns() + (of_it ? FILE_RETRY_NS * stream->strikes : FILE_AGAIN_NS);
 }
 
 int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
@@ -171,12 +182,16 @@ int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
     bool                   ours    = found && decode_engine_was_in_hand(stream->engine);
     int                    rc;
 
-    if (found && !note_loss(stream, process))
+    stream->lost = true;
+    if (found && !decode_stream_goes_on(stream, ours))
         return ERR_CLOSED;
     decode_engine_close(&stream->engine);
     rc = decode_engine_open(&stream->engine, process, stream->parameters, stream->time_base, &why);
-    if (rc == ERR_AGAIN || rc == ERR_DEVICE_LOST)
+    if (rc == ERR_AGAIN || rc == ERR_DEVICE_LOST) {
+        if (rc == ERR_DEVICE_LOST)
+            decode_stream_goes_on(stream, true);
         return ERR_CLOSED;
+    }
     if (rc != 0) {
         decode_stream_end(stream, SOURCE_END_ERROR, why.text);
         return ERR_CLOSED;

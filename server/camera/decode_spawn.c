@@ -65,7 +65,7 @@ static int make_sockets(int ends[2], struct why *why)
 }
 
 static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, int sock,
-                   int area_fd)
+                   int area_fd, int back_fd)
 {
     sigset_t none, all;
     int      failed = 0;
@@ -77,15 +77,16 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
     failed |= posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     failed |= posix_spawn_file_actions_adddup2(actions, sock, DECODE_WIRE_SOCKET);
     failed |= posix_spawn_file_actions_adddup2(actions, area_fd, DECODE_WIRE_PACKET);
+    failed |= posix_spawn_file_actions_adddup2(actions, back_fd, DECODE_WIRE_BACK);
     /* What it has to say comes through the socket, checked. A sanitizer's report has no other
      * way. */
     for (int fd = 0; fd <= (DECODE_WIRE_SANITIZED ? 1 : 2); fd++)
         failed |= posix_spawn_file_actions_addopen(actions, fd, "/dev/null", O_RDWR, 0);
-    failed |= posix_spawn_file_actions_addclosefrom_np(actions, DECODE_WIRE_PACKET + 1);
+    failed |= posix_spawn_file_actions_addclosefrom_np(actions, DECODE_WIRE_BACK + 1);
     return failed;
 }
 
-int decode_spawn(pid_t *pid, int *sock, int area_fd, struct why *why)
+int decode_spawn(pid_t *pid, int *sock, int area_fd, int back_fd, struct why *why)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t          attributes;
@@ -93,31 +94,35 @@ int decode_spawn(pid_t *pid, int *sock, int area_fd, struct why *why)
     char                      *arguments[]   = {PROGRAM, NULL};
     char                      *environment[] = {NULL};
     int                        ends[2]       = {-1, -1};
-    int                        high_fd       = fcntl(area_fd, F_DUPFD_CLOEXEC, FIRST_FD);
+    int                        high_area     = fcntl(area_fd, F_DUPFD_CLOEXEC, FIRST_FD);
+    int                        high_back     = fcntl(back_fd, F_DUPFD_CLOEXEC, FIRST_FD);
     int                        error         = ENOMEM;
     int                        rc            = decode_spawn_find(path, sizeof path, why);
 
-    if (rc == 0 && high_fd < 0)
+    if (rc == 0 && (high_area < 0 || high_back < 0))
         rc = why_set(why, ERR_IO, "too few descriptors for a decoder process");
     if (rc == 0)
         rc = make_sockets(ends, why);
-    if (rc != 0) {
-        if (high_fd >= 0)
-            close(high_fd);
-        return rc;
-    }
+    if (rc != 0)
+        goto done;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    if (prepare(&actions, &attributes, ends[1], high_fd) == 0)
+    if (prepare(&actions, &attributes, ends[1], high_area, high_back) == 0)
         error = posix_spawn(pid, path, &actions, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
-    close(high_fd);
     if (error != 0) {
         close(ends[0]);
-        return why_set(why, ERR_IO, "%s cannot be started: %s", path, strerror(error));
+        rc = why_set(why, ERR_IO, "%s cannot be started: %s", path, strerror(error));
+        goto done;
     }
     *sock = ends[0];
-    return 0;
+
+done:
+    if (high_area >= 0)
+        close(high_area);
+    if (high_back >= 0)
+        close(high_back);
+    return rc;
 }

@@ -55,6 +55,7 @@ void decode_stream_forget(struct decode_stream *stream)
     stream->packet_held = false;
     stream->lost        = false;
     stream->over        = false;
+    stream->rewinds     = false;
     stream->width_px = stream->height_px = 0;
     stream->pass_pictures                = 0;
 }

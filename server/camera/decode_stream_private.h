@@ -64,6 +64,7 @@ struct decode_stream {
     uint64_t              worker_epoch;
     bool                  playing, looping, fastest;
     bool                  over;        /* the file ended */
+    bool                  rewinds;     /* it plays again, as soon as its process is back */
     bool                  lost;        /* the engine's process is gone */
     bool                  packet_held; /* `packet` waits for its time */
     bool                  needs_key;
@@ -129,6 +130,14 @@ void decode_stream_note_lead(struct decode_stream *stream, const AVPacket *packe
  * decode_engine_send says: ERR_DEVICE_LOST as well, then call again; ERR_CLOSED: this packet is
  * not decoded. */
 int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet);
+
+/* A process was found to be gone, at work on our packet, parameters or file, or not. False: the stream
+ * has ended for it. */
+bool decode_stream_goes_on(struct decode_stream *stream, bool ours);
+
+/* The process that takes the file apart is gone, of this file or of something else; says when to read
+ * on, if the stream has not ended for it. */
+int64_t decode_stream_file_lost(struct decode_stream *stream, bool of_it);
 
 /* ---- decode_pictures.c; likewise ---- */
 

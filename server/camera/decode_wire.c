@@ -57,6 +57,36 @@ static void clean_text(char text[DECODE_WIRE_TEXT_BYTES])
     }
 }
 
+/* All of it lies in the area, in which there is room for no more than that. */
+static bool packet_is_good(const struct decode_wire_packet *packet)
+{
+    uint64_t end = packet->bytes;
+
+    if (packet->side_count > DECODE_WIRE_SIDE)
+        return false;
+    for (uint32_t i = 0; i < packet->side_count; i++)
+        end += packet->side[i].bytes;
+    return end <= DECODE_WIRE_AREA_BYTES;
+}
+
+static bool file_is_good(struct decode_wire_file *file)
+{
+    struct decode_wire_coding *coding = &file->coding;
+
+    if (!(file->progress >= 0 && file->progress <= 1))
+        file->progress = 0;
+    if (!(file->duration_s >= 0 && file->duration_s <= DECODE_WIRE_DURATION_S))
+        file->duration_s = 0;
+    if (file->rate_num <= 0 || file->rate_den <= 0)
+        file->rate_num = file->rate_den = 0;
+    if (!packet_is_good(&file->packet) || file->changed > 1 ||
+        coding->extradata_bytes > DECODE_WIRE_AREA_BYTES)
+        return false;
+    return file->changed == 0 || (coding->time_base_num > 0 && coding->time_base_den > 0 &&
+                                  coding->width >= 0 && coding->width <= LIMIT_PICTURE_PX &&
+                                  coding->height >= 0 && coding->height <= LIMIT_PICTURE_PX);
+}
+
 bool decode_wire_check(struct decode_wire_answer *answer, size_t bytes, size_t slot_bytes,
                        unsigned slots)
 {
@@ -72,6 +102,8 @@ bool decode_wire_check(struct decode_wire_answer *answer, size_t bytes, size_t s
         return bytes == sizeof *head && head->bytes > 0 && head->bytes <= DECODE_WIRE_SLOT_BYTES;
     case DECODE_WIRE_LOG:
         return bytes == sizeof *head;
+    case DECODE_WIRE_FILE:
+        return bytes == DECODE_WIRE_FILE_BYTES && head->rc <= 0 && file_is_good(&answer->file);
     case DECODE_WIRE_DONE:
         break;
     default:

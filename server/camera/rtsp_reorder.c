@@ -159,10 +159,11 @@ void rtsp_reorder_add(struct rtsp_reorder *reorder, const uint8_t *packet, size_
 /* The first that waits behind the gap came some time ago: the gap is as old. */
 static int64_t gap_left_ns(struct rtsp_reorder *reorder, int64_t now_ns)
 {
-    int64_t oldest_ns = INT64_MAX;
+    int64_t  oldest_ns = INT64_MAX;
+    unsigned found     = 0;
 
-    for (uint16_t i = 0, found = 0; found < reorder->count; i++) {
-        const struct waiting *waiting = slot(reorder, (uint16_t)(reorder->next + i));
+    for (uint16_t sequence = reorder->next; found < reorder->count; sequence++) {
+        const struct waiting *waiting = slot(reorder, sequence);
 
         if (waiting->data == NULL)
             continue;

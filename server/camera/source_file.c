@@ -4,376 +4,367 @@
 #include "config/err.h"
 #include "config/limits.h"
 #include "server/camera/decode_clock.h"
+#include "server/camera/decode_process.h"
+#include "server/camera/decode_wire_av.h"
+#include "server/camera/file_demux.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libavformat/avformat.h>
-#include <libavutil/avstring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IO_BYTES      (64 << 10)
-#define MAX_STREAMS   64
-#define MAX_BAD_READS 64              /* unreadable packets in a row before the rest is given up */
-#define MAX_LATE_NS   (2 * NS_PER_S)  /* behind by more: the schedule moves */
-#define MAX_STEP_NS   (10 * NS_PER_S) /* of timestamps; nobody waits longer for a picture */
-#define TS_BACK_BYTES \
-    (8 * 188)                 /* the tables of a transport stream stand before its first picture */
-#define HEAD_BYTES 64         /* of a picture, in which its parameter sets begin */
-#define MAX_PIXELS "37748736" /* 8192 x 4608 */
-
-/* FFmpeg's names of the containers that are read. Not here: hls, dash, concat, image2, sdp and all
- * others that lead to further files or addresses, and those that nobody records video in. */
-static const char *const CONTAINERS =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,ivf,mjpeg,h264,hevc,m4v,"
-    "mpegvideo,obu,dhav";
+#define MAX_LATE_NS  (2 * NS_PER_S)  /* behind by more: the schedule moves */
+#define MAX_STEP_NS  (10 * NS_PER_S) /* of timestamps; nobody waits longer for a picture */
+#define SKIP_PACKETS 500             /* further on in a file, going on begins with a search */
 
 struct source_file {
-    char                path[LIMIT_PATH_BYTES];
-    const atomic_bool  *stop;
-    int                 fd;
-    AVIOContext        *io;
-    AVFormatContext    *format;
-    AVStream           *stream;
-    bool                any;         /* a packet was read since the open or rewind */
-    bool                first_known; /* of the first pass: */
-    int64_t             first_dts;
-    int                 first_bytes;
-    int64_t             changed_at; /* byte at which the coding changed last; 0: not in this pass */
-    struct decode_clock schedule;   /* of decoding timestamps */
+    char               path[LIMIT_PATH_BYTES];
+    const atomic_bool *stop;
+    AVCodecParameters *parameters;
+    AVRational         time_base, frame_rate;
+    double             duration_s, progress;
+    /* Here ... */
+    int                fd;
+    struct file_demux *demux;
+    /* ... or there. */
+    struct decode_process     *process;
+    uint64_t                   life;
+    int                        number; /* among the process's decoders; negative: none */
+    struct decode_wire_answer *answer;
+    /* Behind what packet it goes on when the process is gone. */
+    uint64_t packets; /* of this pass */
+    bool     changed; /* the coding, in this pass */
+    int64_t  last_dts;
+    int      last_bytes;
+
+    struct decode_clock schedule; /* of decoding timestamps */
     int64_t             schedule_start_ns;
     bool                scheduled;
 };
 
-static int read_bytes(void *opaque, uint8_t *bytes, int count)
+/* ---- the descriptor ---- */
+
+static int why_errno(struct why *why)
 {
-    struct source_file *file = opaque;
-    ssize_t             got;
-
-    if (atomic_load_explicit(file->stop, memory_order_relaxed))
-        return AVERROR_EXIT;
-    do {
-        got = read(file->fd, bytes, (size_t)count);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return AVERROR(errno);
-    return got == 0 ? AVERROR_EOF : (int)got;
-}
-
-static int64_t seek_bytes(void *opaque, int64_t offset, int whence)
-{
-    struct source_file *file = opaque;
-    struct stat         status;
-    off_t               at;
-
-    if (whence == AVSEEK_SIZE)
-        return fstat(file->fd, &status) == 0 ? status.st_size : AVERROR(errno);
-    at = lseek(file->fd, offset, whence & ~AVSEEK_FORCE);
-    return at < 0 ? AVERROR(errno) : at;
-}
-
-/* FFmpeg asks for another file or address that this one names. */
-static int refuse_open(AVFormatContext *format, AVIOContext **io, const char *url, int flags,
-                       AVDictionary **options)
-{
-    (void)format;
-    (void)url;
-    (void)flags;
-    (void)options;
-    *io = NULL;
-    return AVERROR(EPERM);
-}
-
-static int why_av(struct why *why, int code, const char *path, const char *what, int av_code)
-{
-    char text[AV_ERROR_MAX_STRING_SIZE] = "";
-
-    av_strerror(av_code, text, sizeof text);
-    return why_set(why, av_code == AVERROR_EXIT ? ERR_CLOSED : code, "%s: %s: %s", path, what,
-                   text);
-}
-
-static int why_errno(struct why *why, const char *path)
-{
-    int code = ERR_IO;
-
     if (errno == ENOENT || errno == ENOTDIR)
-        return why_set(why, ERR_NOT_FOUND, "%s: there is no such file", path);
+        return why_set(why, ERR_NOT_FOUND, "there is no such file");
     if (errno == EACCES || errno == EPERM)
-        return why_set(why, ERR_DENIED, "%s: the server may not read this file", path);
-    return why_set(why, code, "%s: %s", path, strerror(errno));
+        return why_set(why, ERR_DENIED, "the server may not read this file");
+    return why_set(why, ERR_IO, "%s", strerror(errno));
 }
 
 /* Looked at before it is opened, since opening a device or a FIFO can do things or wait; and again
  * after, since it may have been exchanged in between. */
-static int open_descriptor(struct source_file *file, struct why *why)
+static int open_descriptor(const char *path, int *fd, struct why *why)
 {
     struct stat status;
+    int         rc = 0;
 
-    if (strncmp(file->path, "/dev/", 5) == 0 || strncmp(file->path, "/proc/", 6) == 0 ||
-        strncmp(file->path, "/sys/", 5) == 0)
-        return why_set(why, ERR_UNSUPPORTED, "%s: system files are not read as video", file->path);
-    if (stat(file->path, &status) != 0)
-        return why_errno(why, file->path);
+    *fd = -1;
+    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 ||
+        strncmp(path, "/sys/", 5) == 0)
+        return why_set(why, ERR_UNSUPPORTED, "system files are not read as video");
+    if (stat(path, &status) != 0)
+        return why_errno(why);
     if (S_ISREG(status.st_mode)) {
-        file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        if (file->fd < 0 || fstat(file->fd, &status) != 0)
-            return why_errno(why, file->path);
+        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (*fd < 0 || fstat(*fd, &status) != 0)
+            rc = why_errno(why);
     }
-    if (!S_ISREG(status.st_mode))
-        return why_set(why, ERR_UNSUPPORTED, "%s: this is not a regular file", file->path);
-    if (status.st_size == 0)
-        return why_set(why, ERR_CORRUPT, "%s: the file is empty", file->path);
-    return 0;
-}
-
-static int open_container(struct source_file *file, int64_t at, struct why *why)
-{
-    const AVInputFormat *container = NULL;
-    unsigned char       *buffer    = av_malloc(IO_BYTES);
-    int                  av_code   = 0;
-
-    if (buffer == NULL)
-        return why_set(why, ERR_MEMORY, "%s: no memory to read the file", file->path);
-    file->io = avio_alloc_context(buffer, IO_BYTES, 0, file, read_bytes, NULL, seek_bytes);
-    if (file->io == NULL) {
-        av_free(buffer);
-        return why_set(why, ERR_MEMORY, "%s: no memory to read the file", file->path);
+    if (rc == 0 && !S_ISREG(status.st_mode))
+        rc = why_set(why, ERR_UNSUPPORTED, "this is not a regular file");
+    else if (rc == 0 && status.st_size == 0)
+        rc = why_set(why, ERR_CORRUPT, "the file is empty");
+    if (rc != 0 && *fd >= 0) {
+        close(*fd);
+        *fd = -1;
     }
-    if (at > 0 && avio_seek(file->io, at, SEEK_SET) < 0)
-        return why_set(why, ERR_IO, "%s: the file cannot be read from its middle", file->path);
-    /* Without the name, so that the content alone decides; the middle of one is what its beginning was. */
-    if (at > 0)
-        container = av_find_input_format("mpegts");
-    else
-        av_code = av_probe_input_buffer2(file->io, &container, "", NULL, 0, 0);
-    if (av_code < 0 || container == NULL)
-        return why_av(why, ERR_UNSUPPORTED, file->path, "this is not a video file", av_code);
-    if (av_match_list(container->name, CONTAINERS, ',') <= 0)
-        return why_set(why, ERR_UNSUPPORTED, "%s: files of type \"%s\" are not read", file->path,
-                       container->name);
-    file->format = avformat_alloc_context();
-    if (file->format == NULL)
-        return why_set(why, ERR_MEMORY, "%s: no memory to read the file", file->path);
-    file->format->pb                 = file->io;
-    file->format->io_open            = refuse_open;
-    file->format->max_streams        = MAX_STREAMS;
-    file->format->protocol_whitelist = av_strdup("");
-    file->format->format_whitelist   = av_strdup(CONTAINERS);
-    if (file->format->protocol_whitelist == NULL || file->format->format_whitelist == NULL)
-        return why_set(why, ERR_MEMORY, "%s: no memory to read the file", file->path);
-    av_code = avformat_open_input(&file->format, "", container, NULL);
-    if (av_code < 0)
-        return why_av(why, ERR_CORRUPT, file->path, "the file is damaged", av_code);
-    return 0;
-}
-
-/* One thread and a bound for the decoders that FFmpeg opens to look into the streams. */
-static int find_stream_info(struct source_file *file)
-{
-    unsigned       count   = file->format->nb_streams;
-    AVDictionary **options = calloc(count + 1, sizeof(AVDictionary *));
-    int            av_code;
-
-    if (options == NULL)
-        return AVERROR(ENOMEM);
-    for (unsigned i = 0; i < count; i++) {
-        av_dict_set(&options[i], "max_pixels", MAX_PIXELS, 0);
-        if (file->format->streams[i]->codecpar->codec_type != AVMEDIA_TYPE_VIDEO)
-            file->format->streams[i]->discard = AVDISCARD_ALL;
-    }
-    av_code = avformat_find_stream_info(file->format, options);
-    for (unsigned i = 0; i < count; i++)
-        av_dict_free(&options[i]);
-    free(options);
-    return av_code;
-}
-
-static int find_video(struct source_file *file, struct why *why)
-{
-    int av_code = find_stream_info(file);
-    int index;
-
-    if (av_code < 0)
-        return why_av(why, ERR_CORRUPT, file->path, "the file is damaged", av_code);
-    index = av_find_best_stream(file->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
-    if (index < 0)
-        return why_set(why, ERR_UNSUPPORTED, "%s: there is no video in this file", file->path);
-    for (unsigned i = 0; i < file->format->nb_streams; i++)
-        file->format->streams[i]->discard = (int)i == index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
-    file->stream = file->format->streams[index];
-    return 0;
-}
-
-static void close_container(struct source_file *file)
-{
-    file->stream = NULL;
-    avformat_close_input(&file->format);
-    if (file->io != NULL) {
-        av_freep(&file->io->buffer);
-        avio_context_free(&file->io);
-    }
-    if (file->fd >= 0)
-        close(file->fd);
-    file->fd = -1;
-}
-
-static int open_all(struct source_file *file, int64_t at, struct why *why)
-{
-    int rc = open_descriptor(file, why);
-
-    if (rc == 0)
-        rc = open_container(file, at, why);
-    if (rc == 0)
-        rc = find_video(file, why);
-    if (rc != 0)
-        close_container(file);
     return rc;
 }
 
-int source_file_open(struct source_file **out, const char *path, const atomic_bool *stop,
-                     struct why *why)
+/* ---- there ---- */
+
+/* 0, or what the process says of the file. */
+static int ask(struct source_file *file, uint32_t kind, int64_t dts, int fd, struct why *why)
+{
+    struct decode_process_call call = {
+        .request  = {.kind = kind, .decoder = (uint32_t)file->number, .packet = {.dts = dts}},
+        .has_file = fd >= 0,
+        .file_fd  = fd,
+        .answer   = file->answer,
+    };
+    int rc = decode_process_ask(file->process, &call);
+
+    if (rc != 0) {
+        rc = call.in_hand ? ERR_DEVICE_LOST : ERR_AGAIN;
+        return why_set(why, rc, "the decoder %s", decode_process_end(file->process));
+    }
+    rc = file->answer->head.rc;
+    return rc == 0 ? 0 : why_set(why, rc, "%s", file->answer->head.text);
+}
+
+static int learn_there(struct source_file *file, struct why *why)
+{
+    const struct decode_wire_file *told = &file->answer->file;
+    AVCodecParameters             *parameters;
+
+    if (told->changed == 0)
+        return why_set(why, ERR_CORRUPT, "the file is damaged");
+    parameters = decode_wire_read_coding(&told->coding, decode_process_back(file->process));
+    if (parameters == NULL)
+        return why_set(why, ERR_MEMORY, "no memory to read the file");
+    avcodec_parameters_free(&file->parameters);
+    file->parameters = parameters;
+    file->time_base  = (AVRational){told->coding.time_base_num, told->coding.time_base_den};
+    file->frame_rate = (AVRational){told->rate_num, told->rate_den};
+    file->duration_s = told->duration_s;
+    return 0;
+}
+
+static void leave_process(struct source_file *file)
+{
+    if (file->number >= 0)
+        decode_process_close_decoder(file->process, file->number, file->life);
+    file->number = -1;
+    file->life   = 0;
+}
+
+/* From the file's beginning, in the process that runs now. */
+static int open_there(struct source_file *file, struct why *why)
+{
+    int rc = decode_process_ready(file->process, why);
+    int fd = -1;
+
+    leave_process(file);
+    if (rc == 0)
+        rc = open_descriptor(file->path, &fd, why);
+    if (rc != 0)
+        return rc;
+    file->number = decode_process_take_decoder(file->process);
+    file->life   = decode_process_life(file->process);
+    rc           = file->number < 0
+                       ? why_set(why, ERR_FULL, "a decoder process has no room for another camera")
+                       : ask(file, DECODE_WIRE_FILE_OPEN, 0, fd, why);
+    close(fd);
+    if (rc == 0)
+        rc = learn_there(file, why);
+    if (rc != 0)
+        leave_process(file);
+    return rc;
+}
+
+/* One packet, or SOURCE_FILE_CHANGED. */
+static int read_there(struct source_file *file, AVPacket *packet, struct why *why)
+{
+    int rc = ask(file, DECODE_WIRE_FILE_READ, 0, -1, why);
+
+    if (rc != 0)
+        return rc;
+    if (file->answer->file.changed != 0) {
+        rc = learn_there(file, why);
+        return rc == 0 ? SOURCE_FILE_CHANGED : rc;
+    }
+    if (file->answer->file.packet.bytes == 0)
+        return why_set(why, ERR_CORRUPT, "the file is damaged");
+    file->progress = file->answer->file.progress;
+    rc             = decode_wire_read_packet(packet, decode_process_back(file->process),
+                                             &file->answer->file.packet);
+    return rc == 0 ? 0 : why_set(why, rc, "a packet of the file cannot be taken over");
+}
+
+/* To just behind the packet that was read last. Far on in a file it is searched by its time, and found
+ * by its size; one with the same time that is not it costs a packet, read twice or never. */
+static int skip_there(struct source_file *file, struct why *why)
+{
+    AVPacket *packet  = av_packet_alloc();
+    bool      by_time = file->packets > SKIP_PACKETS && !file->changed &&
+                   file->last_dts != AV_NOPTS_VALUE &&
+                   ask(file, DECODE_WIRE_FILE_SEEK, file->last_dts, -1, NULL) == 0;
+    bool there = false;
+    int  rc    = packet != NULL ? 0 : ERR_MEMORY;
+
+    for (uint64_t i = 0; rc == 0 && !there && (by_time || i < file->packets); i++) {
+        if (atomic_load_explicit(file->stop, memory_order_relaxed)) {
+            rc = ERR_CLOSED;
+            break;
+        }
+        rc = read_there(file, packet, why);
+        if (rc == SOURCE_FILE_CHANGED) {
+            rc = 0;
+            i--;
+        }
+        if (by_time && packet->dts != AV_NOPTS_VALUE)
+            there = packet->dts > file->last_dts ||
+                    (packet->dts == file->last_dts && packet->size == file->last_bytes);
+        av_packet_unref(packet);
+    }
+    av_packet_free(&packet);
+    return rc;
+}
+
+/* The process that runs now has the file, and is where the one before was. */
+static int go_on_there(struct source_file *file, struct why *why)
+{
+    int rc;
+
+    if (file->number >= 0 && file->life == decode_process_life(file->process))
+        return 0;
+    rc = open_there(file, why);
+    if (rc == 0 && file->packets > 0)
+        rc = skip_there(file, why);
+    /* Half of the way is nothing: the next call begins anew. */
+    if (rc != 0)
+        leave_process(file);
+    return rc;
+}
+
+/* ---- here ---- */
+
+static int learn_here(struct source_file *file, struct why *why)
+{
+    if (file->parameters == NULL)
+        file->parameters = avcodec_parameters_alloc();
+    if (file->parameters == NULL ||
+        avcodec_parameters_copy(file->parameters, file_demux_parameters(file->demux)) < 0)
+        return why_set(why, ERR_MEMORY, "no memory to read the file");
+    file->time_base  = file_demux_time_base(file->demux);
+    file->frame_rate = file_demux_frame_rate(file->demux);
+    file->duration_s = file_demux_duration_s(file->demux);
+    return 0;
+}
+
+static int open_here(struct source_file *file, struct why *why)
+{
+    int rc = open_descriptor(file->path, &file->fd, why);
+
+    if (rc == 0)
+        rc = file_demux_open(&file->demux, file->fd, file->stop, why);
+    return rc == 0 ? learn_here(file, why) : rc;
+}
+
+static int read_here(struct source_file *file, AVPacket *packet, struct why *why)
+{
+    int rc = file_demux_read(file->demux, packet, why);
+
+    if (rc == 0)
+        file->progress = file_demux_progress(file->demux, packet);
+    if (rc != FILE_DEMUX_CHANGED)
+        return rc;
+    rc = learn_here(file, why);
+    return rc == 0 ? SOURCE_FILE_CHANGED : rc;
+}
+
+/* ---- wherever ---- */
+
+static void restart_schedule(struct source_file *file)
+{
+    decode_clock_restart(&file->schedule, file->time_base, file->frame_rate, MAX_STEP_NS, 0);
+}
+
+/* `rc` is the call's, and its message says whose file it is about. */
+static int say_which(const struct source_file *file, int rc, struct why *why)
+{
+    if (rc < 0 && rc != ERR_CLOSED && rc != ERR_AGAIN && rc != ERR_DEVICE_LOST)
+        why_prefix(why, "%s", file->path);
+    return rc;
+}
+
+int source_file_open(struct source_file **out, struct decode_process *process, const char *path,
+                     const atomic_bool *stop, struct why *why)
 {
     struct source_file *file;
-    int                 rc;
+    int                 rc = ERR_MEMORY;
 
     *out = NULL;
     if (strlen(path) >= sizeof file->path)
         return why_set(why, ERR_LIMIT, "the path of the file is too long");
     file = calloc(1, sizeof *file);
     if (file == NULL)
-        return why_set(why, ERR_MEMORY, "%s: no memory to read the file", path);
+        return why_set(why, rc, "%s: no memory to read the file", path);
     memcpy(file->path, path, strlen(path) + 1);
-    file->stop = stop;
-    file->fd   = -1;
-    rc         = open_all(file, 0, why);
-    if (rc != 0) {
-        free(file);
-        return rc;
+    file->stop    = stop;
+    file->process = process;
+    file->fd      = -1;
+    file->number  = -1;
+    if (process == NULL) {
+        rc = open_here(file, why);
+    } else {
+        file->answer = malloc(sizeof *file->answer);
+        rc           = file->answer != NULL ? open_there(file, why)
+                                            : why_set(why, rc, "no memory to read the file");
     }
-    decode_clock_restart(&file->schedule, file->stream->time_base, source_file_frame_rate(file),
-                         MAX_STEP_NS, 0);
+    say_which(file, rc, why);
+    if (rc != 0)
+        source_file_close(&file);
+    else
+        restart_schedule(file);
     *out = file;
-    return 0;
+    return rc;
 }
 
-void source_file_close(struct source_file **file)
+void source_file_close(struct source_file **out)
 {
-    if (*file == NULL)
+    struct source_file *file = *out;
+
+    if (file == NULL)
         return;
-    close_container(*file);
-    free(*file);
-    *file = NULL;
+    if (file->process != NULL)
+        leave_process(file);
+    file_demux_close(&file->demux);
+    if (file->fd >= 0)
+        close(file->fd);
+    avcodec_parameters_free(&file->parameters);
+    free(file->answer);
+    free(file);
+    *out = NULL;
 }
 
 const AVCodecParameters *source_file_parameters(const struct source_file *file)
 {
-    return file->stream->codecpar;
+    return file->parameters;
 }
 
 AVRational source_file_time_base(const struct source_file *file)
 {
-    return file->stream->time_base;
+    return file->time_base;
 }
 
 AVRational source_file_frame_rate(const struct source_file *file)
 {
-    if (file->stream->avg_frame_rate.num > 0 && file->stream->avg_frame_rate.den > 0)
-        return file->stream->avg_frame_rate;
-    return file->stream->r_frame_rate;
+    return file->frame_rate;
 }
 
 double source_file_duration_s(const struct source_file *file)
 {
-    if (file->stream->duration > 0)
-        return (double)file->stream->duration * av_q2d(file->stream->time_base);
-    if (file->format->duration > 0)
-        return (double)file->format->duration / AV_TIME_BASE;
-    return 0;
+    return file->duration_s;
 }
 
-/* What the parameter sets at the head of a picture say; NONE: there are none. In H.264 an SPS is 7 with a
- * reference count, in H.265 a VPS is 0x40 0x01: neither means anything in the other one. */
-static enum AVCodecID coding_of(const AVPacket *packet)
+double source_file_progress(const struct source_file *file)
 {
-    const uint8_t *bytes = packet->data;
-    int            end   = packet->size < HEAD_BYTES ? packet->size : HEAD_BYTES;
-
-    for (int i = 0; i + 4 < end; i++) {
-        if (bytes[i] != 0 || bytes[i + 1] != 0 || bytes[i + 2] != 1)
-            continue;
-        if (bytes[i + 3] == 0x40 && bytes[i + 4] == 0x01)
-            return AV_CODEC_ID_HEVC;
-        if (bytes[i + 3] == 0x67 || bytes[i + 3] == 0x47 || bytes[i + 3] == 0x27)
-            return AV_CODEC_ID_H264;
-    }
-    return AV_CODEC_ID_NONE;
-}
-
-/* FFmpeg keeps to the codec that a transport stream had at first, and would give the rest to its
- * decoder, which makes nothing of it. */
-static bool coding_changes(const struct source_file *file, const AVPacket *packet)
-{
-    enum AVCodecID now = file->stream->codecpar->codec_id;
-    enum AVCodecID seen;
-
-    if ((now != AV_CODEC_ID_H264 && now != AV_CODEC_ID_HEVC) ||
-        strcmp(file->format->iformat->name, "mpegts") != 0 || packet->pos <= file->changed_at)
-        return false;
-    seen = coding_of(packet);
-    return seen != AV_CODEC_ID_NONE && seen != now;
-}
-
-static int follow_coding(struct source_file *file, AVPacket *packet, struct why *why)
-{
-    int64_t at = packet->pos;
-    int     rc;
-
-    av_packet_unref(packet);
-    close_container(file);
-    file->changed_at = at;
-    rc               = open_all(file, at > TS_BACK_BYTES ? at - TS_BACK_BYTES : 0, why);
-    if (rc != 0)
-        return rc == ERR_NOT_FOUND ? ERR_IO : rc; /* it is no end of the file */
-    decode_clock_restart(&file->schedule, file->stream->time_base, source_file_frame_rate(file),
-                         MAX_STEP_NS, 0);
-    return SOURCE_FILE_CHANGED;
+    return file->progress;
 }
 
 int source_file_read(struct source_file *file, AVPacket *packet, struct why *why)
 {
-    int av_code;
+    int rc = 0;
 
-    for (int bad = 0; bad < MAX_BAD_READS;) {
-        if (atomic_load_explicit(file->stop, memory_order_relaxed))
-            return ERR_CLOSED;
-        av_code = av_read_frame(file->format, packet);
-        if (av_code == AVERROR_EOF)
-            return ERR_NOT_FOUND;
-        if (av_code == AVERROR_EXIT)
-            return ERR_CLOSED;
-        if (av_code < 0) {
-            bad++;
-            continue;
-        }
-        if (packet->stream_index == file->stream->index && coding_changes(file, packet))
-            return follow_coding(file, packet, why);
-        if (packet->stream_index == file->stream->index && packet->size > 0 &&
-            av_packet_make_refcounted(packet) == 0) {
-            if (!file->any && !file->first_known) {
-                file->first_known = true;
-                file->first_dts   = packet->dts;
-                file->first_bytes = packet->size;
-            }
-            file->any = true;
-            return 0;
-        }
-        av_packet_unref(packet);
+    if (atomic_load_explicit(file->stop, memory_order_relaxed))
+        return ERR_CLOSED;
+    if (file->process != NULL)
+        rc = go_on_there(file, why);
+    if (rc == 0)
+        rc = file->process != NULL ? read_there(file, packet, why) : read_here(file, packet, why);
+    if (rc == 0) {
+        file->packets++;
+        file->last_dts   = packet->dts;
+        file->last_bytes = packet->size;
+    } else if (rc == SOURCE_FILE_CHANGED) {
+        file->changed = true;
+        restart_schedule(file);
     }
-    return why_av(why, file->io->error != 0 ? ERR_IO : ERR_CORRUPT, file->path,
-                  "the rest of the file cannot be read", av_code);
+    return say_which(file, rc, why);
 }
 
 int64_t source_file_due_ns(struct source_file *file, const AVPacket *packet, int64_t now_ns)
@@ -390,59 +381,24 @@ int64_t source_file_due_ns(struct source_file *file, const AVPacket *packet, int
     return file->schedule_start_ns + media_ns;
 }
 
-double source_file_progress(const struct source_file *file, const AVPacket *packet)
-{
-    double  duration_s = source_file_duration_s(file);
-    int64_t start      = file->stream->start_time == AV_NOPTS_VALUE ? 0 : file->stream->start_time;
-    int64_t at         = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
-    double  progress;
-
-    if (duration_s > 0 && at != AV_NOPTS_VALUE && file->changed_at == 0)
-        progress = ((double)at - (double)start) * av_q2d(file->stream->time_base) / duration_s;
-    else if (avio_size(file->io) > 0)
-        progress = (double)avio_tell(file->io) / (double)avio_size(file->io);
-    else
-        progress = 0;
-    return progress < 0 ? 0 : progress > 1 ? 1 : progress;
-}
-
-/* Seeking is quick but some containers land elsewhere; opening again always works. */
-static int seek_to_first(struct source_file *file)
-{
-    AVPacket *packet = av_packet_alloc();
-    int64_t   start  = file->stream->start_time == AV_NOPTS_VALUE ? 0 : file->stream->start_time;
-    bool      there  = false;
-
-    if (packet == NULL)
-        return ERR_MEMORY;
-    for (int attempt = 0; attempt < 2 && !there; attempt++) {
-        /* The first try only looks; the second leaves the file where the first one was right. */
-        if (av_seek_frame(file->format, file->stream->index, start, AVSEEK_FLAG_BACKWARD) < 0)
-            break;
-        if (attempt == 1) {
-            there = true;
-        } else if (source_file_read(file, packet, NULL) != 0 || packet->dts != file->first_dts ||
-                   packet->size != file->first_bytes) {
-            break;
-        }
-        av_packet_unref(packet);
-    }
-    av_packet_free(&packet);
-    return there ? 0 : ERR_UNSUPPORTED;
-}
-
 int source_file_rewind(struct source_file *file, struct why *why)
 {
-    int rc = 0;
+    int rc;
 
-    if (!file->first_known || file->changed_at > 0 || seek_to_first(file) != 0) {
-        close_container(file);
-        rc = open_all(file, 0, why);
+    file->packets = 0;
+    file->changed = false;
+    if (file->process == NULL) {
+        rc = file_demux_rewind(file->demux, why);
+        if (rc == 0)
+            rc = learn_here(file, why);
+    } else if (file->number >= 0 && file->life == decode_process_life(file->process)) {
+        rc = ask(file, DECODE_WIRE_FILE_REWIND, 0, -1, why);
+        if (rc == 0)
+            rc = learn_there(file, why);
+    } else {
+        rc = open_there(file, why);
     }
-    file->any        = false;
-    file->changed_at = 0;
     if (rc == 0)
-        decode_clock_restart(&file->schedule, file->stream->time_base, source_file_frame_rate(file),
-                             MAX_STEP_NS, 0);
-    return rc;
+        restart_schedule(file);
+    return say_which(file, rc, why);
 }

@@ -81,7 +81,6 @@ static int open_link(struct rtsp_source *rtsp, struct why *why);
 void rtsp_source_start_over(struct rtsp_source *rtsp)
 {
     struct why why = {""};
-    int        rc;
 
     hang_up(rtsp);
     rtsp_media_close(&rtsp->media); /* who calls us is none of its events */
@@ -92,7 +91,7 @@ void rtsp_source_start_over(struct rtsp_source *rtsp)
     rtsp->step                                                  = STEP_CONNECT;
     rtsp->method                                                = NULL;
     camera_url_format(&rtsp->url, rtsp->request_url);
-    if ((rc = open_link(rtsp, &why)) != 0)
+    if (open_link(rtsp, &why) != 0)
         rtsp_source_end(rtsp, SOURCE_END_ERROR, "%s", why.text);
 }
 

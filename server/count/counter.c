@@ -82,22 +82,33 @@ static void forget_all(struct counter *counter)
     counter->all_gone = false;
 }
 
-static uint32_t digest(uint32_t hash, const void *data, size_t bytes)
+/* FNV-1a over the bytes of the word, the lowest first: the same on every machine. */
+static uint32_t digest_word(uint32_t hash, uint32_t word)
 {
-    const unsigned char *byte = data;
-
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ byte[i]) * 16777619U; /* FNV-1a */
+    for (int shift = 0; shift < 32; shift += 8)
+        hash = (hash ^ (word >> shift & 0xff)) * 16777619U;
     return hash;
+}
+
+static uint32_t digest_float(uint32_t hash, float number)
+{
+    uint32_t word;
+
+    memcpy(&word, &number, sizeof word);
+    return digest_word(hash, word);
 }
 
 static uint32_t rule_digest(const struct settings_point *points, int count, unsigned classes,
                             int inertia)
 {
-    uint32_t head[4] = {RULE_VERSION, (uint32_t)count, classes, (uint32_t)inertia};
-    uint32_t hash    = digest(2166136261U, head, sizeof head);
+    uint32_t hash = digest_word(2166136261U, RULE_VERSION);
 
-    return digest(hash, points, (size_t)count * sizeof *points);
+    hash = digest_word(hash, (uint32_t)count);
+    hash = digest_word(hash, classes);
+    hash = digest_word(hash, (uint32_t)inertia);
+    for (int i = 0; i < count; i++)
+        hash = digest_float(digest_float(hash, points[i].x), points[i].y);
+    return hash;
 }
 
 static void place(struct counter *counter, int width_px, int height_px)

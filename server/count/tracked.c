@@ -144,6 +144,17 @@ void tracked_observe(struct tracked *tracked, const struct box *box, int64_t tim
     remember(tracked, box, time_ns);
 }
 
+static enum object_class class_of(const struct tracked *tracked)
+{
+    int best = (int)tracked->last.object_class;
+
+    /* On a tie the newest observation's class stays. */
+    for (int i = 0; i < OBJECT_CLASSES; i++)
+        if (tracked->votes[i] > tracked->votes[best])
+            best = i;
+    return (enum object_class)best;
+}
+
 struct box tracked_box(const struct tracked *tracked)
 {
     float half_width  = tracked->now.width.value / 2.0F;
@@ -154,23 +165,12 @@ struct box tracked_box(const struct tracked *tracked)
                         tracked->now.x.value + half_width,
                         tracked->now.y.value + half_height,
                         tracked->last.score,
-                        tracked_class(tracked)};
+                        class_of(tracked)};
 }
 
 float tracked_size(const struct tracked *tracked)
 {
     return size_of(&tracked->now);
-}
-
-enum object_class tracked_class(const struct tracked *tracked)
-{
-    int best = (int)tracked->last.object_class;
-
-    /* On a tie the newest observation's class stays. */
-    for (int i = 0; i < OBJECT_CLASSES; i++)
-        if (tracked->votes[i] > tracked->votes[best])
-            best = i;
-    return (enum object_class)best;
 }
 
 bool tracked_way(const struct tracked *tracked, int64_t span_ns, float *dx, float *dy,

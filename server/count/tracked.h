@@ -57,8 +57,7 @@ void tracked_observe(struct tracked *tracked, const struct box *box, int64_t tim
 /* Where the filter believes the object is. */
 struct box tracked_box(const struct tracked *tracked);
 /* The root of its area, px. */
-float             tracked_size(const struct tracked *tracked);
-enum object_class tracked_class(const struct tracked *tracked);
+float tracked_size(const struct tracked *tracked);
 
 /* The way since about `span_ns` before the last observation, or since the first that is kept: px,
  * and the time it took. False if that is not known. */

@@ -1,14 +1,18 @@
-/* sightline-decode: decodes video for the server in a process that can do nothing else.
+/* sightline-decode: takes files apart and decodes video for the server, in a process that can do
+ * nothing else.
  *
  * The server starts one for each decode worker, with a socket (what is said:
  * server/camera/decode_wire.h) and the memory that packets come in. It is a program of its own, not
  * the server run again: no network, file or password code is in reach of hostile video, and it
  * starts in milliseconds. One thread; a request at a time. */
 #include "config/err.h"
+#include "config/heap.h"
 #include "config/limits.h"
 #include "server/camera/decode_codec.h"
 #include "server/camera/decode_wire.h"
+#include "server/camera/decode_wire_av.h"
 #include "server/camera/frame_av.h"
+#include "server/decoder/demuxer.h"
 #include "server/decoder/sandbox.h"
 #include "server/decoder/slots.h"
 
@@ -21,11 +25,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOGS_PER_REQUEST 4
 
 struct decoder {
+    struct demuxer            *demuxer; /* of a file; then none of the rest */
     struct decode_codec       *codec;
     struct slots              *slots;
     size_t                     refused_bytes; /* the server gives no slots of this size */
@@ -34,6 +40,7 @@ struct decoder {
 
 static struct decoder           *decoders[DECODE_WIRE_DECODERS];
 static const uint8_t            *area;
+static uint8_t                  *back;
 static AVFrame                  *picture, *copied;
 static AVPacket                 *packet;
 static struct decode_wire_answer answer;
@@ -235,47 +242,12 @@ static void close_decoder(uint32_t index)
 
     if (decoder == NULL)
         return;
+    demuxer_close(&decoder->demuxer);
     decode_codec_close(&decoder->codec);
     frame_av_converter_close(&decoder->converter);
     slots_close(&decoder->slots);
     free(decoder);
     decoders[index] = NULL;
-}
-
-static AVCodecParameters *read_coding(const struct decode_wire_coding *coding)
-{
-    AVCodecParameters *parameters = avcodec_parameters_alloc();
-
-    if (parameters == NULL)
-        return NULL;
-    parameters->codec_type            = AVMEDIA_TYPE_VIDEO;
-    parameters->codec_id              = (enum AVCodecID)coding->codec_id;
-    parameters->codec_tag             = coding->codec_tag;
-    parameters->format                = coding->format;
-    parameters->bit_rate              = coding->bit_rate;
-    parameters->bits_per_coded_sample = coding->bits_per_coded_sample;
-    parameters->bits_per_raw_sample   = coding->bits_per_raw_sample;
-    parameters->profile               = coding->profile;
-    parameters->level                 = coding->level;
-    parameters->width                 = coding->width;
-    parameters->height                = coding->height;
-    parameters->field_order           = (enum AVFieldOrder)coding->field_order;
-    parameters->video_delay           = coding->video_delay;
-    parameters->color_range           = (enum AVColorRange)coding->color_range;
-    parameters->color_primaries       = (enum AVColorPrimaries)coding->color_primaries;
-    parameters->color_trc             = (enum AVColorTransferCharacteristic)coding->color_trc;
-    parameters->color_space           = (enum AVColorSpace)coding->color_space;
-    parameters->chroma_location       = (enum AVChromaLocation)coding->chroma_location;
-    if (coding->extradata_bytes > 0) {
-        parameters->extradata = av_mallocz(coding->extradata_bytes + AV_INPUT_BUFFER_PADDING_SIZE);
-        if (parameters->extradata == NULL) {
-            avcodec_parameters_free(&parameters);
-            return NULL;
-        }
-        memcpy(parameters->extradata, area + sizeof *coding, coding->extradata_bytes);
-        parameters->extradata_size = (int)coding->extradata_bytes;
-    }
-    return parameters;
 }
 
 static int open_decoder(uint32_t index)
@@ -291,7 +263,7 @@ static int open_decoder(uint32_t index)
     if (coding.extradata_bytes > DECODE_WIRE_AREA_BYTES - sizeof coding)
         leave();
     decoder    = calloc(1, sizeof *decoder);
-    parameters = read_coding(&coding);
+    parameters = decode_wire_read_coding(&coding, area + sizeof coding);
     if (decoder != NULL && parameters != NULL)
         rc = decode_codec_open(&decoder->codec, parameters,
                                (AVRational){coding.time_base_num, coding.time_base_den}, &why);
@@ -308,31 +280,11 @@ static int open_decoder(uint32_t index)
 
 static int read_packet(const struct decode_wire_request *request)
 {
-    size_t at = request->bytes;
+    int rc = decode_wire_read_packet(packet, area, &request->packet);
 
-    av_packet_unref(packet);
-    if (request->bytes > DECODE_WIRE_AREA_BYTES || request->side_count > DECODE_WIRE_SIDE)
+    if (rc == ERR_CORRUPT)
         leave();
-    if (av_new_packet(packet, (int)request->bytes) < 0)
-        return ERR_MEMORY;
-    memcpy(packet->data, area, request->bytes);
-    packet->flags    = (int)request->flags;
-    packet->pts      = request->pts;
-    packet->dts      = request->dts;
-    packet->duration = request->duration;
-    for (uint32_t i = 0; i < request->side_count; i++) {
-        uint8_t *side;
-
-        if (request->side[i].bytes > DECODE_WIRE_AREA_BYTES - at)
-            leave();
-        side = av_packet_new_side_data(packet, (enum AVPacketSideDataType)request->side[i].type,
-                                       request->side[i].bytes);
-        if (side == NULL)
-            return ERR_MEMORY;
-        memcpy(side, area + at, request->side[i].bytes);
-        at += request->side[i].bytes;
-    }
-    return 0;
+    return rc;
 }
 
 static int decode(struct decoder *decoder, const struct decode_wire_request *request)
@@ -365,6 +317,61 @@ static int decode(struct decoder *decoder, const struct decode_wire_request *req
     return rc;
 }
 
+/* ---- files ---- */
+
+static int open_file(uint32_t index, int fd, struct why *why)
+{
+    struct decoder *decoder = calloc(1, sizeof *decoder);
+    int             rc;
+
+    close_decoder(index);
+    if (decoder == NULL) {
+        close(fd);
+        return why_set(why, ERR_MEMORY, "no memory to read the file");
+    }
+    rc = demuxer_open(&decoder->demuxer, fd, why);
+    if (rc != 0) {
+        free(decoder);
+        return rc;
+    }
+    decoders[index] = decoder;
+    return 0;
+}
+
+static void handle_file(const struct decode_wire_request *request, int fd)
+{
+    struct why why = {""};
+    int        rc  = 0;
+
+    memset(&answer, 0, DECODE_WIRE_FILE_BYTES);
+    answer.head.kind = DECODE_WIRE_FILE;
+    if (fd >= 0 && request->kind != DECODE_WIRE_FILE_OPEN)
+        leave();
+    logs = 0;
+    if (request->kind == DECODE_WIRE_FILE_OPEN && fd < 0)
+        rc = why_set(&why, ERR_FULL, "too many files are open in one decoder process");
+    else if (request->kind == DECODE_WIRE_FILE_OPEN)
+        rc = open_file(request->decoder, fd, &why);
+    if (rc == 0) {
+        struct decoder *decoder = decoders[request->decoder];
+
+        if (decoder == NULL || decoder->demuxer == NULL)
+            leave();
+        rc = demuxer_handle(decoder->demuxer, request, &answer.file, packet, back, &why);
+        av_packet_unref(packet);
+    }
+    answer.head.rc = rc;
+    snprintf(answer.head.text, sizeof answer.head.text, "%s", why.text);
+    say(&answer, DECODE_WIRE_FILE_BYTES);
+}
+
+static bool is_for_file(const struct decode_wire_request *request)
+{
+    return request->kind >= DECODE_WIRE_FILE_OPEN && request->kind <= DECODE_WIRE_FILE_REWIND;
+}
+
+/* ---- all of them ---- */
+
 static void handle(const struct decode_wire_request *request)
 {
     struct decoder *decoder = decoders[request->decoder];
@@ -372,6 +379,9 @@ static void handle(const struct decode_wire_request *request)
     memset(&answer.head, 0, sizeof answer.head);
     answer.head.kind = DECODE_WIRE_DONE;
     logs             = 0;
+    if (decoder != NULL && decoder->codec == NULL && request->kind != DECODE_WIRE_CLOSE &&
+        request->kind != DECODE_WIRE_OPEN)
+        leave();
     switch (request->kind) {
     case DECODE_WIRE_CLOSE:
         close_decoder(request->decoder);
@@ -395,22 +405,30 @@ static void handle(const struct decode_wire_request *request)
         close_decoder(closing[--closing_count]);
 }
 
+/* What is inherited under that number; NULL: nothing is. */
+static void *map_inherited(int fd, int protection)
+{
+    void *memory = mmap(NULL, DECODE_WIRE_AREA_BYTES, protection, MAP_SHARED, fd, 0);
+
+    close(fd);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 int main(int argc, char **argv)
 {
     struct decode_wire_request request;
     const char                *refused;
     int                        fd;
-    void                      *memory;
 
     if (argc == 3 && strcmp(argv[1], "--try") == 0)
         return sandbox_try(argv[2]);
-    memory = mmap(NULL, DECODE_WIRE_AREA_BYTES, PROT_READ, MAP_SHARED, DECODE_WIRE_PACKET, 0);
-    if (memory == MAP_FAILED) {
+    heap_settle();
+    area = map_inherited(DECODE_WIRE_PACKET, PROT_READ);
+    back = map_inherited(DECODE_WIRE_BACK, PROT_READ | PROT_WRITE);
+    if (area == NULL || back == NULL) {
         fputs("sightline-decode is started by the server, not by hand\n", stderr);
         return 2;
     }
-    area = memory;
-    close(DECODE_WIRE_PACKET);
     picture = av_frame_alloc();
     copied  = av_frame_alloc();
     packet  = av_packet_alloc();
@@ -418,6 +436,9 @@ int main(int argc, char **argv)
         return 1;
     av_log_set_callback(write_log);
     av_get_cpu_flags();
+    /* Containers hold dates; the library looks for the zone's file when it is first asked for one. */
+    setenv("TZ", "UTC0", 1);
+    tzset();
     refused = sandbox_enter();
     if (refused != NULL) {
         say_head(DECODE_WIRE_LOG, 0, refused);
@@ -426,6 +447,10 @@ int main(int argc, char **argv)
     say_head(DECODE_WIRE_READY, DECODE_WIRE_VERSION, "");
     for (;;) {
         hear(&request, &fd);
+        if (is_for_file(&request)) {
+            handle_file(&request, fd); /* the descriptor is its own now */
+            continue;
+        }
         if (fd >= 0)
             close(fd);
         handle(&request);

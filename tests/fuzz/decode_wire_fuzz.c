@@ -1,10 +1,13 @@
 // links: camera
 // Any bytes as a message of a decoder process: what is taken for good makes frames whose every row
-// lies inside the decoder's memory, and no slot is held twice.
+// lies inside the decoder's memory, no slot is held twice, and packets and parameters out of a file lie
+// inside their area.
 #include "config/assert.h"
 #include "server/camera/decode_arena.h"
 #include "server/camera/decode_wire.h"
+#include "server/camera/decode_wire_av.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +37,31 @@ static unsigned touch(const struct frame *frame)
     return sum;
 }
 
+/* The area ends where the memory ends: one byte too many is seen. */
+static void take_file(const struct decode_wire_file *file)
+{
+    static uint8_t    *area;
+    static AVPacket   *packet;
+    AVCodecParameters *parameters;
+
+    if (area == NULL) {
+        area   = calloc(1, DECODE_WIRE_AREA_BYTES);
+        packet = av_packet_alloc();
+        ASSERT(area != NULL && packet != NULL);
+    }
+    ASSERT(file->progress >= 0 && file->progress <= 1 && file->duration_s >= 0);
+    ASSERT(file->rate_num >= 0 && file->rate_den >= 0);
+    if (file->changed != 0) {
+        ASSERT(file->coding.time_base_num > 0 && file->coding.time_base_den > 0);
+        parameters = decode_wire_read_coding(&file->coding, area);
+        ASSERT(parameters != NULL);
+        avcodec_parameters_free(&parameters);
+    } else if (decode_wire_read_packet(packet, area, &file->packet) == 0) {
+        ASSERT(packet->size == (int)file->packet.bytes);
+    }
+    av_packet_unref(packet);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct decode_arena      *arena;
@@ -54,6 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                            decode_arena_slots(arena)))
         return 0;
     ASSERT(memchr(answer.head.text, '\0', sizeof answer.head.text) != NULL);
+    if (answer.head.kind == DECODE_WIRE_FILE)
+        take_file(&answer.file);
     if (answer.head.kind != DECODE_WIRE_DONE)
         return 0;
     for (uint32_t i = 0; i < answer.head.count; i++) {

@@ -76,18 +76,21 @@ equal(text[0], text[1], "the text is the same to the byte")
 
 # What a user gets wrong.
 for arguments, words in (
-        (["/nonexistent.mp4"], "no such file"),
+        (["/nonexistent.mp4", "--line", "a:0,0,1,1"], "no such file"),
         ([street, "--line", "in:0,0"], "at least 2 points"),
         ([street, "--line", "0.1,0.2,0.3,0.4"], "NAME:x1,y1,x2,y2"),
         ([street, "--zone", "z:0,0,1,1,1,0,0,1"], "crosses itself"),
         ([street, "--fps", "many"], "not a number"),
         ([street, "--wibble", "1"], "no option"),
+        ([street], "nothing to count"),
+        ([street, "--line", "a:200,300,9000,300"], "x = 9000 is outside of the picture, "),
         ([street, "--line", "a:0,0,1,1", "--line", "a:0,1,1,0"], "two lines or zones"),
         ([], "no SOURCE"),
         (["http://127.0.0.1/x.mp4"], "")):
     result = subprocess.run([PROGRAM, "count", *arguments, "--model", MODEL], capture_output=True, text=True, check=False)
-    ok(result.returncode in (1, 2) and words.lower() in result.stderr.lower() and not result.stdout,
+    ok(result.returncode in (1, 2) and words.lower() in result.stderr.lower() and not result.stdout
+       and len(result.stderr.splitlines()) == 1,
        f"{' '.join(arguments) or 'nothing'}: {result.stderr.splitlines()[0] if result.stderr else ''}")
-result = subprocess.run([PROGRAM, "count", street, "--model", "/nonexistent.onnx"], capture_output=True, text=True, check=False)
-ok(result.returncode == 1 and "cannot be read" in result.stderr, "a missing model is named")
+result = subprocess.run([PROGRAM, "count", street, "--line", "a:0,0,1,1", "--model", "/nonexistent.onnx"], capture_output=True, text=True, check=False)
+ok(result.returncode == 1 and "cannot be read: No such file" in result.stderr, "a missing model is named, with the reason")
 done()

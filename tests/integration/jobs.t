@@ -104,6 +104,28 @@ tap.ok(tap.wait_for(lambda: [line["name"] for c in server.get("/api/v1/cameras")
                              for line in c["lines"]] == ["out"], 15), "with its new line")
 tap.ok(tap.wait_for(lambda: camera_states(server).get("gate") == "streaming", 15), "it still signs in")
 
+# ---- a part of it changed, and the rest left ----
+door = {"lines": {"door": {"coordinates": "0.2,0.4,0.5,0.5,0.8,0.4", "directions": {"a_to_b": "in", "b_to_a": "out"}}},
+        "zones": {"queue": {"coordinates": "0.1,0.1,0.4,0.1,0.4,0.4"}}}
+job = run(server, {"do": "change_camera", "name": "gate", "camera": door})
+tap.equal(job["state"], "done", f"lines and zones alone: {job.get('error')}")
+gate = lambda: next(c for c in server.get("/api/v1/cameras")["cameras"] if c["name"] == "gate")
+tap.ok(tap.wait_for(lambda: [line["name"] for line in gate()["lines"] + gate()["zones"]] == ["door", "queue"], 15), "are there")
+tap.equal((gate()["fps"]["wanted"], gate()["managed"]), (2, True), "how fast it is analysed stays")
+tap.ok(tap.wait_for(lambda: gate()["state"] == "streaming", 15), "and so does its password")
+run(server, {"do": "change_camera", "name": "gate", "camera": {"user": USER, "password": "wrong"}})
+tap.ok(tap.wait_for(lambda: gate()["state"] == "backoff", 15), "a wrong password is a state")
+tap.ok("refuses" in gate()["reason"], f"with its reason: {gate()['reason']}")
+run(server, {"do": "change_camera", "name": "gate", "camera": {"user": USER, "password": PASSWORD}})
+tap.ok(tap.wait_for(lambda: gate()["state"] == "streaming", 15), "that is mended by the right one alone")
+run(server, {"do": "change_camera", "name": "gate", "camera": {"user": "another"}})
+tap.ok(tap.wait_for(lambda: gate()["state"] == "backoff", 15), "another user is not given its password")
+run(server, {"do": "change_camera", "name": "gate", "camera": {"user": USER, "password": PASSWORD}})
+for name, change, told in (("gate", {"lines": {"l": {"coordinates": "0,0,2,0"}}}, "within 0 and 1"), ("gate", {"wibble": 1}, "wibble"),
+                           ("fixed", {"lines": {}}, "stands in"), ("nobody", {"lines": {}}, "no camera named nobody")):
+    job = run(server, {"do": "change_camera", "name": name, "camera": change})
+    tap.ok(job["state"] in ("refused", "failed") and told in job["error"], f"refused: {job['error']}")
+
 # ---- kept ----
 tap.equal(server.stop(), 0, "the server stops")
 server.start()

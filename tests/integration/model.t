@@ -43,6 +43,15 @@ code, answer = checked(os.path.join(here, "text.onnx"))
 ok(code == 1 and not answer["usable"] and "not an ONNX file" in answer["problem"], "a file that is no model")
 
 
+# ---- the model that comes with Sightline, whose size is open ----
+
+default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "gpu", "models", "default.onnx")
+code, answer = checked(default)
+ok(code == 0 and answer["usable"] and (answer["input"]["shape"], answer["input"]["width"], answer["input"]["height"]) ==
+   ("picture", 512, 288), f"the default model takes the picture's shape: {answer.get('input')}")
+ok("in the shape of each camera's picture" in model("check", default).stdout, "and people are told")
+
+
 # ---- a model that is refused, with everything that is missing ----
 
 def field(number, payload):
@@ -95,7 +104,7 @@ EXPECTED = {"yolox_nano_coco_416.onnx": ("yolox", 416, "bgr", "top_left", 1.05),
 for name, (head, size, colors, fit, gflop) in EXPECTED.items():
     code, answer = checked(os.path.join(MODELS, name))
     equal((code, answer["usable"], answer["head"], answer["input"]),
-          (0, True, head, {"width": size, "height": size, "colors": colors, "fit": fit}), f"{name} is a {head}")
+          (0, True, head, {"width": size, "height": size, "colors": colors, "fit": fit, "shape": "fixed"}), f"{name} is a {head}")
     equal(answer["classes"], {n: n for n in ("person", "bicycle", "car", "motorcycle", "bus", "truck")}, "its classes")
     ok(abs(answer["gflop"] - gflop) < 0.01 and answer["worker_bytes"] > 0, f"{answer['gflop']} GFLOP")
     ok(any(way["chosen"] and way["possible"] for way in answer["runs_on"]), "one way to run it is chosen")

@@ -63,7 +63,8 @@ status, headers, body = server.request("/metrics")
 metrics = body.decode()
 ok(status == 200 and "openmetrics-text" in headers["Content-Type"] and metrics.endswith("# EOF\n"), "OpenMetrics")
 for family in ("sightline_crossings_total", "sightline_zone_occupancy", "sightline_camera_up",
-               "sightline_inference_stage_seconds_bucket", "sightline_build_info"):
+               "sightline_inference_stage_seconds_bucket", "sightline_inference_shapes 1",
+               "sightline_inference_shapes_refused_total 0", "sightline_build_info"):
     ok(family in metrics, f"metric {family}")
 ok(re.search(r'sightline_camera_up\{camera="gone"\} 0', metrics), "camera_up tells what is down")
 ready = server.get("/api/v1/ready")

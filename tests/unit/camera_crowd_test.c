@@ -8,6 +8,7 @@
 #include "tests/tap.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include <uv.h>
 
 #include "config/clock.h"
+#include "config/heap.h"
 #include "config/log.h"
 #include "server/camera/camera.h"
 #include "server/camera/camera_gate.h"
@@ -146,16 +148,43 @@ static int count_files(void)
     return count - 3; /* ".", "..", and the folder itself */
 }
 
-static long resident_kb(void)
+/* A line of /proc/PID/status; 0: it is not there. Of all that is resident ("VmRSS") some is the
+ * programs' code, read from files as it is first used, and pictures shared with the decoders;
+ * "RssAnon" is what was allocated. */
+static long status_kb(int pid, const char *name)
 {
-    FILE *file = fopen("/proc/self/statm", "r");
-    long  all = 0, resident = 0;
+    char  path[48], line[128];
+    long  kilobytes = 0;
+    FILE *file;
 
-    if (file == NULL || fscanf(file, "%ld %ld", &all, &resident) != 2)
-        resident = 0;
-    if (file != NULL)
-        fclose(file);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if ((file = fopen(path, "re")) == NULL)
+        return 0;
+    while (kilobytes == 0 && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
+            kilobytes = strtol(line + strlen(name) + 1, NULL, 10);
+    }
+    fclose(file);
+    return kilobytes;
+}
+
+static long decoders_kb(void)
+{
+    int  pids[16];
+    int  count     = decode_pool_pids(crowd.pool, pids, 16);
+    long kilobytes = 0;
+
+    for (int i = 0; i < count; i++)
+        kilobytes += status_kb(pids[i], "RssAnon");
+    return kilobytes;
+}
+
+/* What is allocated and not freed, whatever the allocator keeps besides. */
+static size_t heap_kb(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return (info.uordblks + info.hblkhd) / 1024;
 }
 
 /* Of this thread, which is the loop: what the transport costs. */
@@ -179,10 +208,11 @@ static void on_tick(uv_timer_t *timer)
         states[crowd.members[i].state & 7]++;
     }
     printf("second %.1f streaming %d connecting %d stalled %d backoff %d frames %llu rss_kb %ld "
-           "files %d loop_cpu_s %.3f waiting %u\n",
+           "files %d loop_cpu_s %.3f waiting %u anon_kb %ld heap_kb %zu decoders_kb %ld\n",
            seconds(), states[CAMERA_STREAMING], states[CAMERA_CONNECTING], states[CAMERA_STALLED],
-           states[CAMERA_BACKOFF], (unsigned long long)frames, resident_kb(), count_files(),
-           loop_cpu_s(), camera_gate_stats().waiting);
+           states[CAMERA_BACKOFF], (unsigned long long)frames, status_kb(getpid(), "VmRSS"),
+           count_files(), loop_cpu_s(), camera_gate_stats().waiting, status_kb(getpid(), "RssAnon"),
+           heap_kb(), decoders_kb());
 }
 
 static void print_members(void)
@@ -352,6 +382,7 @@ static void test_nobody_answers(void)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    heap_settle();
     if (argc > 4 && strcmp(argv[1], "watch") == 0)
         return watch_crowd(argc - 2, argv + 2);
     log_set_level(LOG_ERROR);

@@ -79,7 +79,7 @@ static bool record(void)
     struct source_file      *file;
 
     if (!clip_make(clip_path("fake.mkv"), "matroska", &clip) ||
-        source_file_open(&file, clip_path("fake.mkv"), &never, NULL) != 0)
+        source_file_open(&file, NULL, clip_path("fake.mkv"), &never, NULL) != 0)
         return false;
     recorded.parameters = avcodec_parameters_alloc();
     avcodec_parameters_copy(recorded.parameters, source_file_parameters(file));

@@ -1,63 +1,12 @@
 // links: config
-/* The ground floor: mailbox, JSON writer, log levels, clock text, error table. */
+/* The ground floor: JSON writer, log levels, clock text, error table. */
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/json_writer.h"
 #include "config/log.h"
-#include "config/mailbox.h"
 #include "config/object_class.h"
 #include "config/why.h"
 #include "tests/tap.h"
-
-#include <pthread.h>
-
-static void test_mailbox(void)
-{
-    struct mailbox *mailbox;
-    void           *dropped;
-    int             numbers[4] = {0, 1, 2, 3};
-
-    is_int(mailbox_open(&mailbox, 2, NULL, NULL), 0, "opens");
-    is_int(mailbox_put_or_fail(mailbox, &numbers[0]), 0, "first fits");
-    is_int(mailbox_put_or_fail(mailbox, &numbers[1]), 0, "second fits");
-    is_int(mailbox_put_or_fail(mailbox, &numbers[2]), ERR_FULL, "third does not");
-    is_int(mailbox_put_or_drop_oldest(mailbox, &numbers[2], &dropped), 0, "oldest makes room");
-    ok(dropped == &numbers[0], "and is handed back");
-    ok(mailbox_take(mailbox) == &numbers[1] && mailbox_take(mailbox) == &numbers[2], "in order");
-    ok(mailbox_take_or_wait(mailbox, NS_PER_MS) == NULL, "waiting for nothing times out");
-    is_int(mailbox_put_or_fail(mailbox, &numbers[3]), 0, "goes on");
-    mailbox_stop(mailbox);
-    is_int(mailbox_put_or_wait(mailbox, &numbers[3]), ERR_CLOSED, "no put after stop");
-    ok(mailbox_take_or_wait(mailbox, -1) == &numbers[3], "what is inside still comes out");
-    ok(mailbox_take_or_wait(mailbox, -1) == NULL, "then nothing, without waiting");
-    mailbox_close(&mailbox);
-    ok(mailbox == NULL, "closes");
-}
-
-#define MESSAGES 20000
-static void *put_many(void *arg)
-{
-    for (intptr_t i = 1; i <= MESSAGES; i++)
-        mailbox_put_or_wait(arg, (void *)i);
-    return NULL;
-}
-
-static void test_mailbox_threads(void)
-{
-    struct mailbox *mailbox;
-    pthread_t       thread[2];
-    int64_t         sum = 0;
-
-    mailbox_open(&mailbox, 3, NULL, NULL);
-    pthread_create(&thread[0], NULL, put_many, mailbox);
-    pthread_create(&thread[1], NULL, put_many, mailbox);
-    for (int i = 0; i < 2 * MESSAGES; i++)
-        sum += (intptr_t)mailbox_take_or_wait(mailbox, -1);
-    pthread_join(thread[0], NULL);
-    pthread_join(thread[1], NULL);
-    is_int(sum, (int64_t)MESSAGES * (MESSAGES + 1), "two threads put, every message comes once");
-    mailbox_close(&mailbox);
-}
 
 static void test_json(void)
 {
@@ -116,8 +65,6 @@ static void test_small(void)
 
 int main(void)
 {
-    test_mailbox();
-    test_mailbox_threads();
     test_json();
     test_small();
     return done_testing();

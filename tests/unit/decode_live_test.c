@@ -31,7 +31,7 @@ static bool load_packets(struct packets *packets, const struct clip *clip)
 
     memset(packets, 0, sizeof *packets);
     if (!clip_make(clip_path("live.mkv"), "matroska", clip) ||
-        source_file_open(&file, clip_path("live.mkv"), &never, NULL) != 0)
+        source_file_open(&file, NULL, clip_path("live.mkv"), &never, NULL) != 0)
         return false;
     packets->parameters = avcodec_parameters_alloc();
     avcodec_parameters_copy(packets->parameters, source_file_parameters(file));

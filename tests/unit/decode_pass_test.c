@@ -24,7 +24,8 @@ static bool pass_clip(struct decode_stream *stream, const struct clip *clip, con
     AVRational               base;
 
     snprintf(path, sizeof path, "%s", clip_path("pass"));
-    if (!clip_make(path, container, clip) || source_file_open(&file, path, &never, NULL) != 0) {
+    if (!clip_make(path, container, clip) ||
+        source_file_open(&file, NULL, path, &never, NULL) != 0) {
         av_packet_free(&packet);
         return false;
     }

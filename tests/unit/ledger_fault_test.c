@@ -331,6 +331,30 @@ static void full_queue(void)
     kit_remove(scene.path);
 }
 
+/* Ten minutes of every camera that there may be wait for the disk; what is more is a gap, counted. */
+static void full_coverage(void)
+{
+    struct scene scene = {.state = 8};
+    int          taken = 0, rc = 0;
+
+    kit_folder(scene.path);
+    open_scene(&scene, 0);
+    ledger_register(scene.ledger, "gate", "line");
+    disk_fails(1 << CALL_FDATASYNC, EIO, 0);
+    while ((rc = ledger_append_coverage(scene.ledger, "gate", START_NS + taken * 60 * NS_PER_S,
+                                        60000, 60000)) == 0)
+        taken++;
+    ok(rc == ERR_FULL && taken == 10 * LIMIT_CAMERAS, "%d minutes wait, then it is full", taken);
+    is_int(
+        ledger_append_coverage(scene.ledger, "gate", START_NS + (taken - 1) * 60 * NS_PER_S, 0, 1),
+        0, "a minute that waits still takes more");
+    is_int(ledger_health(scene.ledger).coverage_lost, 1, "what is refused is counted");
+    disk_works();
+    is_int(ledger_flush(scene.ledger, 60000), 0, "what waited is stored");
+    ledger_close(&scene.ledger);
+    kit_remove(scene.path);
+}
+
 static void small_map(void)
 {
     struct scene scene = {.state = 9};
@@ -401,6 +425,7 @@ int main(void)
     by_chance();
     each_call();
     full_queue();
+    full_coverage();
     small_map();
     start_on_full_disk();
     return done_testing();

@@ -4,8 +4,12 @@
 #include "config/settings_managed.h"
 
 #include "config/err.h"
+#include "config/settings_camera.h"
+#include "config/settings_input.h"
+#include "config/upload_place.h"
 #include "tests/tap.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -121,6 +125,316 @@ static void test_round_trip(void)
     json_free(&json);
 }
 
+/* ---- any camera that can be set comes back ---- */
+
+#define ROUNDS   400
+#define KEYS_MAX 64
+
+static uint64_t state = 0x9e3779b97f4a7c15; /* the same cameras in every run */
+
+static unsigned below(unsigned bound)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (unsigned)(state >> 33) % bound;
+}
+
+static float part(void)
+{
+    return (float)below(1U << 30) / (float)(1U << 30);
+}
+
+/* Text that YAML, JSON and URLs each see something in. */
+static void any_text(char *text, size_t room)
+{
+    static const char *const PIECES[] = {"a",
+                                         "Z",
+                                         "07",
+                                         "\"",
+                                         "\\",
+                                         "'",
+                                         "{",
+                                         "}",
+                                         ": ",
+                                         " #",
+                                         "&",
+                                         "*",
+                                         "%41",
+                                         "~",
+                                         "\xc3\xb6",
+                                         "-",
+                                         "[",
+                                         "]",
+                                         "@",
+                                         "|",
+                                         "<<",
+                                         "?",
+                                         "\xf0\x9f\x98\x80"};
+    unsigned                 pieces   = 1 + below(12);
+    size_t                   used     = 0;
+
+    memset(text, 0, room);
+    for (unsigned i = 0; i < pieces; i++) {
+        const char *piece = PIECES[below(sizeof PIECES / sizeof PIECES[0])];
+        if (used + strlen(piece) + 2 > room)
+            break;
+        memcpy(text + used, piece, strlen(piece));
+        used += strlen(piece);
+    }
+    text[used] = '.'; /* a name ends with no space */
+    if (text[0] == ' ')
+        text[0] = '_';
+}
+
+static void any_password(struct secret *password)
+{
+    unsigned bytes = below(3) == 0 ? 0 : below(sizeof password->value);
+
+    for (unsigned i = 0; i < bytes; i++)
+        password->value[i] = (char)(1 + below(255));
+}
+
+/* Around a centre, in the order of the angle: such an outline does not cross itself. */
+static int any_polygon(struct settings_point *points)
+{
+    int   count = 3 + (int)below(LIMIT_ZONE_POINTS - 2);
+    float turn  = part() * 6.28F;
+
+    for (int i = 0; i < count; i++) {
+        float angle  = turn + 6.28318F * (float)i / (float)count;
+        float radius = 0.2F + 0.29F * part();
+        points[i].x  = 0.5F + radius * cosf(angle);
+        points[i].y  = 0.5F + radius * sinf(angle);
+    }
+    return count;
+}
+
+static unsigned any_classes(void)
+{
+    return below(3) == 0 ? SETTINGS_ALL_CLASSES : 1 + below(SETTINGS_ALL_CLASSES);
+}
+
+/* A line's name, a zone's and a camera's are told apart by their numbers. */
+static void any_name(char name[LIMIT_NAME_BYTES], int number)
+{
+    char text[40];
+
+    any_text(text, sizeof text);
+    snprintf(name, LIMIT_NAME_BYTES, "%d%s", number, text);
+}
+
+static void any_counters(struct settings_camera *camera)
+{
+    camera->line_count = (int)below(4);
+    camera->zone_count = (int)below(4);
+    for (int i = 0; i < camera->line_count; i++) {
+        struct settings_line *line = &camera->lines[i];
+        settings_line_default(line);
+        any_name(line->name, i);
+        line->point_count = 2 + (int)below(LIMIT_LINE_POINTS - 1);
+        for (int j = 0; j < line->point_count; j++)
+            line->points[j] = (struct settings_point){(float)j / 32 + part() / 64, part()};
+        line->classes = any_classes();
+        if (below(2) == 0)
+            any_text(line->a_to_b, sizeof line->a_to_b);
+        if (below(2) == 0)
+            any_text(line->b_to_a, sizeof line->b_to_a);
+    }
+    for (int i = 0; i < camera->zone_count; i++) {
+        struct settings_zone *zone = &camera->zones[i];
+        settings_zone_default(zone);
+        any_name(zone->name, 100 + i);
+        zone->point_count = any_polygon(zone->points);
+        zone->classes     = any_classes();
+        zone->inertia     = 1 + (int)below(100);
+    }
+    camera->motion.enabled    = below(2) == 0;
+    camera->motion.mask_count = (int)below(LIMIT_MASKS + 1);
+    for (int i = 0; i < camera->motion.mask_count; i++)
+        camera->motion.masks[i].point_count = any_polygon(camera->motion.masks[i].points);
+}
+
+static void any_source(struct settings_camera *camera)
+{
+    char digits[UPLOAD_NAME_BYTES];
+
+    if (below(4) == 0) {
+        snprintf(digits, sizeof digits, "%08x%08x", below(1U << 31), below(1U << 31));
+        snprintf(camera->url, sizeof camera->url, "%s%s", UPLOAD_SCHEME, digits);
+        upload_path(camera->file, folder, digits, UPLOAD_VIDEO);
+    } else {
+        snprintf(camera->url, sizeof camera->url, "rtsp://192.0.2.%u:%u/a?b=%u#\"{}\\'", below(256),
+                 below(65536), below(10));
+    }
+    if (below(2) == 0)
+        any_text(camera->user, sizeof camera->user);
+    any_password(&camera->password);
+    if (below(2) == 0) {
+        snprintf(camera->view.url, sizeof camera->view.url, "rtsp://192.0.2.%u/main", below(256));
+        if (below(2) == 0)
+            any_text(camera->view.user, sizeof camera->view.user);
+        any_password(&camera->view.password);
+    }
+    for (int i = 0; i < SETTINGS_FINGERPRINT_BYTES - 1 && below(64) != 0; i++)
+        camera->tls_fingerprint[i] = "0123456789abcdef"[below(16)];
+    if (strlen(camera->tls_fingerprint) < SETTINGS_FINGERPRINT_BYTES - 1)
+        memset(camera->tls_fingerprint, 0, sizeof camera->tls_fingerprint);
+}
+
+static void any_camera(struct settings_camera *camera)
+{
+    settings_camera_default(camera);
+    camera->managed = true;
+    any_name(camera->name, 7);
+    any_source(camera);
+    any_counters(camera);
+    camera->enabled        = below(2) == 0;
+    camera->tls_unverified = below(2) == 0;
+    camera->loop           = below(2) == 0;
+    camera->transport      = (enum settings_transport)below(3);
+    camera->pace           = (enum settings_pace)below(2);
+    camera->detect_fps     = below(4) == 0 ? 0 : 120.0 * below(1U << 30) / (1U << 30);
+    camera->classes        = any_classes();
+}
+
+/* What was written under each key that the reader knows, in the order of its tables. */
+static struct {
+    char first[256];
+    bool known, varies;
+} written[KEYS_MAX];
+
+static void describe(struct yaml_reader *reader, yaml_node_t *node, char text[256])
+{
+    yaml_node_t *item;
+
+    text[0] = '\0';
+    if (node != NULL && node->type == YAML_SCALAR_NODE)
+        snprintf(text, 256, "=%s", (const char *)node->data.scalar.value);
+    for (int i = 0; node != NULL && (item = yaml_item(reader, node, i)) != NULL; i++) {
+        if (item->type == YAML_SCALAR_NODE)
+            snprintf(text + strlen(text), 256 - strlen(text), ",%s",
+                     (const char *)item->data.scalar.value);
+    }
+}
+
+/* Of the lines and zones the first one stands for all, of the inputs the last one. */
+static yaml_node_t *one_of(struct yaml_reader *reader, yaml_node_t *list)
+{
+    yaml_node_t *item = NULL;
+
+    if (list == NULL)
+        return NULL;
+    for (int i = 0; yaml_item(reader, list, i) != NULL; i++)
+        item = yaml_item(reader, list, i);
+    if (list->type == YAML_MAPPING_NODE &&
+        list->data.mapping.pairs.start != list->data.mapping.pairs.top)
+        item = yaml_document_get_node(reader->document, list->data.mapping.pairs.start->value);
+    return item;
+}
+
+static const struct yaml_key *keys_below(const struct yaml_key *key)
+{
+    return strcmp(key->name, "lines") == 0    ? SETTINGS_LINE_KEYS
+           : strcmp(key->name, "zones") == 0  ? SETTINGS_ZONE_KEYS
+           : strcmp(key->name, "inputs") == 0 ? SETTINGS_INPUT_KEYS
+                                              : NULL;
+}
+
+/* `report`: every key must have been met with two values, "absent" being one. */
+static int walk(struct yaml_reader *reader, const struct yaml_key *keys, yaml_node_t *node,
+                int index, bool report)
+{
+    for (const struct yaml_key *key = keys; key->name != NULL; key++) {
+        yaml_node_t *value = reader == NULL ? NULL : yaml_child(reader, node, key->name);
+        char         text[256];
+        if (key->keys != NULL) {
+            index = walk(reader, key->keys, value, index, report);
+        } else if (keys_below(key) != NULL) {
+            index = walk(reader, keys_below(key), reader == NULL ? NULL : one_of(reader, value),
+                         index, report);
+        } else if (report) {
+            ok(written[index].varies, "what is set for \"%s\" is written, and differs", key->name);
+            index++;
+        } else {
+            describe(reader, value, text);
+            if (written[index].known && strcmp(text, written[index].first) != 0)
+                written[index].varies = true;
+            if (!written[index].known)
+                memcpy(written[index].first, text, sizeof text);
+            written[index].known = true;
+            index++;
+        }
+    }
+    return index;
+}
+
+static void note_keys(const char *text, size_t bytes, const char *name)
+{
+    yaml_parser_t      parser;
+    yaml_document_t    document;
+    struct yaml_reader reader = {.document = &document};
+    yaml_node_t       *cameras;
+
+    yaml_parser_initialize(&parser);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
+    if (yaml_parser_load(&parser, &document) == 1) {
+        cameras = yaml_child(&reader, yaml_document_get_root_node(&document), "cameras");
+        walk(&reader, SETTINGS_CAMERA_KEYS, yaml_child(&reader, cameras, name), 0, false);
+        yaml_document_delete(&document);
+    }
+    yaml_parser_delete(&parser);
+}
+
+static void test_any_camera(void)
+{
+    struct settings_camera *camera = malloc(sizeof *camera);
+    struct sealed_key       key;
+    int                     same = 0;
+
+    sealed_key_open(&key, folder, false, &why);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct settings   *again = load("{}");
+        struct json_writer json;
+        const char        *text;
+        size_t             bytes;
+
+        any_camera(camera);
+        json_init(&json, LIMIT_FILE_CONFIG_BYTES);
+        settings_managed_write(&json, camera, 1, &key);
+        text           = json_text(&json, &bytes);
+        problems.count = 0;
+        if (settings_add_managed(again, text, bytes, &problems) == 0 && again->camera_count == 1 &&
+            settings_camera_equal(camera, &again->cameras[0]))
+            same++;
+        else if (same == round)
+            diag("the first that is not: %s %s",
+                 problems.count == 0 ? "" : problems.problem[0].text, text);
+        note_keys(text, bytes, camera->name);
+        json_free(&json);
+        settings_free(&again);
+    }
+    is_int(same, ROUNDS, "of %d cameras all come back to the bit", ROUNDS);
+    ok(walk(NULL, SETTINGS_CAMERA_KEYS, NULL, 0, true) <= KEYS_MAX, "all keys of the reader");
+    free(camera);
+}
+
+static void test_lasting_text(void)
+{
+    is_int(settings_check_name("a\xc2\x85"
+                               "b",
+                               &why),
+           ERR_INVALID, "a C1 control in a name");
+    is_int(settings_check_name("a\xe2\x80\xa8"
+                               "b",
+                               &why),
+           ERR_INVALID, "a line separator in a name");
+    is_int(settings_check_name("a\xc2\xa0"
+                               "b",
+                               &why),
+           0, "a hard space is text");
+}
+
 static void is_refused(const char *text, const char *what)
 {
     struct settings *settings = load("{}");
@@ -143,6 +457,9 @@ static void test_nothing_is_reached(void)
     settings_free(&settings);
     is_refused("cameras: {a: {ffmpeg: {inputs: [{path: /etc/passwd}]}}}", "a file");
     is_refused("cameras: {a: {ffmpeg: {inputs: [{path: movie.mp4}]}}}", "a file beside it");
+    is_refused("cameras: {a: {ffmpeg: {inputs: [{path: 'rtsp://u%C2%85:p@h/'}]}}}",
+               "a user whose name is no text");
+    is_refused("cameras: {a: {ffmpeg: {inputs: [{path: 'rtsp://u%FF:p@h/'}]}}}", "nor this one's");
     is_refused("http: {port: 1}", "another setting");
     is_refused("data: /tmp", "another folder");
     is_refused("cameras: {a: {ffmpeg: {inputs: [{path: 'rtsp://h/'}]}, password: 'sealed:AAAA'}}",
@@ -188,6 +505,8 @@ int main(void)
     test_key();
     test_sealing();
     test_round_trip();
+    test_any_camera();
+    test_lasting_text();
     test_nothing_is_reached();
     test_files();
     snprintf(path, sizeof path, "%s/%s", folder, SEALED_KEY_FILE);

@@ -181,6 +181,7 @@ static void test_model(void)
         "model: {precision: f7}\n",
         "model: {input: {fit: wide}}\n",
         "model: {input: {colors: [rgb]}}\n",
+        "model: {input: {shape: square}}\n",
         "model: {input: {mean: [1, 2]}}\n",
         "model: {input: {mean: [1, 2, 3, 4]}}\n",
         "model: {input: {deviation: 0}}\n",
@@ -192,11 +193,12 @@ static void test_model(void)
 
     is_int(load("model: /a.onnx\n"), 0, "a model's file alone");
     is_text(settings->model.file, "/a.onnx", "is read");
+    ok(settings->model.shape == SHAPE_PICTURE, "its input takes the picture's shape");
     first = settings->model;
     settings_free(&settings);
     is_int(load("model:\n  file: /a.onnx\n  head: yolov8\n  classes: /names\n"
                 "  class_map: {van: car, shopping cart: none}\n  backend: cpu\n"
-                "  precision: int8\n  input: {colors: bgr, fit: stretch, mean: 127,"
+                "  precision: int8\n  input: {colors: bgr, fit: stretch, shape: fixed, mean: 127,"
                 " deviation: [1, 2, 3.5], pad: 0}\n"),
            0, "and all that can be said of it");
     if (settings == NULL)
@@ -211,7 +213,8 @@ static void test_model(void)
            settings->model.rules[1].object_class == -1,
        "what is counted as what");
     ok(settings->model.colors == COLORS_BGR && settings->model.fit == FIT_STRETCH &&
-           settings->model.has_mean && settings->model.has_deviation && settings->model.has_pad,
+           settings->model.shape == SHAPE_FIXED && settings->model.has_mean &&
+           settings->model.has_deviation && settings->model.has_pad,
        "how pictures are prepared");
     is_near(settings->model.mean[2], 127, 0, "one number for all channels");
     is_near(settings->model.deviation[2], 3.5, 0, "or three");

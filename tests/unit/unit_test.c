@@ -108,7 +108,7 @@ static int make_units(const char *path, struct camera_unit **units, char expecte
     const AVCodecParameters *parameters;
     int                      count = 0;
 
-    if (source_file_open(&file, path, &never, NULL) != 0)
+    if (source_file_open(&file, NULL, path, &never, NULL) != 0)
         exit(1);
     parameters = source_file_parameters(file);
     if (parameters->codec_id == AV_CODEC_ID_H264)

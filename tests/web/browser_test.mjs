@@ -1,4 +1,5 @@
 // The dashboard in Chromium against mock_server.mjs: what an operator sees, and what happens when things go wrong.
+// With words behind it only the scenes of that name are played: browser_test.mjs "edit"
 
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -29,6 +30,7 @@ if (browser === null) skipAll('there is no Chromium');
 
 /** A server and a page that shows it, both gone afterwards. Complaints of the page are failures. */
 async function scene(name, { server = {}, view = {}, path = '/#/', expect = /$^/ }, act) {
+  if (process.argv.length > 2 && !process.argv.includes(name)) return;
   const mock = await startMock({ dist, cameras: 3, ...server });
   const page = await browser.page(view);
   try {
@@ -161,6 +163,37 @@ await scene('history', { path: '/#/history?camera=Main%20gate&counter=door&bucke
   })()`);
   ok(await page.until(`window.csvName === 'Main-gate_door_minute.csv' && window.csv.split('\\r\\n').length === 362`), 'history: the same as CSV, a row for each minute');
   ok(await page.run(`/,0,,/.test(window.csv)`), 'history: with its gaps');
+});
+
+await scene('edit', { path: '/#/camera/Market%20street' }, async (page, mock) => {
+  await page.until(`[...document.querySelectorAll('.head .button')].some((one) => one.textContent.includes('Lines, zones'))`);
+  await page.run(`[...document.querySelectorAll('.head .button')].find((one) => one.textContent.includes('Lines, zones')).click()`);
+  ok(await page.until(`document.querySelectorAll('.drawing-end').length === 3`), 'edit: the line stands on the picture with its points');
+  const before = await page.run(`document.querySelector('.drawing-end').getAttribute('cy')`);
+  await page.run(`document.querySelector('.drawing-end').focus()`);
+  await page.key('ArrowUp');
+  ok(await page.until(`Number(document.querySelector('.drawing-end').getAttribute('cy')) < ${Number(before)}`), 'edit: a point is moved with the keyboard');
+  await page.key('Delete');
+  ok(await page.until(`document.querySelectorAll('.drawing-end').length === 2`), 'edit: and taken away');
+  await page.run(`[...document.querySelectorAll('.edit .button')].find((one) => one.textContent.includes('A zone')).click()`);
+  ok(await page.until(`document.querySelectorAll('.edit-shapes li').length === 2 && document.querySelectorAll('.drawing-end').length === 4`), 'edit: a zone is added');
+  await page.run(`(() => { const field = document.querySelector('.edit-shapes li:last-child input'); field.value = 'road'; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
+  ok(await page.until(`document.querySelector('.edit [type=submit]').disabled && /Two lines or zones/.test(document.querySelector('.edit [role=alert]').textContent)`), 'edit: two of one name are refused in words');
+  await page.run(`(() => { const field = document.querySelector('.edit-shapes li:last-child input'); field.value = 'queue'; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
+  await page.until(`!document.querySelector('.edit [type=submit]').disabled`);
+  await page.run(`document.querySelector('.edit [type=submit]').click()`);
+  ok(await page.until(`location.hash === '#/camera/Market%20street' && ${text('.counts-name')}.join() === 'road,queue'`), 'edit: saved, and shown at once');
+  const sent = mock.jobs.at(-1);
+  ok(sent.do === 'change_camera' && Object.keys(sent.camera).join() === 'lines,zones' && sent.camera.lines.road.coordinates.split(',').length === 4, 'edit: what was not changed is not sent');
+  await page.run(`location.hash = '#/edit/Main%20gate'`);
+  ok(await page.until(`document.querySelector('.edit-text')?.textContent.includes('      door:')`), 'edit: a camera of the configuration file is told as text');
+  ok((await page.run(`${text('.edit h2')}.join()`)) === 'What is counted', 'edit: and cannot be removed here');
+  await page.run(`location.hash = '#/edit/Market%20street'`);
+  await page.until(`${text('.edit .button')}.includes('Remove…')`);
+  await page.run(`[...document.querySelectorAll('.edit .button')].find((one) => one.textContent === 'Remove…').click()`);
+  await page.until(`document.activeElement.textContent === 'Remove Market street'`);
+  await page.key('Enter');
+  ok(await page.until(`location.hash === '#/' && ${text('.tile h2')}.join() === 'Main gate,Car park north'`), 'edit: removed after a question');
 });
 
 await scene('health', { path: '/#/health' }, async (page, mock) => {

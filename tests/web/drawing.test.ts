@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { paintNever, paintSoon } from '../../web/src/draw/painter';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fit, middle, place } from '../../web/src/draw/geometry';
@@ -75,4 +76,30 @@ test('themes: bars, marks, fields and the focus ring have 3:1', () => {
   for (const theme of themes())
     for (const mark of ['--ab', '--ba', '--zone', '--accent', '--rule-strong', '--class-person', '--class-bicycle', '--class-car', '--class-motorcycle', '--class-bus', '--class-truck'])
       assert.ok(contrast(theme, mark, '--surface') >= 3, `${mark}: ${contrast(theme, mark, '--surface')}`);
+});
+
+test('painter: what takes its time is spread over frames, each in its turn, and none is forgotten', () => {
+  const frames: (() => void)[] = [];
+  const told: string[] = [];
+  const before = globalThis.requestAnimationFrame;
+  globalThis.requestAnimationFrame = (frame) => frames.push(() => frame(0));
+  const slow = (name: string) => () => {
+    told.push(name);
+    for (const end = performance.now() + 20; performance.now() < end; );
+  };
+  const [first, second, third] = [slow('first'), slow('second'), slow('third')];
+  paintSoon(first);
+  paintSoon(second);
+  paintSoon(first);
+  frames.shift()?.();
+  assert.deepEqual(told, ['first']);
+  // It comes back while others wait: behind them.
+  paintSoon(first);
+  paintSoon(third);
+  paintNever(third);
+  frames.shift()?.();
+  frames.shift()?.();
+  assert.deepEqual(told, ['first', 'second', 'first']);
+  assert.equal(frames.length, 0);
+  globalThis.requestAnimationFrame = before;
 });

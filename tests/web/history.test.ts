@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cell, csvName, historyCsv } from '../../web/src/data/csv';
+import { daysAreWholeHours, daysOf } from '../../web/src/data/days';
+import { bucketName } from '../../web/src/data/format';
 import { classesOf, meanCoverage, sum, tableRows, tallest, toSeries } from '../../web/src/data/series';
 import type { History } from '../../web/src/state/protocol';
 
@@ -8,7 +10,7 @@ const at = (minute: number): string => new Date(Date.UTC(2031, 4, 6, 12, minute)
 const NOW = Date.UTC(2031, 4, 6, 13);
 
 const line: History = {
-  camera: 'gate', counter: 'door', bucket: 'minute', from: at(0), to: at(5),
+  camera: 'gate', counter: 'door', bucket: 'minute', from: at(0), to: at(5), local: false,
   buckets: [
     { start: at(0), coverage: 1, classes: { person: { a_to_b: 2, b_to_a: 1 }, car: { a_to_b: 4, b_to_a: 4 } } },
     // Minute 1 is absent: the server was off.
@@ -113,4 +115,65 @@ test('csv: names are quoted where needed and are never formulas', () => {
 test('csv: the file is named after what is in it', () => {
   assert.equal(csvName({ ...line, camera: 'Tor/Süd', counter: '../x' }), 'Tor-Süd_x_minute.csv');
   assert.equal(csvName({ ...line, camera: '***' }), 'unnamed_door_minute.csv');
+});
+
+// ---- days of the reader's clock ----
+
+/** Berlin: on 30 March 2031 the day has 23 hours, on 26 October 25. */
+const inBerlin = (run: () => void): void => {
+  const before = process.env['TZ'];
+  process.env['TZ'] = 'Europe/Berlin';
+  try {
+    run();
+  } finally {
+    if (before === undefined) delete process.env['TZ'];
+    else process.env['TZ'] = before;
+  }
+};
+const hoursOf = (from: number, count: number, classes: History['buckets'][number]['classes']): History => ({
+  camera: 'gate', counter: 'door', bucket: 'hour', local: false,
+  from: new Date(from).toISOString(), to: new Date(from + count * 3_600_000).toISOString(),
+  buckets: Array.from({ length: count }, (_, hour) => ({ start: new Date(from + hour * 3_600_000).toISOString(), coverage: 1, classes })),
+});
+
+test('days: they begin at the midnight of the reader, also where the clock is changed', () => inBerlin(() => {
+  const from = Date.UTC(2031, 2, 28, 23);
+  const days = daysOf(hoursOf(from, 24 + 23 + 24, { person: { a_to_b: 1, b_to_a: 2 } }), Date.UTC(2031, 5, 1));
+  const data = toSeries(days, all, Date.UTC(2031, 5, 1));
+  assert.deepEqual(data.times.map((time) => new Date(time * 1000).toISOString().slice(5, 13)), ['03-28T23', '03-29T23', '03-30T22']);
+  assert.deepEqual(data.series[0]?.values, [24, 23, 24]);
+  assert.deepEqual(data.coverage, [1, 1, 1]);
+  const rows = historyCsv(days, data.times, ['person'], { kind: 'line', first: 'in', second: 'out' }).split('\r\n');
+  assert.match(rows[2] ?? '', /2031-03-29T23:00:00.000Z,2031-03-30T22:00:00.000Z,1,23,46/);
+}));
+
+test('days: they are named by the reader\u2019s own date', () => {
+  const first = new Date(2031, 2, 29).getTime() / 1000;
+  assert.match(bucketName(first, 86_400, 1, true), /29/);
+  assert.match(bucketName(first, 86_400, 3, true), /29.*31/);
+});
+
+test('days: hours that are absent are gaps, and a mean stay is weighed by who left', () => inBerlin(() => {
+  const from = Date.UTC(2031, 4, 5, 22);
+  const hours = hoursOf(from, 24, { person: { entries: 1, exits: 1, dwell_s: 10 } });
+  hours.buckets = hours.buckets.slice(0, 12);
+  hours.buckets[0]!.classes = { person: { entries: 3, exits: 11, dwell_s: 20 } };
+  hours.buckets[1]!.classes = { person: { entries: 0, exits: 0, dwell_s: 0 } };
+  const [day] = daysOf(hours, Date.UTC(2031, 5, 1)).buckets;
+  assert.equal(day?.coverage, 0.5);
+  assert.equal(day?.classes['person']?.['exits'], 21);
+  assert.ok(Math.abs((day?.classes['person']?.['dwell_s'] ?? 0) - (11 * 20 + 10 * 10) / 21) < 1e-9);
+  // A day that is not over is as long as it has lasted.
+  assert.equal(daysOf(hours, from + 12 * 3_600_000).buckets[0]?.coverage, 1);
+}));
+
+test('days: an hour that would lie in two days leaves them to the server', () => {
+  const before = process.env['TZ'];
+  process.env['TZ'] = 'Asia/Kolkata';
+  assert.equal(daysAreWholeHours(NOW / 1000 - 86_400, NOW / 1000), false);
+  process.env['TZ'] = 'Europe/Berlin';
+  assert.equal(daysAreWholeHours(NOW / 1000 - 300 * 86_400, NOW / 1000), true);
+  assert.equal(daysAreWholeHours(NOW / 1000 - 3000 * 86_400, NOW / 1000), false);
+  if (before === undefined) delete process.env['TZ'];
+  else process.env['TZ'] = before;
 });

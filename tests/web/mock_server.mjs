@@ -63,8 +63,29 @@ export async function startMock(options = {}) {
       const history = world.history(Object.fromEntries(url.searchParams));
       return history ? send(response, 200, history) : send(response, 404, { error: 'not_found', message: 'no such counter' });
     }
+    if (url.pathname === '/api/v1/snapshot') return sendSnapshot(response);
+    if (url.pathname === '/api/v1/jobs') return void handleJob(request, response);
     send(response, 404, { error: 'not_found', message: 'no such path' });
   });
+
+  function sendSnapshot(response) {
+    if (clips === null) return send(response, 503, { error: 'unavailable', message: 'nothing is shown now' });
+    response.writeHead(200, { 'Content-Type': 'image/jpeg', 'Cache-Control': 'no-store' });
+    response.end(clips.jpeg[0]);
+  }
+
+  /** Each is done at once; what was asked for can be looked at. */
+  const jobs = [];
+  async function handleJob(request, response) {
+    let body = '';
+    for await (const part of request) body += part;
+    const what = JSON.parse(body);
+    const done = { id: jobs.push(what), do: what.do, state: 'done', progress: 1, error: null, result: {} };
+    if (what.do === 'discover') done.result = { networks: 1, devices: [] };
+    else if (!world.change(what)) Object.assign(done, { state: 'failed', error: `no camera named ${what.name}` });
+    send(response, 202, done);
+    if (what.do.endsWith('_camera')) publish('cameras', 0, {});
+  }
 
   let attempts = 0;
   async function handleSession(request, response) {
@@ -214,6 +235,7 @@ export async function startMock(options = {}) {
   const control = {
     world,
     publish,
+    jobs,
     video: clips !== null,
     say: (words) => {
       const [verb, name, ...rest] = words.trim().split(' ');

@@ -21,6 +21,8 @@ class Camera {
     this.index = index;
     this.name = NAMES[index] ?? `Camera ${index + 1}`;
     this.random = generator(index + 1);
+    /** The first one stands in the configuration file, the others were added in the dashboard. */
+    this.managed = index > 0;
     this.state = 'streaming';
     this.reason = '';
     this.frame = 0;
@@ -117,12 +119,12 @@ class Camera {
 
   tell(h264) {
     return {
-      name: this.name, state: this.state, reason: this.reason, source: `rtsp://10.0.0.${20 + this.index}/stream1`,
+      name: this.name, managed: this.managed, state: this.state, reason: this.reason, source: `rtsp://10.0.0.${20 + this.index}/stream1`,
       codec: 'h264', video: h264 ? 'h264' : 'jpeg', width: 960, height: 540, fps: this.fps, progress: 0, coverage: this.coverage,
       frames: { decoded: this.frame, analysed: Math.floor(this.frame / 3), skipped: Math.floor((this.frame * 2) / 3), dropped: this.index === 3 ? 412 : 0 },
       reconnects: this.index === 1 ? 2 : 0, decode_errors: 0, packets_lost: this.index === 1 ? 31 : 0,
       lines: [{ ...this.line, classes: CLASSES.map(([name]) => name) }],
-      zones: this.zone ? [{ ...this.zone, classes: ['person'] }] : [],
+      zones: this.zone ? [{ ...this.zone, classes: ['person'], inertia: 3 }] : [],
     };
   }
 }
@@ -151,6 +153,21 @@ export class World {
   resize(count) {
     while (this.cameras.length < count) this.cameras.push(new Camera(this, this.cameras.length));
     this.cameras.length = count;
+  }
+
+  /** "change_camera" of its lines and zones, or "remove_camera"; false when there is no such camera. */
+  change({ do: verb, name, camera: to }) {
+    const camera = this.cameras.find((one) => one.name === name);
+    if (camera === undefined) return false;
+    if (verb === 'remove_camera') this.cameras.splice(this.cameras.indexOf(camera), 1);
+    if (verb !== 'change_camera') return true;
+    const points = (text) => text.split(',').map(Number).flatMap((value, at, all) => (at % 2 === 0 ? [[value, all[at + 1]]] : []));
+    const [line] = Object.entries(to.lines ?? {});
+    const [zone] = Object.entries(to.zones ?? {});
+    if (line) camera.line = { name: line[0], coordinates: points(line[1].coordinates), ...line[1].directions };
+    camera.zone = zone ? { name: zone[0], coordinates: points(zone[1].coordinates) } : null;
+    for (const one of [camera.line, camera.zone]) if (one) camera.totals[one.name] ??= {};
+    return true;
   }
 
   setState(name, state, reason) {

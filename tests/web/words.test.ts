@@ -34,14 +34,21 @@ test('a rate: the server is slow only when the camera gives enough', () => {
   assert.equal(keepsUp(camera({ fps: { decoded: 25, analysed: 5, wanted: 10 } })), false);
   assert.equal(keepsUp(camera({ fps: { decoded: 5, analysed: 5, wanted: 10 } })), true);
   assert.equal(keepsUp(camera({ fps: { decoded: 25, analysed: 12, wanted: 0 } })), false);
+  assert.equal(keepsUp(camera({ analysis: 'resting: nothing moves', fps: { decoded: 25, analysed: 0.3, wanted: 10 } })), true);
+  assert.equal(keepsUp(camera({ analysis: 'as wanted', fps: { decoded: 16, analysed: 4, wanted: 5 } })), true);
+  assert.equal(keepsUp(camera({ analysis: 'slowed down: the detector cannot keep up', fps: { decoded: 25, analysed: 9, wanted: 10 } })), false);
   assert.equal(keepsUp(camera({ state: 'stalled', fps: { decoded: 0, analysed: 0, wanted: 10 } })), true);
 });
 
 test('words: every state has a sentence, every trouble an advice', () => {
   for (const state of ['idle', 'connecting', 'streaming', 'stalled', 'backoff', 'ended'] as const)
     assert.ok(stateSentence(camera({ state })).length > 10);
-  for (const state of ['idle', 'stalled', 'backoff', 'ended'] as const) assert.ok(stateAdvice(state).length > 10);
-  assert.equal(stateAdvice('streaming'), '');
+  for (const state of ['idle', 'stalled', 'backoff', 'ended'] as const) assert.ok(stateAdvice(camera({ state })).length > 10);
+  assert.equal(stateAdvice(camera({ state: 'streaming' })), '');
+  const refused = { state: 'backoff', reason: 'the camera refuses the user name or the password; next try in 8 s' };
+  assert.match(stateAdvice(camera(refused)), /user and password in the configuration file/);
+  assert.match(stateAdvice(camera({ ...refused, managed: true })), /user and password under “Lines, zones, settings”/);
+  assert.doesNotMatch(stateAdvice(camera({ state: 'backoff', reason: 'connection refused', managed: true })), /password|configuration/);
   for (const what of ['ledger', 'redis', 'camera', 'model', 'configuration']) assert.ok(problemWords(what).advice.length > 10);
   assert.equal(problemWords('weather').title, 'Problem: weather');
 });

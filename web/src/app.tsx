@@ -10,6 +10,7 @@ import { health, link, now, session, socket } from './state/store';
 import { theme } from './state/theme';
 import { AddCamera } from './views/add_camera';
 import { CameraView } from './views/camera';
+import { EditCamera } from './views/edit_camera';
 import { HealthView } from './views/health';
 import { HistoryView } from './views/history';
 import { SignIn } from './views/sign_in';
@@ -44,7 +45,7 @@ function Bar() {
     <header class="top">
       <a href="#/" class="brand"><img src="/icon.svg" width="26" height="26" alt="" /><span>Sightline</span></a>
       <nav aria-label="Views">
-        <a href="#/" aria-current={view === 'wall' || view === 'camera' || view === 'add' ? 'page' : undefined}><WallIcon /><span>Wall</span></a>
+        <a href="#/" aria-current={view === 'wall' || view === 'camera' || view === 'add' || view === 'edit' ? 'page' : undefined}><WallIcon /><span>Wall</span></a>
         <a href="#/history" aria-current={view === 'history' ? 'page' : undefined}><ChartIcon /><span>History</span></a>
         <a href="#/health" aria-current={view === 'health' ? 'page' : undefined}>
           <HealthIcon /><span>Health</span>
@@ -105,13 +106,14 @@ function Banner() {
   );
 }
 
-const TITLES = { history: 'History', health: 'Health', add: 'Add a camera' };
+const TITLES = { wall: 'Wall', history: 'History', health: 'Health', add: 'Add a camera' };
 
 function View() {
   const { view, camera } = route.value;
   const first = useRef(true);
   useEffect(() => {
-    document.title = view === 'camera' ? `${camera} – Sightline` : view === 'wall' ? 'Sightline' : `${TITLES[view]} – Sightline`;
+    const title = view === 'camera' ? camera : view === 'edit' ? `Change ${camera}` : TITLES[view];
+    document.title = `${title} – Sightline`;
     // Somebody who listens or uses the keyboard is taken to the new page's heading.
     if (!first.current) {
       scrollTo(0, 0);
@@ -123,5 +125,6 @@ function View() {
   if (view === 'history') return <HistoryView />;
   if (view === 'health') return <HealthView />;
   if (view === 'add') return <AddCamera />;
+  if (view === 'edit') return <EditCamera key={camera} name={camera} />;
   return <Wall />;
 }

@@ -1,5 +1,6 @@
 // The shown history as a CSV file (RFC 4180), made in the browser.
 
+import { dayAfter } from './days';
 import { BUCKET_SECONDS, directionKeys } from './series';
 import type { History } from '../state/protocol';
 
@@ -36,7 +37,7 @@ export function historyCsv(history: History, times: readonly number[], classes: 
       history.camera,
       history.counter,
       new Date(time * 1000).toISOString(),
-      new Date((time + step) * 1000).toISOString(),
+      new Date((history.local ? dayAfter(time) : time + step) * 1000).toISOString(),
       analysed ? bucket.coverage : 0,
     ];
     for (const name of classes) {

@@ -40,6 +40,7 @@ const dayAndClock = new Intl.DateTimeFormat(undefined, {
 const dayOnly = new Intl.DateTimeFormat(undefined, {
   weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC',
 });
+const dayOnlyLocal = new Intl.DateTimeFormat(undefined, { weekday: 'short', day: 'numeric', month: 'short' });
 const shortDay = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const shortDayUtc = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', timeZone: 'UTC' });
 
@@ -50,12 +51,18 @@ export const hourOfDay = (time: number | string): string => hourOnly.format(new 
 export const dateAndTime = (time: number | string): string => dayAndClock.format(new Date(time));
 /** Day buckets begin at midnight UTC: their date is the UTC date, wherever the reader is. */
 export const utcDay = (time: number | string): string => dayOnly.format(new Date(time));
+const localDay = (time: number): string => dayOnlyLocal.format(new Date(time));
 export const monthDay = (time: number | string): string => shortDay.format(new Date(time));
 export const monthDayUtc = (time: number | string): string => shortDayUtc.format(new Date(time));
 
 /** The name of a history bucket, or of several that follow each other: the day, or the time from and to. */
-export function bucketName(time: number, step: number, buckets = 1): string {
+export function bucketName(time: number, step: number, buckets = 1, local = false): string {
   const end = time + step * buckets;
+  if (local) {
+    // Noon is in the right day whichever hours the clock has skipped.
+    const last = localDay((end - step / 2) * 1000);
+    return buckets === 1 ? localDay(time * 1000) : `${localDay(time * 1000)} – ${last}`;
+  }
   if (step >= 86_400)
     return buckets === 1 ? `${utcDay(time * 1000)} (UTC)` : `${utcDay(time * 1000)} – ${utcDay((end - step) * 1000)} (UTC)`;
   const sameDay = new Date(time * 1000).toDateString() === new Date((end - 1) * 1000).toDateString();

@@ -1,6 +1,7 @@
 // History buckets into chart series. The one rule that matters: what was not analysed is null, never zero.
 
 import type { Bucket, History } from '../state/protocol';
+import { dayAfter, dayStart } from './days';
 
 export const BUCKET_SECONDS: Record<Bucket, number> = { minute: 60, hour: 3600, day: 86_400 };
 /** Below it a bucket counts as partly analysed and is drawn so: a second or two lost at a reconnection is noise. */
@@ -16,6 +17,8 @@ export interface Series {
 }
 export interface ChartData {
   step: number;
+  /** Days of the reader's clock: one of them in a year has 23 hours and one has 25. */
+  local: boolean;
   /** Start of each bucket, Unix seconds, without holes. */
   times: number[];
   /** Share analysed; null: not at all. */
@@ -54,6 +57,7 @@ export function toSeries(history: History, choice: SeriesChoice, nowMs: number):
   const keys = choice.grouping === 'direction' ? [first, second] : classes;
   const data: ChartData = {
     step,
+    local: history.local,
     times,
     coverage: [],
     dwell: [],
@@ -86,6 +90,10 @@ function bucketTimes(history: History, step: number, nowMs: number): number[] {
   const last = Math.ceil(to / step) * step - step;
   const first = Math.max(Math.floor(from / step) * step, last - (BUCKETS_MAX - 1) * step);
   const times: number[] = [];
+  if (history.local) {
+    for (let time = dayStart(from); time < to; time = dayAfter(time)) times.push(time);
+    return times.slice(-BUCKETS_MAX);
+  }
   for (let time = first; time <= last; time += step) times.push(time);
   return times;
 }

@@ -40,14 +40,16 @@ export function stateSentence(camera: Camera): string {
 }
 
 /** What to do; "" when there is nothing to do. */
-export function stateAdvice(state: CameraState): string {
+export function stateAdvice({ state, reason, managed }: Pick<Camera, 'state' | 'reason' | 'managed'>): string {
+  const place = managed ? 'under “Lines, zones, settings” of this camera' : 'in the configuration file';
   switch (state) {
     case 'backoff':
-      return 'Check that the camera has power and network, and that address, user and password in the configuration are right.';
+      if (/password|credentials|\b401\b/i.test(reason)) return `Correct its user and password ${place}.`;
+      return `Check that the camera has power and network, and that its address${managed ? '' : ' in the configuration file'} is right.`;
     case 'stalled':
       return 'Check the network between camera and server; if it lasts, restart the camera. The server reconnects by itself.';
     case 'ended':
-      return 'Set “loop: true” for this file in the configuration to play it again and again.';
+      return managed ? '' : 'Set “loop: true” for this file in the configuration to play it again and again.';
     case 'idle':
       return 'Set “enabled: true” for this camera in the configuration.';
     default:
@@ -70,6 +72,12 @@ export function problemWords(what: string): ProblemWords {
         meaning: 'New counts may be held in memory only; they are not safe until this is solved.',
         advice: 'Look at the free space and the rights of the data folder. Do not restart the server before it is solved: what waits in memory would be lost.',
       };
+    case 'disk':
+      return {
+        title: 'The disk is nearly full',
+        meaning: 'Counting goes on. Without room new counts are held in memory for some minutes, then they are lost.',
+        advice: 'Make room on the disk of the data folder, or give it a larger one.',
+      };
     case 'redis':
       return {
         title: 'Redis is not reachable',
@@ -80,7 +88,7 @@ export function problemWords(what: string): ProblemWords {
       return {
         title: 'Not every camera delivers pictures',
         meaning: 'Time without pictures is a gap in the history, not a zero. The other cameras go on.',
-        advice: 'Check that the camera has power and network, and that its address, user and password in the configuration are right. The server tries again by itself.',
+        advice: 'See under “Cameras” what is wrong with each. The server tries again by itself.',
       };
     case 'model':
       return {
@@ -108,9 +116,14 @@ export function directionName(event: CountEvent, lines: readonly Line[]): string
   return event.direction === 'a_to_b' ? line.aToB : line.bToA;
 }
 
+/** Nothing moves in front of it, so the detector has nothing to do. */
+export const rests = (camera: Camera): boolean => camera.analysis.startsWith('resting');
+
 /** Analysed against wanted rate: false when the server cannot keep up. */
 export function keepsUp(camera: Camera): boolean {
   if (camera.state !== 'streaming') return true;
+  // The server knows: a camera that has just begun, or rests as nothing moves, is not slow.
+  if (camera.analysis !== '') return camera.analysis === 'as wanted' || rests(camera);
   const wanted = camera.fps.wanted > 0 ? camera.fps.wanted : camera.fps.decoded;
   // A camera that sends fewer pictures than wanted is not the server's failure.
   const possible = camera.fps.decoded > 0 ? Math.min(wanted, camera.fps.decoded) : wanted;

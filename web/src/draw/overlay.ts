@@ -1,5 +1,6 @@
 // Draws what the server knows onto the picture: boxes, tails, lines with their sides, zones.
 
+import { count } from '../data/format';
 import type { Camera, Line, Track, Zone } from '../state/protocol';
 import type { Tail } from '../video/sync';
 import { centre, middle, place, type Frame } from './geometry';
@@ -111,7 +112,7 @@ function drawZone(context: Context, frame: Frame, zone: Zone, scene: Scene, room
   context.setLineDash([]);
   if (!room.names) return;
   const inside = scene.occupancy(zone.name);
-  const text = inside === null ? zone.name : `${zone.name} · ${inside} inside`;
+  const text = inside === null ? zone.name : `${zone.name} · ${count(inside)} inside`;
   const top = Math.min(...points.map((point) => point[1]));
   plate(context, frame, room, text, [centre(points)[0], top + room.high * 0.8], ZONE);
 }

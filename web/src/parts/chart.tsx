@@ -93,7 +93,7 @@ function spoken(props: ChartProps, index: number): string {
   const figures = data.coverage[index] == null
     ? ''
     : data.series.map((one) => `${nameOf(one.key)} ${count(one.values[index] ?? 0)}`).join(', ');
-  return `${bucketName(data.times[index] ?? 0, data.step)}. ${figures}. ${coverageWords(data.coverage[index] ?? null)}`;
+  return `${bucketName(data.times[index] ?? 0, data.step, 1, data.local)}. ${figures}. ${coverageWords(data.coverage[index] ?? null)}`;
 }
 
 function Tip({ props, index, left, width }: { props: ChartProps; index: number; left: number; width: number }) {
@@ -104,7 +104,7 @@ function Tip({ props, index, left, width }: { props: ChartProps; index: number; 
   const dwell = data.dwell[index] ?? null;
   return (
     <div class={left > width / 2 ? 'tip tip-left' : 'tip'} style={{ left: `${left}px` }}>
-      <strong>{bucketName(time, data.step)}</strong>
+      <strong>{bucketName(time, data.step, 1, data.local)}</strong>
       {share !== null && data.series.map((one, position) => (
         <span class="tip-row" key={one.key}>
           <i class="swatch" style={{ background: colourOf(one.key, position) }} />
@@ -134,7 +134,8 @@ function options(
   return {
     width: Math.max(200, box.clientWidth),
     height: latest.current.height,
-    padding: [10, 4, 0, 0],
+    // At the right there is room for half of the last time.
+    padding: [10, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false }, focus: { prox: -1 } },
     scales: {
@@ -158,7 +159,7 @@ function options(
         size: 30,
         space: 64,
         incrs: [60, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, DAY_S, 2 * DAY_S, 7 * DAY_S, 14 * DAY_S, 30 * DAY_S],
-        values: (_plot, splits, _axis, _space, step) => axisWords(splits, step, latest.current.data.step),
+        values: (_plot, splits, _axis, _space, step) => axisWords(splits, step, latest.current.data),
       },
       {
         ...axis,
@@ -185,8 +186,8 @@ function options(
 }
 
 /** The date where a day begins, else the time. */
-function axisWords(splits: number[], increment: number, step: number): string[] {
-  if (step >= DAY_S) return splits.map((time) => monthDayUtc(time * 1000));
+function axisWords(splits: number[], increment: number, data: ChartData): string[] {
+  if (data.step >= DAY_S) return splits.map((time) => (data.local ? monthDay : monthDayUtc)(time * 1000));
   return splits.map((time) => {
     const date = new Date(time * 1000);
     const midnight = date.getHours() === 0 && date.getMinutes() === 0;

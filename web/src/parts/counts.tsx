@@ -2,7 +2,8 @@
 
 import { useId, useState } from 'preact/hooks';
 import { count } from '../data/format';
-import type { Counter, Line, Zone } from '../state/protocol';
+import type { Camera, Counter, Line, Zone } from '../state/protocol';
+import { editHref } from '../state/route';
 import { counterOf } from '../state/store';
 import { MoreIcon } from './icons';
 import { Tick } from './tick';
@@ -26,6 +27,10 @@ export function LineCounts({ camera, line }: LineProps) {
     </Row>
   );
 }
+
+export const NoCounter = ({ camera }: { camera: Camera }) => (
+  <p class="empty-small">Nothing is counted here yet: <a href={editHref(camera.name)}>draw a line or a zone</a>.</p>
+);
 
 export function ZoneCounts({ camera, zone }: ZoneProps) {
   const counter = counterOf(camera, zone.name).value;

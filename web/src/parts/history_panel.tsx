@@ -4,6 +4,7 @@ import { signal, useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
 import { csvName, historyCsv } from '../data/csv';
+import { daysAreWholeHours, daysOf, dayStart } from '../data/days';
 import { count, percent } from '../data/format';
 import {
   BUCKET_SECONDS, classesOf, directionKeys, meanCoverage, sum, toSeries, type ChartData, type Grouping,
@@ -72,12 +73,15 @@ export function useHistory(source: Source | null, bucket: Bucket, range: { fromM
       clearTimeout(timer);
       timer = 0;
       const toMs = range?.toMs ?? Date.now();
+      const fromMs = range?.fromMs ?? toMs - SPAN_MS[bucket];
+      const local = bucket === 'day' && daysAreWholeHours(fromMs / 1000, toMs / 1000);
       const query: HistoryQuery = {
-        camera: source.camera, counter: source.counter, bucket,
-        fromMs: range?.fromMs ?? toMs - SPAN_MS[bucket], toMs,
+        camera: source.camera, counter: source.counter, toMs,
+        ...(local ? { bucket: 'hour', fromMs: dayStart(fromMs / 1000) * 1000 } : { bucket, fromMs }),
       };
       try {
-        const history = await getHistory(query, abort.signal);
+        const answer = await getHistory(query, abort.signal);
+        const history = local ? daysOf(answer, Date.now()) : answer;
         state.value = { history, error: '', loading: false, question };
       } catch (error) {
         if (abort.signal.aborted) return;

@@ -52,6 +52,9 @@ export const WarnIcon = () => (
 export const GoodIcon = () => (
   <Icon><circle cx="10" cy="10" r="7" /><path d="m6.8 10.2 2.2 2.2 4.2-4.6" /></Icon>
 );
+export const EditIcon = () => (
+  <Icon><path d="M12.8 4.2 15.8 7.2 7.5 15.5 4 16 4.5 12.5Z" /><path d="m11 6 3 3" /></Icon>
+);
 export const PlusIcon = () => (
   <Icon><path d="M10 4.5v11" /><path d="M4.5 10h11" /></Icon>
 );

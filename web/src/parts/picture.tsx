@@ -2,13 +2,14 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { drawOverlay } from '../draw/overlay';
+import { paintNever, paintSoon } from '../draw/painter';
 import { fit } from '../draw/geometry';
 import type { Camera } from '../state/protocol';
 import type { ShownStream } from '../state/socket';
 import { counterOf, link, onEvent, socket } from '../state/store';
 import { calm } from '../state/theme';
 import { LivePicture, type LiveState } from '../video/live';
-import { STATE_NAME } from '../data/words';
+import { STATE_NAME, STATE_TONE } from '../data/words';
 
 /** A tab that is hidden for longer than this stops its video. */
 const HIDDEN_MS = 4000;
@@ -43,9 +44,11 @@ export function Picture({ camera, label, large = false }: Props) {
   }, [camera.name, main]);
 
   const lost = link.value.phase !== 'open';
-  const silent = state.kind === null || old;
+  // The server knows at once what a picture's age would only show seconds later.
+  const stands = old || STATE_TONE[camera.state] === 'bad';
+  const silent = state.kind === null || stands;
   return (
-    <div class={`picture${old || lost ? ' picture-old' : ''}`}>
+    <div class={`picture${stands || lost ? ' picture-old' : ''}`}>
       <canvas ref={canvas} role="img" aria-label={label} />
       {silent && <Waiting camera={camera} lost={lost} seen={state.kind !== null} />}
       {state.kind !== null && (
@@ -92,18 +95,16 @@ function runPicture(
 ): () => void {
   const context = canvas.getContext('2d', { alpha: false })!;
   const glows = new Map<string, number>();
-  let frameRequest = 0;
   let inView = false;
   let hiddenTimer = 0;
 
   const live = new LivePicture(camera.current, redraw, setState, main ? 'main' : 'sub');
 
   function redraw(): void {
-    if (frameRequest === 0) frameRequest = requestAnimationFrame(draw);
+    paintSoon(draw);
   }
 
   function draw(): void {
-    frameRequest = 0;
     const scale = Math.min(devicePixelRatio || 1, 2);
     const width = canvas.clientWidth;
     const height = canvas.clientHeight;
@@ -172,7 +173,7 @@ function runPicture(
   return () => {
     clearInterval(aging);
     clearTimeout(hiddenTimer);
-    cancelAnimationFrame(frameRequest);
+    paintNever(draw);
     seen.disconnect();
     sized.disconnect();
     document.removeEventListener('visibilitychange', decide);

@@ -17,6 +17,8 @@ export interface Zone {
   name: string;
   points: Point[];
   classes: string[];
+  /** Pictures inside (outside) before an entry (exit) is believed. */
+  inertia: number;
 }
 export interface MainStream {
   state: CameraState;
@@ -26,7 +28,9 @@ export interface MainStream {
   height: number;
 }
 export interface Camera {
-name: string;
+  name: string;
+  /** It was added in the dashboard and can be changed there. */
+  managed: boolean;
   state: CameraState;
   reason: string;
   source: string;
@@ -37,6 +41,8 @@ name: string;
   /** The camera's second stream, which the server connects to only while somebody looks; null: it has one. */
   main: MainStream | null;
   fps: { source: number; decoded: number; analysed: number; wanted: number };
+  /** In the server's words, why not every wanted picture is analysed: "as wanted", "resting: nothing moves". */
+  analysis: string;
   progress: number;
   /** Share of the last full minute that was analysed; null before there is one. */
   coverage: number | null;
@@ -83,6 +89,7 @@ export interface CameraHealth {
   state: CameraState;
   reason: string;
   fps: { decoded: number; analysed: number };
+  analysis: string;
   coverage: number | null;
 }
 export interface Health {
@@ -115,6 +122,8 @@ export interface History {
   bucket: Bucket;
   from: string;
   to: string;
+  /** Days of the reader's clock, made here; the server's own begin at midnight UTC. */
+  local: boolean;
   buckets: HistoryBucket[];
 }
 
@@ -162,6 +171,7 @@ export function readCamera(value: unknown): Camera {
   const frames = bag(raw['frames']);
   return {
     name: text(raw['name']),
+    managed: raw['managed'] === true,
     state: readState(raw['state']),
     reason: text(raw['reason']),
     source: text(raw['source']),
@@ -176,6 +186,7 @@ export function readCamera(value: unknown): Camera {
       analysed: figure(fps['analysed']),
       wanted: figure(fps['wanted']),
     },
+    analysis: text(raw['analysis']),
     progress: figure(raw['progress']),
     coverage: share(raw['coverage']),
     frames: {
@@ -203,6 +214,7 @@ export function readCamera(value: unknown): Camera {
         name: text(item['name']),
         points: readPoints(item['coordinates']),
         classes: texts(item['classes']),
+        inertia: figure(item['inertia']),
       };
     }),
   };
@@ -283,6 +295,7 @@ export function readHealth(value: unknown): Health {
         state: readState(camera['state']),
         reason: text(camera['reason']),
         fps: { decoded: figure(fps['decoded']), analysed: figure(fps['analysed']) },
+        analysis: text(camera['analysis']),
         coverage: share(camera['coverage']),
       };
     }),
@@ -316,6 +329,7 @@ export function readHistory(value: unknown): History {
     bucket: bucket === 'hour' || bucket === 'day' ? bucket : 'minute',
     from: text(raw['from']),
     to: text(raw['to']),
+    local: false,
     buckets: list(raw['buckets']).map((item) => {
       const one = bag(item);
       return {

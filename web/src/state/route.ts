@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 
 export interface Route {
-  view: 'wall' | 'camera' | 'history' | 'health' | 'add';
+  view: 'wall' | 'camera' | 'history' | 'health' | 'add' | 'edit';
   camera: string;
   /** Further choices of a view (the history page keeps its own here, so that a link shows the same). */
   query: URLSearchParams;
@@ -13,19 +13,20 @@ export function readRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?');
   const [first = '', ...rest] = path.split('/');
   const parameters = new URLSearchParams(query);
-  if (first === 'camera' && rest.length > 0) {
+  if ((first === 'camera' || first === 'edit') && rest.length > 0) {
     let name = rest.join('/');
     try {
       name = decodeURIComponent(name);
     } catch {
       // A hand-written address: taken as it stands.
     }
-    return { view: 'camera', camera: name, query: parameters };
+    return { view: first, camera: name, query: parameters };
   }
   const view = first === 'history' || first === 'health' || first === 'add' ? first : 'wall';
   return { view, camera: '', query: parameters };
 }
 
+export const editHref = (name: string): string => `#/edit/${encodeURIComponent(name)}`;
 export const cameraHref = (name: string): string => `#/camera/${encodeURIComponent(name)}`;
 
 export const route = signal(readRoute(location.hash));

@@ -156,6 +156,7 @@ function applyHealth(data: unknown): void {
       state: item.state,
       reason: item.reason,
       coverage: item.coverage,
+      analysis: item.analysis,
       fps: { ...camera.fps, ...item.fps },
     };
   });

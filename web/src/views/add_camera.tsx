@@ -3,7 +3,8 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { LineDrawing, type Ends } from '../parts/line_drawing';
+import { newShape, shapesProblem, toCounters, type Shape } from '../data/shapes';
+import { ShapeDrawing } from '../parts/shape_drawing';
 import { Busy, useTask, Wrong } from '../parts/task';
 import { VideoFile } from '../parts/video_file';
 import { ApiError } from '../state/api';
@@ -12,7 +13,6 @@ import { cameraHref } from '../state/route';
 import { cameras, loadCameras } from '../state/store';
 
 const STEPS = ['Find', 'Sign in', 'Picture', 'Line'] as const;
-const FIRST_LINE: Ends = { from: [0.15, 0.6], to: [0.85, 0.6] };
 
 interface Choice {
   /** Of the device service; empty when an address was typed. */
@@ -87,7 +87,7 @@ export function AddCamera() {
           />
         )}
         {step.value === 3 && probe.value !== null && (
-          <Draw heading={top} probe={probe.value} address={address.value} sign={sign.value} name={name.value} />
+          <Draw heading={top} probe={probe.value} address={address.value} view={viewOf(streams.value, address.value)} sign={sign.value} name={name.value} />
         )}
       </div>
     </section>
@@ -102,6 +102,14 @@ function Title({ heading, children }: Heading & { children: ComponentChildren })
   return <h2 ref={(element) => { heading.current = element; }} tabIndex={-1}>{children}</h2>;
 }
 
+
+/** The larger stream of the same camera, for looking at it; "" when there is none. */
+function viewOf(streams: readonly Stream[], address: string): string {
+  const area = (stream: Stream): number => stream.width * stream.height;
+  const counted = streams.find((stream) => stream.address === address);
+  const view = streams.find((stream) => stream.role === 'view');
+  return counted !== undefined && view !== undefined && area(view) > area(counted) ? view.address : '';
+}
 
 /** A name that no camera has yet, and that the server takes. */
 function freeName(wish: string): string {
@@ -161,7 +169,7 @@ function Find({ heading, onChoose, onVideo }: FindProperties) {
           ))}
         </ul>
       )}
-      {busy.value === '' && devices.value?.length === 0 && (
+      {busy.value === '' && error.value === '' && devices.value?.length === 0 && (
         <p class="quiet">No camera answered. Many have ONVIF switched off, and a container sees only its own network: type the camera’s address below.</p>
       )}
       <p><button type="button" class="button" disabled={busy.value !== ''} onClick={look}>Look again</button></p>
@@ -295,50 +303,50 @@ function nameProblem(name: string): string {
 interface DrawProperties extends Heading {
   probe: Job;
   address: string;
+  /** The stream that is shown large; empty: the same. */
+  view: string;
   sign: Sign;
   name: string;
 }
 
-function Draw({ heading, probe, address, sign, name }: DrawProperties) {
-  const ends = useSignal<Ends>(FIRST_LINE);
-  const line = useSignal('entrance');
-  const names = useSignal<[string, string]>(['in', 'out']);
+function Draw({ heading, probe, address, view, sign, name }: DrawProperties) {
+  const line = useSignal<Shape>(newShape('line', 'entrance'));
   const loop = useSignal(false);
   const isVideo = address.startsWith('upload:');
   const { busy, error, run } = useTask();
-  const swap = (): void => { ends.value = { from: ends.value.to, to: ends.value.from }; };
+  const change = (to: Partial<Shape>): void => { line.value = { ...line.value, ...to }; };
   const save = (withLine: boolean): void => void run('Saving…', async (signal) => {
-    const points = [...ends.value.from, ...ends.value.to].map((value) => value.toFixed(4)).join(',');
+    const inputs = view === '' ? [{ path: address }] : [{ path: address, roles: ['detect'] }, { path: view, roles: ['view'] }];
     await runJob({
       do: 'set_camera', name,
       camera: {
-        ffmpeg: { inputs: [{ path: address }] },
+        ffmpeg: { inputs },
         ...(sign.user === '' ? {} : sign),
         ...(isVideo ? { loop: loop.value } : {}),
-        ...(withLine ? { lines: { [line.value.trim()]: { coordinates: points, directions: { a_to_b: names.value[0], b_to_a: names.value[1] } } } } : {}),
+        ...(withLine ? toCounters([line.value]) : {}),
       },
     }, signal);
     await loadCameras();
     location.hash = cameraHref(name);
   });
-  const good = line.value.trim() !== '' && names.value.every((one) => one.trim() !== '');
+  const problem = shapesProblem([line.value]);
   return (
-    <form onSubmit={(event) => { event.preventDefault(); if (good) save(true); }}>
+    <form onSubmit={(event) => { event.preventDefault(); if (problem === '') save(true); }}>
       <Title heading={heading}>Where do you count?</Title>
-      <p class="quiet">Drag the two ends, or move them with the arrow keys. Everything whose feet or wheels cross the line is counted, by direction.</p>
-      <LineDrawing
+      <p class="quiet">Drag the two ends, or move them with the arrow keys. Everything whose feet or wheels cross the line is counted, by direction. More lines, and zones, can be drawn later.</p>
+      <ShapeDrawing
         picture={jobPicture(probe)} width={Number(probe.result['width']) || 16} height={Number(probe.result['height']) || 9}
-        ends={ends.value} names={names.value} onChange={(value) => (ends.value = value)}
+        shapes={[line.value]} chosen={0} onChoose={() => undefined} onChange={(shape) => (line.value = shape)}
       />
       <div class="add-fields">
         <label>Name of the line
-          <input class="field" name="line" maxLength={60} value={line.value} onInput={(event) => (line.value = event.currentTarget.value)} />
+          <input class="field" name="line" maxLength={60} value={line.value.name} onInput={(event) => change({ name: event.currentTarget.value })} />
         </label>
         <label class="towards-b">This way is called
-          <input class="field" name="a_to_b" maxLength={60} value={names.value[0]} onInput={(event) => (names.value = [event.currentTarget.value, names.value[1]])} />
+          <input class="field" name="a_to_b" maxLength={60} value={line.value.aToB} onInput={(event) => change({ aToB: event.currentTarget.value })} />
         </label>
         <label class="towards-a">That way is called
-          <input class="field" name="b_to_a" maxLength={60} value={names.value[1]} onInput={(event) => (names.value = [names.value[0], event.currentTarget.value])} />
+          <input class="field" name="b_to_a" maxLength={60} value={line.value.bToA} onInput={(event) => change({ bToA: event.currentTarget.value })} />
         </label>
       </div>
       {isVideo && (
@@ -347,11 +355,12 @@ function Draw({ heading, probe, address, sign, name }: DrawProperties) {
           Begin again at its end, and count again
         </label>
       )}
+      <p class="bad-text" role="alert">{problem}</p>
       <Busy words={busy.value} />
       <Wrong words={error.value} />
       <div class="add-actions">
-        <button type="submit" class="button button-main" disabled={!good || busy.value !== ''}>Add the camera</button>
-        <button type="button" class="button" onClick={swap}>Swap the directions</button>
+        <button type="submit" class="button button-main" disabled={problem !== '' || busy.value !== ''}>Add the camera</button>
+        <button type="button" class="button" onClick={() => change({ points: [...line.value.points].reverse() })}>Swap the directions</button>
         <button type="button" class="button" disabled={busy.value !== ''} onClick={() => save(false)}>Add it without a line</button>
       </div>
     </form>

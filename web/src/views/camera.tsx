@@ -5,14 +5,15 @@ import { useEffect } from 'preact/hooks';
 import { count, percent, rate, size } from '../data/format';
 import { keepsUp, STATE_NAME, stateAdvice, stateSentence } from '../data/words';
 import { StateBadge } from '../parts/badge';
-import { LineCounts, ZoneCounts } from '../parts/counts';
+import { LineCounts, NoCounter, ZoneCounts } from '../parts/counts';
 import { Events } from '../parts/events';
 import { BUCKETS, HistoryPanel, sourcesOf, useHistory } from '../parts/history_panel';
-import { BackIcon } from '../parts/icons';
+import { BackIcon, EditIcon } from '../parts/icons';
 import { Picture } from '../parts/picture';
 import { Segments } from '../parts/segments';
 import { Spoken } from '../parts/spoken';
 import type { Bucket, Camera } from '../state/protocol';
+import { editHref } from '../state/route';
 import { cameras, watchCameras } from '../state/store';
 import { Loading } from './wall';
 
@@ -24,7 +25,7 @@ export function CameraView({ name }: { name: string }) {
     return (
       <section class="empty">
         <h1 tabIndex={-1}>No camera named {name}</h1>
-        <p>It may have been renamed or removed from the configuration.</p>
+        <p>It may have been renamed or removed.</p>
         <p><a href="#/">Back to the wall</a></p>
       </section>
     );
@@ -34,6 +35,8 @@ export function CameraView({ name }: { name: string }) {
         <a href="#/" class="button button-icon" aria-label="Back to the wall" title="Back to the wall"><BackIcon /></a>
         <h1 tabIndex={-1}>{camera.name}</h1>
         <StateBadge state={camera.state} reason={camera.reason} />
+        <span class="grow" />
+        <a class="button" href={editHref(camera.name)}><EditIcon /><span>Lines, zones, settings</span></a>
       </header>
       <div class="camera-grid">
         <div class="camera-main">
@@ -48,9 +51,7 @@ export function CameraView({ name }: { name: string }) {
             <div class="tile-counts">
               {camera.lines.map((line) => <LineCounts key={line.name} camera={camera.name} line={line} />)}
               {camera.zones.map((zone) => <ZoneCounts key={zone.name} camera={camera.name} zone={zone} />)}
-              {camera.lines.length + camera.zones.length === 0 && (
-                <p class="empty-small">No line or zone yet: add one under “lines” of this camera in the configuration file.</p>
-              )}
+              {camera.lines.length + camera.zones.length === 0 && <NoCounter camera={camera} />}
             </div>
             <Spoken camera={camera} />
           </div>
@@ -106,12 +107,12 @@ function mainStream({ main }: Camera): string {
 }
 
 function Details({ camera }: { camera: Camera }) {
-  const advice = stateAdvice(camera.state);
+  const advice = stateAdvice(camera);
   const wanted = camera.fps.wanted > 0 ? `${rate(camera.fps.wanted)} wanted` : 'every picture wanted';
   const rows: [string, string, string?][] = [
     ['Video', [camera.codec.toUpperCase(), size(camera.width, camera.height)].filter(Boolean).join(', ') || 'not known yet'],
     ['Main stream', mainStream(camera), camera.main?.state === 'backoff' || camera.main?.state === 'stalled' ? 'warn' : ''],
-    ['Rate', `${rate(camera.fps.analysed)} of ${rate(camera.fps.decoded)} pictures a second analysed, ${wanted}`],
+    ['Rate', `${rate(camera.fps.analysed)} of ${rate(camera.fps.decoded)} pictures a second analysed, ${wanted}${camera.analysis === '' || camera.analysis === 'as wanted' ? '' : `; ${camera.analysis}`}`],
     ['Coverage', camera.coverage === null ? 'not known yet' : `${percent(camera.coverage)} of the last minute was analysed`],
     ['Pictures', `${count(camera.frames.analysed)} analysed, ${count(camera.frames.skipped)} not needed at this rate`],
     ['Dropped', `${count(camera.frames.dropped)} given up for newer ones`, camera.frames.dropped > 0 ? 'warn' : ''],
@@ -126,8 +127,8 @@ function Details({ camera }: { camera: Camera }) {
       {camera.state !== 'streaming' && camera.reason !== '' && <p class="health-reason">{camera.reason}</p>}
       {advice !== '' && <p class="advice">{advice}</p>}
       {!keepsUp(camera) && (
-        <p class="advice">The server cannot analyse as many pictures as wanted. Lower “detect: fps” of some cameras, use a
-          smaller model, or give the server more cores or a GPU.</p>
+        <p class="advice">The server cannot analyse as many pictures as wanted. Let it analyse fewer each second of some cameras
+          (“detect: fps”), use a smaller model, or give the server more cores or a GPU.</p>
       )}
       <dl class="details">
         {rows.filter((row) => row[1] !== '').map(([name, text]) => (

@@ -42,7 +42,7 @@ export function HealthView() {
       <div class="card">
         <h2>Cameras</h2>
         {cameras.value.length === 0 ? (
-          <p class="empty-small">No camera yet: add one under “cameras” in the server’s configuration file.</p>
+          <p class="empty-small">No camera yet: <a href="#/add">add one</a>.</p>
         ) : (
           <CameraTable cameras={cameras.value} />
         )}
@@ -91,7 +91,7 @@ function CameraTable({ cameras: list }: { cameras: Camera[] }) {
               <td class="cell-state">
                 <StateBadge state={camera.state} />
                 {camera.state !== 'streaming' && camera.reason !== '' && <p class="cell-note">{camera.reason}</p>}
-                {stateAdvice(camera.state) !== '' && <p class="cell-note quiet">{stateAdvice(camera.state)}</p>}
+                {stateAdvice(camera) !== '' && <p class="cell-note quiet">{stateAdvice(camera)}</p>}
               </td>
               <td class={`number${keepsUp(camera) ? '' : ' warn-text'}`}>
                 {rate(camera.fps.analysed)} / {camera.fps.wanted > 0 ? rate(camera.fps.wanted) : 'all'}

@@ -6,7 +6,7 @@ import { BUCKETS_MAX, COVERAGE_WHOLE, tableRows, type ChartData } from '../data/
 import { BUCKETS, bucketSpanMs, HistoryPanel, SPAN_MS, sourcesOf, useHistory, type Source } from '../parts/history_panel';
 import { Segments } from '../parts/segments';
 import type { Bucket } from '../state/protocol';
-import { replaceQuery, route } from '../state/route';
+import { editHref, replaceQuery, route } from '../state/route';
 import { cameras } from '../state/store';
 import { Loading } from './wall';
 
@@ -71,8 +71,10 @@ export function HistoryView() {
     return (
       <section class="empty">
         <h1 tabIndex={-1}>No history yet</h1>
-        <p>{all.length === 0 ? 'There is no camera yet.' : 'No camera has a line or a zone yet.'} Add one in the server’s
-          configuration file; from then on every minute is kept.</p>
+        <p>{all.length === 0
+          ? <>There is no camera yet: <a href="#/add">add one</a>.</>
+          : <>Nothing is counted yet: draw a line or a zone on {camera === undefined ? 'a camera' : <a href={editHref(camera.name)}>{camera.name}</a>}.</>}{' '}
+          From then on every minute is kept.</p>
       </section>
     );
   return (
@@ -163,7 +165,7 @@ function Table({ data, source, nameOf }: { data: ChartData; source: Source; name
             const dwell = data.dwell[index] ?? null;
             return (
               <tr key={data.times[index]} class={share === null ? 'row-gap' : ''}>
-                <th scope="row">{bucketName(data.times[index] ?? 0, data.step, last - index + 1)}</th>
+                <th scope="row">{bucketName(data.times[index] ?? 0, data.step, last - index + 1, data.local)}</th>
                 {values.map((value, at) => <td class="number" key={at}>{value === null ? '–' : count(value)}</td>)}
                 <td class="number"><b>{share === null ? '–' : count(values.reduce<number>((total, value) => total + (value ?? 0), 0))}</b></td>
                 {source.kind === 'zone' && <td class="number">{dwell === null ? '–' : duration(dwell * 1000)}</td>}

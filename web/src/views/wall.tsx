@@ -2,9 +2,9 @@
 
 import { computed, signal } from '@preact/signals';
 import { rate } from '../data/format';
-import { keepsUp, STATE_TONE } from '../data/words';
+import { keepsUp, rests, STATE_TONE } from '../data/words';
 import { StateBadge } from '../parts/badge';
-import { LineCounts, ZoneCounts } from '../parts/counts';
+import { LineCounts, NoCounter, ZoneCounts } from '../parts/counts';
 import { FullIcon, PlusIcon } from '../parts/icons';
 import { Picture } from '../parts/picture';
 import { Segments } from '../parts/segments';
@@ -92,9 +92,7 @@ function Tile({ camera }: { camera: Camera }) {
       <div class="tile-counts">
         {camera.lines.map((line) => <LineCounts key={line.name} camera={camera.name} line={line} />)}
         {camera.zones.map((zone) => <ZoneCounts key={zone.name} camera={camera.name} zone={zone} />)}
-        {camera.lines.length + camera.zones.length === 0 && (
-          <p class="empty-small">No line or zone yet: add one under “lines” of this camera in the configuration file.</p>
-        )}
+        {camera.lines.length + camera.zones.length === 0 && <NoCounter camera={camera} />}
       </div>
     </article>
   );
@@ -102,11 +100,12 @@ function Tile({ camera }: { camera: Camera }) {
 
 function Rate({ camera, slow }: { camera: Camera; slow: boolean }) {
   if (camera.state !== 'streaming') return null;
+  if (rests(camera)) return <span class="tile-rate quiet" title="Nothing moves, so the detector rests">nothing moves</span>;
   const wanted = camera.fps.wanted > 0 ? rate(camera.fps.wanted) : 'all';
   return (
     <span
       class={`tile-rate${slow ? ' warn-text' : ''}`}
-      title={slow ? 'The server analyses fewer pictures than wanted: it is busy' : 'Pictures analysed each second, of those wanted'}
+      title={slow ? `The server analyses fewer pictures than wanted: ${camera.analysis || 'it is busy'}` : 'Pictures analysed each second, of those wanted'}
     >
       {slow && <span aria-hidden="true">▾ </span>}
       {rate(camera.fps.analysed)}<span class="quiet"> / {wanted} fps</span>

@@ -1,0 +1,582 @@
+/* A network whose file leaves its size open: which size each picture goes through, how many there are
+ * at most, and that boxes lie where they must whichever it is. The network is made here: it finds
+ * what is bright. Which size is right is input_shape_test.c's.
+ * links: gpu */
+#include "gpu/detector.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "config/err.h"
+#include "gpu/cpu/backend_cpu.h"
+#include "gpu/cpu/cpu_shared.h"
+#include "gpu/detector_internal.h"
+#include "gpu/input_shape.h"
+#include "tests/onnx_writer.h"
+#include "tests/tap.h"
+
+#define OWN_WIDTH_PX  512
+#define OWN_HEIGHT_PX 288
+#define BATCH         3
+#define THREADS       4
+
+/* ---- a network that finds what is bright ---- */
+
+static char model_path[64];
+
+/* Every cell: sides of one stride, and a person where it is bright; never a car. */
+static void add_stage(struct onnx_writer *onnx, int stride, float person_bias)
+{
+    const int64_t size[] = {6, 3, stride, stride}, six = 6;
+    const float   bias[]  = {0, 0, 0, 0, person_bias, -1000};
+    size_t        count   = onnx_elements(4, size);
+    float        *weights = calloc(count, sizeof *weights);
+    char          name[3][16], inputs[64], attributes[64];
+
+    if (weights == NULL)
+        abort();
+    for (size_t i = count / 6 * 4; i < count / 6 * 5; i++)
+        weights[i] = 0.6F / (float)count; /* a tenth of the mean */
+    snprintf(name[0], sizeof name[0], "weights%d", stride);
+    snprintf(name[1], sizeof name[1], "bias%d", stride);
+    snprintf(name[2], sizeof name[2], "cells%d", stride);
+    snprintf(inputs, sizeof inputs, "picture,%s,%s", name[0], name[1]);
+    snprintf(attributes, sizeof attributes, "strides:is=%d,%d", stride, stride);
+    onnx_floats(onnx, name[0], 4, size, weights);
+    onnx_floats(onnx, name[1], 1, &six, bias);
+    onnx_node(onnx, "Conv", inputs, name[2], attributes);
+    onnx_output(onnx, name[2]);
+    free(weights);
+}
+
+static void write_model(const char *path, bool open, float person_bias)
+{
+    const int64_t      any[] = {1, 3, -1, -1}, fixed[] = {1, 3, OWN_HEIGHT_PX, OWN_WIDTH_PX};
+    struct onnx_writer onnx = {.opset = 13};
+    FILE              *file = fopen(path, "wb");
+    size_t             count;
+
+    onnx_input(&onnx, "picture", 4, open ? any : fixed);
+    add_stage(&onnx, 8, person_bias);
+    add_stage(&onnx, 16, -1000);
+    add_stage(&onnx, 32, -1000);
+    onnx_entry(&onnx.file, 14, "names", "person,car");
+    onnx_entry(&onnx.file, 14, "imgsz", "[288, 512]");
+    const uint8_t *bytes = onnx_finish(&onnx, &count);
+    if (file == NULL || fwrite(bytes, 1, count, file) != count || fclose(file) != 0)
+        abort();
+    onnx_free(&onnx);
+}
+
+/* Black, with a white rectangle from half to four fifths of its width and from 0.3 to 0.6 of its
+ * height. */
+static struct frame *picture(int width_px, int height_px)
+{
+    struct frame *frame = frame_alloc(FRAME_GRAY8, width_px, height_px);
+
+    frame->full_range = true;
+    for (int y = 0; y < height_px; y++) {
+        uint8_t *row = (uint8_t *)(uintptr_t)frame->plane[0] + y * frame->stride_bytes[0];
+
+        memset(row, 0, (size_t)width_px);
+        if (y * 10 >= height_px * 3 && y * 10 < height_px * 6)
+            memset(row + width_px / 2, 255, (size_t)(width_px * 8 / 10 - width_px / 2));
+    }
+    return frame;
+}
+
+/* Every box has its centre in the rectangle, and they reach from one end of it to the other: to a
+ * cell of the network's, which is `cell_px` of the picture's pixels. */
+static bool right_boxes(const struct box *boxes, int count, int width_px, int height_px)
+{
+    double cell_px = 8.5 * fmax(width_px / 160.0, height_px / 160.0);
+    double low_px = width_px, high_px = 0;
+
+    cell_px = fmin(cell_px,
+                   8.5 / fmin((double)OWN_WIDTH_PX / width_px, (double)OWN_HEIGHT_PX / height_px));
+    for (int i = 0; i < count; i++) {
+        double x = (double)(boxes[i].x0 + boxes[i].x1) / 2;
+        double y = (double)(boxes[i].y0 + boxes[i].y1) / 2;
+
+        if (x < width_px * 0.5 - cell_px || x > width_px * 0.8 + cell_px ||
+            y < height_px * 0.3 - cell_px || y > height_px * 0.6 + cell_px)
+            return false;
+        low_px  = fmin(low_px, x);
+        high_px = fmax(high_px, x);
+    }
+    return count > 0 && low_px < width_px * 0.5 + 3 * cell_px &&
+           high_px > width_px * 0.8 - 3 * cell_px;
+}
+
+/* ---- the CPU, three pictures at a time ---- */
+
+struct three {
+    struct runner  base;
+    struct runner *one[BATCH];
+    float         *output[MODEL_MAX_OUTPUTS];
+};
+
+static int opened, fail_open_after = INT32_MAX, fail_open_with, runs;
+
+static int three_batch(const struct model *model)
+{
+    (void)model;
+    return BATCH;
+}
+
+static size_t numbers_of(const struct model_tensor *tensor)
+{
+    return onnx_elements(tensor->dimension_count, tensor->dimension);
+}
+
+static void three_close(struct runner **runner)
+{
+    struct three *three = (struct three *)(void *)*runner;
+
+    for (int i = 0; i < BATCH; i++)
+        BACKEND_CPU.close(&three->one[i]);
+    for (int i = 0; i < MODEL_MAX_OUTPUTS; i++)
+        free(three->output[i]);
+    free(three);
+    *runner = NULL;
+}
+
+static int three_open(struct runner **out, const struct model *model,
+                      const struct runner_settings *settings, struct why *why)
+{
+    const struct model_info *info = model_info(model);
+    struct three            *three;
+
+    (void)settings;
+    *out = NULL;
+    if (opened >= fail_open_after)
+        return why_set(why, fail_open_with, "the test's device has no more room");
+    three             = calloc(1, sizeof *three);
+    three->base.model = model;
+    for (int i = 0; i < BATCH; i++)
+        if (backend_cpu_open_with(&three->one[i], model, NULL, PRECISION_F32, why) != 0)
+            abort();
+    for (int i = 0; i < info->output_count; i++)
+        three->output[i] = calloc(BATCH * numbers_of(&info->output[i]), sizeof(float));
+    *out = &three->base;
+    opened++;
+    return 0;
+}
+
+static int three_run(struct runner *runner, const float *input, int batch, struct why *why)
+{
+    struct three            *three = (struct three *)(void *)runner;
+    const struct model_info *info  = model_info(runner->model);
+
+    runs++;
+    for (int k = 0; k < batch; k++) {
+        if (BACKEND_CPU.run(three->one[k], input + (size_t)k * numbers_of(&info->input), 1, why) !=
+            0)
+            abort();
+        for (int i = 0; i < info->output_count; i++) {
+            size_t count = numbers_of(&info->output[i]);
+
+            memcpy(three->output[i] + (size_t)k * count, BACKEND_CPU.output(three->one[k], i),
+                   count * sizeof(float));
+        }
+    }
+    return 0;
+}
+
+static const float *three_output(const struct runner *runner, int index)
+{
+    return ((const struct three *)(const void *)runner)->output[index];
+}
+
+static const struct backend_ops THREE = {.name       = "three",
+                                         .best_batch = three_batch,
+                                         .open       = three_open,
+                                         .run        = three_run,
+                                         .output     = three_output,
+                                         .close      = three_close};
+
+/* A detector on that backend and a session of it. */
+struct bench {
+    struct model            *model;
+    struct detector         *detector;
+    struct detector_session *session;
+};
+
+static void open_bench(struct bench *bench, bool fixed_shape)
+{
+    struct detector_settings settings = {.input = {.fixed_shape = fixed_shape}};
+    struct detector_parts    parts    = {.backend = &THREE};
+    struct why               why      = {""};
+
+    opened          = 0;
+    fail_open_after = INT32_MAX;
+    if (model_load(&bench->model, model_path, &why) != 0) {
+        diag("%s", why.text);
+        abort();
+    }
+    parts.model = bench->model;
+    parts.info  = model_info(bench->model);
+    if (detector_open_with(&bench->detector, &settings, &parts, &why) != 0 ||
+        detector_session_open(&bench->session, bench->detector, &why) != 0) {
+        diag("%s", why.text);
+        abort();
+    }
+}
+
+static void close_bench(struct bench *bench)
+{
+    detector_session_close(&bench->session);
+    detector_close(&bench->detector);
+    model_close(&bench->model);
+}
+
+/* Runs one picture; true when its boxes are right. *through: the input's size. */
+static bool sees(struct bench *bench, int width_px, int height_px, struct input_shape *through)
+{
+    static struct box        boxes[1][LIMIT_BOXES];
+    struct frame            *frame = picture(width_px, height_px);
+    struct detector_timing   timing;
+    const struct model_info *info;
+    struct why               why = {""};
+    int count, rc = detector_session_run(bench->session, &frame, 1, boxes, &count, &timing, &why);
+
+    frame_unref(&frame);
+    if (rc != 0) {
+        diag("%dx%d: %s", width_px, height_px, why.text);
+        return false;
+    }
+    info     = detector_session_model(bench->session, 0);
+    *through = (struct input_shape){(int)info->input.dimension[3], (int)info->input.dimension[2]};
+    return right_boxes(boxes[0], count, width_px, height_px);
+}
+
+static bool is_shape(struct input_shape shape, int width_px, int height_px)
+{
+    return shape.width_px == width_px && shape.height_px == height_px;
+}
+
+static void check_in_turn(void)
+{
+    static const struct {
+        int                width_px, height_px;
+        struct input_shape through;
+    } KINDS[] = {{1280, 720, {512, 288}}, {800, 600, {448, 352}}, {720, 1280, {288, 512}}};
+    struct bench       bench;
+    struct input_shape through;
+    int                wrong = 0;
+
+    open_bench(&bench, false);
+    is_int(detector_shape_stats(bench.detector).count, 1, "at first only the model's own size");
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
+            wrong += !sees(&bench, KINDS[i].width_px, KINDS[i].height_px, &through) ||
+                     !is_shape(through, KINDS[i].through.width_px, KINDS[i].through.height_px);
+    is_int(wrong, 0, "16:9, 4:3 and portrait in turn: right boxes, each through its own size");
+    is_int(opened, 3, "and each was opened once");
+    is_int(detector_shape_stats(bench.detector).count, 3, "three sizes");
+    is_int((int64_t)detector_shape_stats(bench.detector).refused, 0, "none was refused");
+    close_bench(&bench);
+}
+
+static void check_bound(void)
+{
+    static const int   KINDS[][2] = {{640, 480}, {500, 500},  {480, 640}, {600, 1100},
+                                     {900, 300}, {1280, 720}, {300, 900}, {700, 500}};
+    struct bench       bench;
+    struct input_shape through, first[8];
+    int                wrong = 0, count = (int)(sizeof KINDS / sizeof *KINDS);
+
+    open_bench(&bench, false);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < count; i++) {
+            wrong += !sees(&bench, KINDS[i][0], KINDS[i][1], &through);
+            if (round == 0)
+                first[i] = through;
+            wrong += !is_shape(through, first[i].width_px, first[i].height_px);
+        }
+    is_int(wrong, 0, "%d kinds of pictures: right boxes, each through the same size each time",
+           count);
+    is_int(detector_shape_stats(bench.detector).count, DETECTOR_SHAPES_MAX,
+           "at most %d sizes, the model's own among them", DETECTOR_SHAPES_MAX);
+    is_int(opened, DETECTOR_SHAPES_MAX, "and no more runners");
+    ok(detector_shape_stats(bench.detector).refused >= 3, "the others are counted");
+    ok(is_shape(first[3], 384, 448) || is_shape(first[3], 352, 448) || first[3].height_px > 384,
+       "and go through a near one: 600x1100 through %dx%d", first[3].width_px, first[3].height_px);
+    close_bench(&bench);
+}
+
+static void check_mixed_batch(void)
+{
+    static const int       SIZES[BATCH][2] = {{640, 480}, {1280, 720}, {1024, 768}};
+    static struct box      boxes[BATCH][LIMIT_BOXES], alone[1][LIMIT_BOXES];
+    struct bench           bench;
+    struct frame          *frames[BATCH];
+    int                    counts[BATCH], count, wrong = 0;
+    struct detector_timing timing;
+
+    open_bench(&bench, false);
+    for (int i = 0; i < BATCH; i++)
+        frames[i] = picture(SIZES[i][0], SIZES[i][1]);
+    for (int round = 0; round < 2; round++) {
+        runs = 0;
+        is_int(detector_session_run(bench.session, frames, BATCH, boxes, counts, &timing, NULL), 0,
+               "a batch of two kinds");
+        is_int(runs, 2, "runs in two groups");
+        for (int i = 0; i < BATCH; i++)
+            wrong += !right_boxes(boxes[i], counts[i], SIZES[i][0], SIZES[i][1]);
+    }
+    is_int(wrong, 0, "each picture has its own boxes");
+    ok(detector_session_model(bench.session, 0) == detector_session_model(bench.session, 2) &&
+           detector_session_model(bench.session, 0) != detector_session_model(bench.session, 1),
+       "and what it went through is told");
+    for (int i = 0; i < BATCH; i++) {
+        detector_session_run(bench.session, &frames[i], 1, alone, &count, &timing, NULL);
+        wrong += count != counts[i] ||
+                 memcmp(alone[0], boxes[i], (size_t)count * sizeof alone[0][0]) != 0;
+    }
+    is_int(wrong, 0, "the same, to the bit, as alone");
+    frames[2]->height_px = 0;
+    ok(detector_session_run(bench.session, frames, BATCH, boxes, counts, &timing, NULL) ==
+               ERR_INVALID &&
+           counts[0] == 0 && counts[1] == 0,
+       "one bad picture: no boxes of the others either");
+    for (int i = 0; i < BATCH; i++)
+        frame_unref(&frames[i]);
+    close_bench(&bench);
+}
+
+static void check_fixed(void)
+{
+    struct bench       bench;
+    struct input_shape through;
+
+    open_bench(&bench, true);
+    ok(sees(&bench, 640, 480, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
+       "when that is wished, all go through the model's own size");
+    close_bench(&bench);
+    write_model(model_path, false, -5);
+    open_bench(&bench, false);
+    ok(sees(&bench, 640, 480, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
+       "and when the file is for one size alone");
+    close_bench(&bench);
+    write_model(model_path, true, -5);
+}
+
+static void check_failures(void)
+{
+    static struct box      boxes[1][LIMIT_BOXES];
+    struct bench           bench;
+    struct input_shape     through;
+    struct frame          *frame = picture(480, 640);
+    struct detector_timing timing;
+    struct why             why;
+    int                    count;
+
+    open_bench(&bench, false);
+    fail_open_after = 1;
+    fail_open_with  = ERR_DEVICE_LOST;
+    is_int(detector_session_run(bench.session, &frame, 1, boxes, &count, &timing, &why),
+           ERR_DEVICE_LOST, "a device that is lost then is lost: %s", why.text);
+    fail_open_with = ERR_MEMORY;
+    ok(sees(&bench, 640, 480, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
+       "one without room for another size goes on in the model's own");
+    fail_open_after = INT32_MAX;
+    ok(sees(&bench, 1000, 1000, &through) && is_shape(through, 384, 384),
+       "and opens the next if it can");
+    write_model(model_path, true, -5.5F);
+    ok(sees(&bench, 2000, 500, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
+       "a file that has changed meanwhile is not mixed in");
+    ok(sees(&bench, 500, 500, &through) && is_shape(through, 384, 384), "what is there stays");
+    close_bench(&bench);
+    write_model(model_path, true, -5);
+    frame_unref(&frame);
+}
+
+/* ---- threads ---- */
+
+static void *work(void *context)
+{
+    static const int         KINDS[][2] = {{640, 480}, {500, 500}, {480, 640}, {900, 300}};
+    struct detector         *detector   = context;
+    struct detector_session *session    = NULL;
+    struct box(*boxes)[LIMIT_BOXES]     = calloc(1, sizeof *boxes);
+    struct detector_timing timing;
+    intptr_t               wrong = detector_session_open(&session, detector, NULL) != 0;
+
+    for (int i = 0; wrong == 0 && i < 8; i++) {
+        struct frame *frame = picture(KINDS[i % 4][0], KINDS[i % 4][1]);
+        int           count;
+
+        wrong += detector_session_run(session, &frame, 1, boxes, &count, &timing, NULL) != 0 ||
+                 !right_boxes(boxes[0], count, KINDS[i % 4][0], KINDS[i % 4][1]);
+        frame_unref(&frame);
+    }
+    detector_session_close(&session);
+    free(boxes);
+    return (void *)wrong;
+}
+
+static void check_threads(void)
+{
+    struct detector_settings settings = {.model_path = model_path, .backend = "cpu"};
+    struct detector         *detector = NULL;
+    pthread_t                thread[THREADS];
+    intptr_t                 wrong = 0;
+
+    is_int(detector_open(&detector, &settings, NULL), 0, "a detector of its own file");
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_create(&thread[i], NULL, work, detector) != 0)
+            abort();
+    for (int i = 0; i < THREADS; i++) {
+        void *result;
+
+        pthread_join(thread[i], &result);
+        wrong += (intptr_t)result;
+    }
+    is_int(wrong, 0, "%d threads that meet them at once", THREADS);
+    is_int(detector_shape_stats(detector).count, DETECTOR_SHAPES_MAX, "make each size once");
+    detector_close(&detector);
+    is_int(cpu_shared_total_bytes(), 0, "and leave nothing");
+}
+
+/* ---- the model that comes with Sightline ---- */
+
+/* Where the build has put it: beside the folder of this program. */
+static bool find_default(char path[600])
+{
+    char    program[500];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+
+    if (length < 0)
+        return false;
+    program[length] = '\0';
+    for (int i = 0; i < 2 && strrchr(program, '/') != NULL; i++)
+        *strrchr(program, '/') = '\0';
+    snprintf(path, 600, "%s/share/sightline/default.onnx", program);
+    return access(path, R_OK) == 0;
+}
+
+/* People before a bus, 312x416. */
+static struct frame *street(void)
+{
+    size_t        count  = (size_t)3 * 416 * 416;
+    float        *tensor = malloc(count * sizeof *tensor);
+    struct frame *frame  = NULL;
+    const char   *folder = material();
+    char          path[600];
+    FILE         *file = NULL;
+
+    snprintf(path, sizeof path, "%s/models/ref_bus_input_1x3x416x416_f32.bin",
+             folder != NULL ? folder : "");
+    if (folder != NULL)
+        file = fopen(path, "rb");
+    if (file != NULL && fread(tensor, sizeof *tensor, count, file) == count) {
+        frame = frame_alloc(FRAME_BGR24, 312, 416);
+        for (int y = 0; y < 416; y++)
+            for (int x = 0; x < 312 * 3; x++)
+                ((uint8_t *)(uintptr_t)frame->plane[0])[y * frame->stride_bytes[0] + x] = (uint8_t)
+                    tensor[((x % 3) * 416 + y) * 416 + x / 3];
+    }
+    if (file != NULL)
+        fclose(file);
+    free(tensor);
+    return frame;
+}
+
+/* The boxes of the street; returns how many, or -1. *shared: bytes of weights before and after. */
+static int run_default(const char *path, bool fixed, enum precision precision,
+                       struct box (*boxes)[LIMIT_BOXES], int64_t shared[2])
+{
+    struct detector_settings settings = {.model_path = path,
+                                         .backend    = "cpu",
+                                         .precision  = precision,
+                                         .input      = {.fixed_shape = fixed}};
+    struct detector         *detector = NULL;
+    struct detector_session *session  = NULL;
+    struct frame            *frame    = street();
+    struct detector_timing   timing;
+    struct why               why   = {""};
+    int                      count = -1;
+
+    if (detector_open(&detector, &settings, &why) == 0 &&
+        detector_session_open(&session, detector, &why) == 0) {
+        shared[0] = cpu_shared_total_bytes();
+        if (detector_session_run(session, &frame, 1, boxes, &count, &timing, &why) != 0)
+            count = -1;
+        shared[1] = cpu_shared_total_bytes();
+    }
+    if (count < 0)
+        diag("%s", why.text);
+    detector_session_close(&session);
+    detector_close(&detector);
+    frame_unref(&frame);
+    return count;
+}
+
+static int without_partner(const struct box *boxes, int count, const struct box *others,
+                           int other_count)
+{
+    int alone = 0;
+
+    for (int i = 0; i < count; i++) {
+        bool found = boxes[i].score < 0.6F;
+
+        for (int k = 0; k < other_count && !found; k++)
+            found = others[k].object_class == boxes[i].object_class &&
+                    box_iou(&boxes[i], &others[k]) > 0.6F;
+        alone += !found;
+    }
+    return alone;
+}
+
+static void check_default(void)
+{
+    static const enum precision PRECISIONS[] = {PRECISION_F32, PRECISION_INT8};
+    static struct box           fixed[1][LIMIT_BOXES], shaped[1][LIMIT_BOXES];
+    char                        path[600];
+    struct frame               *frame = street();
+    int64_t                     bytes[2];
+
+    if (frame == NULL || !find_default(path)) {
+        skip_one("no material, or no default model");
+        frame_unref(&frame);
+        return;
+    }
+    frame_unref(&frame);
+    for (size_t i = 0; i < sizeof PRECISIONS / sizeof *PRECISIONS; i++) {
+        const char *name        = precision_name(PRECISIONS[i]);
+        int         fixed_count = run_default(path, true, PRECISIONS[i], fixed, bytes);
+        int         count       = run_default(path, false, PRECISIONS[i], shaped, bytes);
+        int         sure        = 0;
+
+        for (int k = 0; k < count; k++)
+            sure += shaped[0][k].score >= 0.6F;
+        ok(sure >= 2 && without_partner(shaped[0], count, fixed[0], fixed_count) == 0 &&
+               without_partner(fixed[0], fixed_count, shaped[0], count) == 0,
+           "%s: the default model's %d sure boxes are those of the fixed size", name, sure);
+        ok(bytes[0] > 100000 && bytes[1] < bytes[0] * 11 / 10,
+           "%s: both sizes have the same weights in memory: %lld and %lld bytes", name,
+           (long long)bytes[0], (long long)bytes[1]);
+    }
+}
+
+int main(void)
+{
+    int file;
+
+    snprintf(model_path, sizeof model_path, "/tmp/sightline-test-XXXXXX");
+    file = mkstemp(model_path);
+    if (file < 0)
+        abort();
+    close(file);
+    write_model(model_path, true, -5);
+    check_in_turn();
+    check_bound();
+    check_mixed_batch();
+    check_fixed();
+    check_failures();
+    check_threads();
+    check_default();
+    unlink(model_path);
+    return done_testing();
+}
