@@ -188,12 +188,12 @@ static const float *three_output(const struct runner *runner, int index)
     return ((const struct three *)(const void *)runner)->output[index];
 }
 
-static const struct backend_ops THREE = {.name       = "three",
-                                         .best_batch = three_batch,
-                                         .open       = three_open,
-                                         .run        = three_run,
-                                         .output     = three_output,
-                                         .close      = three_close};
+static struct backend_ops three_ops = {.name       = "three",
+                                       .best_batch = three_batch,
+                                       .open       = three_open,
+                                       .run        = three_run,
+                                       .output     = three_output,
+                                       .close      = three_close};
 
 /* A detector on that backend and a session of it. */
 struct bench {
@@ -205,7 +205,7 @@ struct bench {
 static void open_bench(struct bench *bench, bool fixed_shape)
 {
     struct detector_settings settings = {.input = {.fixed_shape = fixed_shape}};
-    struct detector_parts    parts    = {.backend = &THREE};
+    struct detector_parts    parts    = {.backend = &three_ops};
     struct why               why      = {""};
 
     opened          = 0;
@@ -345,6 +345,82 @@ static void check_mixed_batch(void)
     close_bench(&bench);
 }
 
+/* ---- a device that gives boxes ---- */
+
+static int device_runs, device_widest_px;
+
+static int device_open(struct runner *runner, const struct boxes_settings *settings,
+                       struct why *why)
+{
+    (void)why;
+    return model_info(runner->model)->input.dimension[3] == settings->head->input.width_px
+               ? 0
+               : ERR_INVALID;
+}
+
+/* As many boxes as there are hundreds of pixels in the picture's width; its own width in each. */
+static int device_run(struct runner *runner, struct frame *const *frames, int batch,
+                      struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
+                      struct why *why)
+{
+    (void)runner;
+    for (int i = 0; i < batch; i++)
+        if (frames[i]->width_px > device_widest_px)
+            return why_set(why, ERR_UNSUPPORTED, "too wide for the test's device");
+    for (int i = 0; i < batch; i++) {
+        counts[i] = frames[i]->width_px / 100;
+        for (int k = 0; k < counts[i]; k++)
+            boxes[i][k] = (struct box){.x1 = (float)frames[i]->width_px};
+    }
+    *prepare_ns = 1;
+    device_runs++;
+    return 0;
+}
+
+static bool from_device(const struct box *boxes, int count, int width_px)
+{
+    return count == width_px / 100 && fabsf(boxes[count - 1].x1 - (float)width_px) < 0.5F;
+}
+
+static void check_device(void)
+{
+    static const int       SIZES[BATCH][2] = {{640, 480}, {1280, 720}, {1024, 768}};
+    static struct box      boxes[BATCH][LIMIT_BOXES];
+    struct bench           bench;
+    struct frame          *frames[BATCH];
+    int                    counts[BATCH], wrong = 0;
+    struct detector_timing timing;
+
+    three_ops.open_boxes = device_open;
+    three_ops.run_boxes  = device_run;
+    device_widest_px     = 2000;
+    open_bench(&bench, false);
+    for (int i = 0; i < BATCH; i++)
+        frames[i] = picture(SIZES[i][0], SIZES[i][1]);
+    runs = device_runs = 0;
+    is_int(detector_session_run(bench.session, frames, BATCH, boxes, counts, &timing, NULL), 0,
+           "a device that gives boxes gets a batch of two kinds");
+    for (int i = 0; i < BATCH; i++)
+        wrong += !from_device(boxes[i], counts[i], SIZES[i][0]);
+    ok(wrong == 0 && device_runs == 2 && runs == 0,
+       "in two groups, and each picture has its own boxes");
+    device_widest_px = 1100;
+    is_int(detector_session_run(bench.session, frames, BATCH, boxes, counts, &timing, NULL), 0,
+           "one group is too large for it");
+    ok(from_device(boxes[0], counts[0], 640) && from_device(boxes[2], counts[2], 1024) &&
+           right_boxes(boxes[1], counts[1], 1280, 720) && runs == 1,
+       "and goes through the processor, the other does not");
+    detector_session_keep_outputs(bench.session);
+    detector_session_run(bench.session, frames, BATCH, boxes, counts, &timing, NULL);
+    ok(right_boxes(boxes[0], counts[0], 640, 480) && runs == 3,
+       "when the outputs are to be kept, all do");
+    for (int i = 0; i < BATCH; i++)
+        frame_unref(&frames[i]);
+    close_bench(&bench);
+    three_ops.open_boxes = NULL;
+    three_ops.run_boxes  = NULL;
+}
+
 static void check_fixed(void)
 {
     struct bench       bench;
@@ -439,127 +515,6 @@ static void check_threads(void)
     is_int(cpu_shared_total_bytes(), 0, "and leave nothing");
 }
 
-/* ---- the model that comes with Sightline ---- */
-
-/* Where the build has put it: beside the folder of this program. */
-static bool find_default(char path[600])
-{
-    char    program[500];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-
-    if (length < 0)
-        return false;
-    program[length] = '\0';
-    for (int i = 0; i < 2 && strrchr(program, '/') != NULL; i++)
-        *strrchr(program, '/') = '\0';
-    snprintf(path, 600, "%s/share/sightline/default.onnx", program);
-    return access(path, R_OK) == 0;
-}
-
-/* People before a bus, 312x416. */
-static struct frame *street(void)
-{
-    size_t        count  = (size_t)3 * 416 * 416;
-    float        *tensor = malloc(count * sizeof *tensor);
-    struct frame *frame  = NULL;
-    const char   *folder = material();
-    char          path[600];
-    FILE         *file = NULL;
-
-    snprintf(path, sizeof path, "%s/models/ref_bus_input_1x3x416x416_f32.bin",
-             folder != NULL ? folder : "");
-    if (folder != NULL)
-        file = fopen(path, "rb");
-    if (file != NULL && fread(tensor, sizeof *tensor, count, file) == count) {
-        frame = frame_alloc(FRAME_BGR24, 312, 416);
-        for (int y = 0; y < 416; y++)
-            for (int x = 0; x < 312 * 3; x++)
-                ((uint8_t *)(uintptr_t)frame->plane[0])[y * frame->stride_bytes[0] + x] = (uint8_t)
-                    tensor[((x % 3) * 416 + y) * 416 + x / 3];
-    }
-    if (file != NULL)
-        fclose(file);
-    free(tensor);
-    return frame;
-}
-
-/* The boxes of the street; returns how many, or -1. *shared: bytes of weights before and after. */
-static int run_default(const char *path, bool fixed, enum precision precision,
-                       struct box (*boxes)[LIMIT_BOXES], int64_t shared[2])
-{
-    struct detector_settings settings = {.model_path = path,
-                                         .backend    = "cpu",
-                                         .precision  = precision,
-                                         .input      = {.fixed_shape = fixed}};
-    struct detector         *detector = NULL;
-    struct detector_session *session  = NULL;
-    struct frame            *frame    = street();
-    struct detector_timing   timing;
-    struct why               why   = {""};
-    int                      count = -1;
-
-    if (detector_open(&detector, &settings, &why) == 0 &&
-        detector_session_open(&session, detector, &why) == 0) {
-        shared[0] = cpu_shared_total_bytes();
-        if (detector_session_run(session, &frame, 1, boxes, &count, &timing, &why) != 0)
-            count = -1;
-        shared[1] = cpu_shared_total_bytes();
-    }
-    if (count < 0)
-        diag("%s", why.text);
-    detector_session_close(&session);
-    detector_close(&detector);
-    frame_unref(&frame);
-    return count;
-}
-
-static int without_partner(const struct box *boxes, int count, const struct box *others,
-                           int other_count)
-{
-    int alone = 0;
-
-    for (int i = 0; i < count; i++) {
-        bool found = boxes[i].score < 0.6F;
-
-        for (int k = 0; k < other_count && !found; k++)
-            found = others[k].object_class == boxes[i].object_class &&
-                    box_iou(&boxes[i], &others[k]) > 0.6F;
-        alone += !found;
-    }
-    return alone;
-}
-
-static void check_default(void)
-{
-    static const enum precision PRECISIONS[] = {PRECISION_F32, PRECISION_INT8};
-    static struct box           fixed[1][LIMIT_BOXES], shaped[1][LIMIT_BOXES];
-    char                        path[600];
-    struct frame               *frame = street();
-    int64_t                     bytes[2];
-
-    if (frame == NULL || !find_default(path)) {
-        skip_one("no material, or no default model");
-        frame_unref(&frame);
-        return;
-    }
-    frame_unref(&frame);
-    for (size_t i = 0; i < sizeof PRECISIONS / sizeof *PRECISIONS; i++) {
-        const char *name        = precision_name(PRECISIONS[i]);
-        int         fixed_count = run_default(path, true, PRECISIONS[i], fixed, bytes);
-        int         count       = run_default(path, false, PRECISIONS[i], shaped, bytes);
-        int         sure        = 0;
-
-        for (int k = 0; k < count; k++)
-            sure += shaped[0][k].score >= 0.6F;
-        ok(sure >= 2 && without_partner(shaped[0], count, fixed[0], fixed_count) == 0 &&
-               without_partner(fixed[0], fixed_count, shaped[0], count) == 0,
-           "%s: the default model's %d sure boxes are those of the fixed size", name, sure);
-        ok(bytes[0] > 100000 && bytes[1] < bytes[0] * 11 / 10,
-           "%s: both sizes have the same weights in memory: %lld and %lld bytes", name,
-           (long long)bytes[0], (long long)bytes[1]);
-    }
-}
-
 int main(void)
 {
     int file;
@@ -573,10 +528,10 @@ int main(void)
     check_in_turn();
     check_bound();
     check_mixed_batch();
+    check_device();
     check_fixed();
     check_failures();
     check_threads();
-    check_default();
     unlink(model_path);
     return done_testing();
 }
