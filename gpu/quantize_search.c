@@ -41,7 +41,8 @@ bool quantize_tell(const struct quantizer *q, float done, const char *what)
 
 /* ---- what a calibration gives ---- */
 
-/* The candidate that the next runner of this thread is opened with. */
+/* The candidate that runners of this thread are opened with: one for each size of input, when the
+ * first picture comes that needs it. */
 static _Thread_local const struct calibration *candidate;
 
 static int open_candidate(struct runner **out, const struct model *model,
@@ -54,14 +55,11 @@ static int open_candidate(struct runner **out, const struct model *model,
 static int open_session(struct quantizer *q, const struct calibration *calibration,
                         struct detector_session **session)
 {
-    int rc;
-
     q->candidate_ops      = BACKEND_CPU;
     q->candidate_ops.open = open_candidate;
     candidate             = calibration;
-    rc = detector_session_open_on(session, q->detector, &q->candidate_ops, PRECISION_AUTO, q->why);
-    candidate = NULL;
-    return rc;
+    return detector_session_open_on(session, q->detector, &q->candidate_ops, PRECISION_AUTO,
+                                    q->why);
 }
 
 /* How far boxes are from those in float32, in parts of what the rule of quantize.h allows. */
@@ -118,12 +116,14 @@ static int judge(struct quantizer *q, const struct calibration *calibration, int
 
     *verdict = (struct verdict){0};
     if (rc != 0)
-        return rc;
+        goto done;
     if (most > all)
         most = all;
     for (int i = 0; rc == 0 && i < most; i++)
         rc = judge_picture(q, session, (int)((int64_t)i * all / most), verdict);
     detector_session_close(&session);
+done:
+    candidate = NULL;
     return rc;
 }
 

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "gpu/cpu/cpu_shared.h"
+#include "gpu/frame.h"
+#include "gpu/quantize.h"
 #include "tests/tap.h"
 
 /* Where the build has put it: beside the folder of this program. */
@@ -127,8 +129,43 @@ static void check_default(void)
     }
 }
 
+/* The street, and its upper part alone: two sizes of input. */
+static int one_of_two(void *context, int index, struct frame **frame, struct why *why)
+{
+    (void)context;
+    *frame = street();
+    if (*frame == NULL)
+        return why_set(why, -1, "no street");
+    if (index % 2 == 1)
+        (*frame)->height_px = 400 - index * 4;
+    return 0;
+}
+
+static void check_quantize(void)
+{
+    char                     path[600];
+    struct frame            *frame    = street();
+    struct quantize_settings settings = {.detector      = {.model_path = path},
+                                         .picture_count = 12,
+                                         .agreement_min = 0.01F,
+                                         .picture       = one_of_two};
+    struct quantize_report   report;
+    struct why               why = {""};
+
+    if (frame == NULL || !find_default(path)) {
+        skip_one("no material, or no default model");
+    } else {
+        is_int(quantize_model(&settings, &report, &why), 0, "ranges of two sizes at once %s",
+               why.text);
+        ok(report.boxes > 0 && report.agreement > 0.5F, "%d boxes, %.2f of them the same",
+           report.boxes, (double)report.agreement);
+    }
+    frame_unref(&frame);
+}
+
 int main(void)
 {
     check_default();
+    check_quantize();
     return done_testing();
 }
