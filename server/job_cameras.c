@@ -316,7 +316,7 @@ static int begin_set(struct job *job, json_t *arguments, struct why *why)
              ? why_set(why, ERR_INVALID, "set_camera takes \"name\" and \"camera\", an object")
              : settings_check_name(name, why);
     if (rc == 0) {
-        memcpy(edit->name, name, strlen(name));
+        snprintf(edit->name, sizeof edit->name, "%s", name);
         edit->has_password = json_object_get(camera, "password") != NULL;
         rc                 = read_camera(edit, camera, NULL, why);
     }
@@ -349,7 +349,7 @@ static int begin_change(struct job *job, json_t *arguments, struct why *why)
              ? why_set(why, ERR_INVALID, "change_camera takes \"name\" and \"camera\", an object")
              : settings_check_name(name, why);
     if (rc == 0) {
-        memcpy(edit->name, name, strlen(name));
+        snprintf(edit->name, sizeof edit->name, "%s", name);
         /* A copy: `arguments` stays with the loop while the worker reads. */
         edit->changes = json_deep_copy(changes);
         rc            = edit->changes == NULL ? why_set(why, ERR_MEMORY, "out of memory")
@@ -375,7 +375,7 @@ static int begin_remove(struct job *job, json_t *arguments, struct why *why)
                         ? why_set(why, ERR_INVALID, "remove_camera takes \"name\"")
                         : settings_check_name(name, why);
     if (rc == 0) {
-        memcpy(edit->name, name, strlen(name));
+        snprintf(edit->name, sizeof edit->name, "%s", name);
         rc = start(job, edit, why);
     }
     if (rc != 0)
