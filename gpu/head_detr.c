@@ -9,6 +9,7 @@
  * deviation of photographs, the others 0..1. */
 #include <math.h>
 
+#include "config/assert.h"
 #include "gpu/head.h"
 
 #define QUERIES_MAX          1000 /* 100 to 900 are usual; SSD begins above */
@@ -149,6 +150,7 @@ static void decode(const struct head *head, const struct class_map *classes,
     const float *boxes  = outputs[head->boxes_output];
     const float *scores = head->scores_output >= 0 ? outputs[head->scores_output] : NULL;
 
+    ASSERT(scores != NULL || head->layout == LAYOUT_JOINED); /* as it was recognised */
     for (int i = 0; i < head->row_count; i++) {
         if (head->layout == LAYOUT_LOGITS) {
             add_query(head, classes, boxes + (ptrdiff_t)4 * i,

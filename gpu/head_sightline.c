@@ -43,6 +43,7 @@ static void decode_cell(const struct head_stage *stage, int cell, const float *n
                         const struct class_map *classes, float least, struct candidates *candidates)
 {
     ptrdiff_t plane     = (ptrdiff_t)stage->columns * stage->rows;
+    int       row       = cell / stage->columns;
     float     stride_px = (float)stage->stride_px, logit, x, y;
     int       best      = head_best_class(numbers + SIDES * plane, plane, classes->count, &logit);
     float     corners[4];
@@ -50,7 +51,7 @@ static void decode_cell(const struct head_stage *stage, int cell, const float *n
     if (best < 0 || !(logit >= least))
         return;
     x          = ((float)(cell % stage->columns) + 0.5F) * stride_px;
-    y          = ((float)(cell / stage->columns) + 0.5F) * stride_px;
+    y          = ((float)row + 0.5F) * stride_px;
     corners[0] = x - expf(numbers[0]) * stride_px;
     corners[1] = y - expf(numbers[plane]) * stride_px;
     corners[2] = x + expf(numbers[2 * plane]) * stride_px;

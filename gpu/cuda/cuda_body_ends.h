@@ -162,9 +162,9 @@ BODY void find_centred(struct cuda_box *box, float x, float y, float width, floa
 BODY void find_sides(const struct cuda_find *args, const struct cuda_cells *stage, uint32_t cell,
                      const float *sides, struct cuda_box *box)
 {
-    uint32_t step   = stage->number_step;
+    uint32_t step = stage->number_step, row_number = cell / stage->columns;
     float    stride = stage->stride_px, column = (float)(cell % stage->columns);
-    float    row = (float)(cell / stage->columns), x, y, far[4];
+    float    row = (float)row_number, x, y, far[4];
 
     if (args->kind == CUDA_HEAD_CELLS || args->kind == CUDA_HEAD_OBJECTS)
         box->score = sides[4 * step] * box->score;
@@ -237,7 +237,7 @@ BODY void body_decode(const struct cuda_find *args, uint32_t image, uint32_t thr
     if (best < 0 || args->object_class[best] < 0)
         return;
     find_sides(args, stage, cell, sides, &box);
-    box.object_class = args->object_class[best];
+    box.object_class = (uint8_t)args->object_class[best]; /* not negative, as seen above */
     if (!find_usable(args, args->area + 4 * image, &box))
         return;
     box.score                                        = box.score > 1.0F ? 1.0F : box.score;
