@@ -1,6 +1,7 @@
-// What bench/inference.bench runs: [--json] [--quick]. The network and its head on one core, and on
-// two, against ONNX Runtime in the same run; then once more with our side held to AVX2. --quick
-// leaves out the latter, the two cores and 8 bits. What is measured and how: bench/inference_bench.c.
+// What bench/inference.bench runs: [--json] [--quick]. The network and its head on one core, and on two
+// (through the inference pool, and beside it what two threads get at all), against ONNX Runtime in the
+// same run; then once more with our side held to AVX2. --quick leaves out the latter, the two cores and
+// 8 bits. What is measured and how: bench/inference_bench.c, bench/two_cores.h.
 //
 // For 8 bits the models are calibrated first (`sightline model quantize`), on pictures of the test
 // material, into a folder that goes at the end; how many boxes agree with float32 is counted on other
@@ -51,7 +52,7 @@ const CLIPS = {opendatacam_street: 20, vehicle_survaillance: 20, pedestrian_surv
     'one-by-one-person-detection': 60};
 const PICTURES_OF_A_CLIP = 24;
 const RANDOM_WEIGHTS = 'YOLOv8n shape 640';
-const CALIBRATION_LIMIT_MS = 120000; // of one model
+const CALIBRATION_LIMIT_MS = 300000; // of one model
 
 // {measured, compared}: folders of pictures; null, and said why, where they cannot be made.
 function pictures(folder) {
@@ -157,11 +158,14 @@ if (json) {
     const columns = [
         ['model', -18], ['backend', -12], ['precision', -5], ['isa', -6], ['threads', 2], ['condition', -13],
         ['ms', 9], ['images_per_s', 9], ['gflops', 7], ['peak_share', 6], ['ratio_to_onnxruntime', 6],
-        ['max_error', 9],
+        ['ratio_low', 6], ['ratio_high', 6], ['max_error', 9],
     ];
-    const pad = (text, width) => width < 0 ? String(text).padEnd(-width) : String(text).padStart(width);
-    console.log('model              backend      prec. isa    th condition           ms  images/s GFLOP/s  of peak  ratio     error');
+    const pad = (text, width) => width < 0 ? String(text ?? '').padEnd(-width) : String(text ?? '').padStart(width);
+    console.log('model              backend      prec. isa    th condition           ms  images/s GFLOP/s  of peak  ratio  from    to     error');
     for (const row of rows) console.log(columns.map(([key, width]) => pad(row[key], width)).join(' '));
+    for (const row of rows.filter(one => one.of_one_worker !== undefined))
+        console.log(`${row.model}, two workers of the pool, ${row.condition}: ${row.of_one_worker} of one worker's rate; ` +
+            `two threads of multiply-adds alone get ${row.loop_of_one_thread} of one's: ${row.of_loop} of what they get`);
     for (const row of rows.filter(one => one.boxes_share !== undefined && one.isa === 'best'))
         console.log(`${row.model} ${row.precision}: ${(100 * row.boxes_share).toFixed(1)} % of ${row.boxes} boxes above 0.4 ` +
             'matched at IoU 0.9 on pictures that took no part' +

@@ -4,32 +4,28 @@
  * inference_bench ONNXRUNTIME.so NAME=MODEL.onnx... : one line of JSON for each measurement; what
  * inference.bench makes a table of. Both sides read the same noise; their outputs are compared before
  * anything is measured. Rounds alternate between all sides; a figure is the median of the rounds, a
- * ratio the median of the ratios within a round. ONNX Runtime's time is that of the network alone,
+ * ratio the median of the ratios within a round. Times on one core are the thread's own processor time,
+ * so that they do not count what others take of a machine that is not idle. ONNX Runtime's time is that of the network alone,
  * ours has the head's decoding in it. SIGHTLINE_CPU_ISA holds for our side only. */
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "bench/onnxruntime.h"
 #include "bench/peak.h"
+#include "bench/two_cores.h"
 #include "config/clock.h"
 #include "gpu/backend.h"
 #include "gpu/cpu/backend_cpu.h"
 #include "gpu/graph.h"
 #include "gpu/head.h"
 
-#define ROUNDS         9
+#define ROUNDS         21
 #define ROUND_NS       INT64_C(40000000) /* of one side */
 #define ITERATIONS_MAX 400
 #define SIDES_MAX      8
 #define F32_ERROR_MAX  1e-3
-#define SCALING_NS     INT64_C(1500000000)
-#define WORKERS_MAX    2
+#define SCALING_ROUNDS 3
 
 /* One of those that run by turns. */
 struct side {
@@ -77,13 +73,18 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(const double *values, int count)
+static double quantile(const double *values, int count, double share)
 {
     double sorted[ITERATIONS_MAX];
 
     memcpy(sorted, values, (size_t)count * sizeof *values);
     qsort(sorted, (size_t)count, sizeof *sorted, compare);
-    return sorted[count / 2];
+    return sorted[(int)(share * (count - 1) + 0.5)];
+}
+
+static double median(const double *values, int count)
+{
+    return quantile(values, count, 0.5);
 }
 
 static int open_head(struct work *work, struct why *why)
@@ -149,9 +150,18 @@ static void decode(struct work *work, struct candidates *candidates, const struc
     work->head.ops->decode(&work->head, &work->classes, outputs, candidates);
 }
 
+/* Of this thread alone, which does all the work of either side: other processes' turns do not count. */
+static int64_t spent_ns(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
+}
+
 static double run_once_ms(struct work *work, struct side *side)
 {
-    int64_t    start = clock_monotonic_ns();
+    int64_t    start = spent_ns();
     struct why why;
 
     if (side->session != NULL) {
@@ -161,7 +171,7 @@ static double run_once_ms(struct work *work, struct side *side)
             stop(work->name, &why);
         decode(work, &work->candidates, side->runner);
     }
-    return (double)(clock_monotonic_ns() - start) / 1e6;
+    return (double)(spent_ns() - start) / 1e6;
 }
 
 /* The largest difference from ONNX Runtime's outputs, relative above 1. */
@@ -228,21 +238,24 @@ static double peak_for(const char *backend, const char *precision)
     return avx2 || peaks.f32_avx512 <= 0.0 ? peaks.f32_avx2 : peaks.f32_avx512;
 }
 
+/* The ratios of all rounds: their median counts, and half of them lie from `low` to `high`. */
 static void print_row(const struct work *work, const char *backend, const char *precision,
-                      int threads, const char *condition, double ms, double per_s, double ratio,
-                      double error)
+                      double ms, const double *ratios, double error)
 {
     const char *isa   = getenv(BACKEND_CPU_ISA_VARIABLE);
-    double      flops = 2.0 * (double)work->info->multiply_adds * per_s / 1e9;
-    double      peak  = peak_for(backend, precision) * threads;
+    double      flops = 2.0 * (double)work->info->multiply_adds / ms / 1e6;
+    double      peak  = peak_for(backend, precision);
 
-    printf("{\"model\":\"%s\",\"backend\":\"%s\",\"precision\":\"%s\",\"threads\":%d,", work->name,
-           backend, precision, threads);
-    printf("\"isa\":\"%s\",\"condition\":\"%s\",",
-           strcmp(backend, "cpu") == 0 && isa != NULL ? isa : "best", condition);
-    printf("\"ms\":%.3f,\"images_per_s\":%.1f,\"gflops\":%.1f,", ms, per_s, flops);
-    printf("\"peak_share\":%.3f,\"ratio_to_onnxruntime\":%.2f,\"max_error\":%.2g}\n",
-           peak > 0.0 ? flops / peak : 0.0, ratio, error);
+    printf("{\"model\":\"%s\",\"backend\":\"%s\",\"precision\":\"%s\",\"threads\":1,", work->name,
+           backend, precision);
+    printf("\"isa\":\"%s\",\"condition\":\"alone\",",
+           strcmp(backend, "cpu") == 0 && isa != NULL ? isa : "best");
+    printf("\"ms\":%.3f,\"images_per_s\":%.1f,\"gflops\":%.1f,", ms, 1e3 / ms, flops);
+    printf(
+        "\"peak_share\":%.3f,\"ratio_to_onnxruntime\":%.2f,\"ratio_low\":%.2f,\"ratio_high\":%.2f,"
+        "\"max_error\":%.2g}\n",
+        peak > 0.0 ? flops / peak : 0.0, quantile(ratios, ROUNDS, 0.5),
+        quantile(ratios, ROUNDS, 0.25), quantile(ratios, ROUNDS, 0.75), error);
     fflush(stdout);
 }
 
@@ -260,155 +273,101 @@ static void measure_one_core(struct work *work, struct side *sides, int count)
         double ratios[ROUNDS], ms = median(sides[i].ms, ROUNDS);
         for (int round = 0; round < ROUNDS; round++)
             ratios[round] = sides[0].ms[round] / sides[i].ms[round];
-        print_row(work, i == 0 ? "onnxruntime" : "cpu", sides[i].precision, 1, "alone", ms,
-                  1e3 / ms, median(ratios, ROUNDS), sides[i].error);
+        print_row(work, i == 0 ? "onnxruntime" : "cpu", sides[i].precision, ms, ratios,
+                  sides[i].error);
     }
 }
 
 /* ---- two workers ---- */
 
-struct worker {
-    struct work       *work;
-    struct side       *side;
-    struct candidates *candidates;
-    atomic_bool       *stop;
-    int                core; /* -1: wherever the system puts it */
-    int64_t            pictures;
+/* Pictures a second of ONNX Runtime with its own threads, wherever the system puts them. */
+static double peer_rate(struct ort_session *session)
+{
+    int64_t start = clock_monotonic_ns(), now = start, pictures = 0;
+
+    for (; now - start < TWO_CORES_NS; now = clock_monotonic_ns(), pictures++)
+        ort_session_run(session);
+    return (double)pictures * 1e9 / (double)(now - start);
+}
+
+/* What the shares of one processor's rate are of. */
+enum scaled { SCALED_POOL, SCALED_LOOP, SCALED_PEER, SCALED_COUNT };
+
+struct scaling {
+    double alone[SCALING_ROUNDS]; /* pictures a second of one worker */
+    double share[2][SCALED_COUNT][SCALING_ROUNDS];
 };
 
-static void stay_on(int core)
+static void measure_scaling(struct scaling *scaling, const struct detector *detector,
+                            struct ort_session *peer, const int cores[2], int round)
 {
-    cpu_set_t set;
+    double one  = pool_rate(detector, cores, 1);
+    double loop = loop_rate(cores, 1);
 
-    CPU_ZERO(&set);
-    CPU_SET((size_t)core, &set);
-    sched_setaffinity(0, sizeof set, &set);
-}
-
-static void *work_on(void *argument)
-{
-    struct worker *worker = argument;
-    struct why     why;
-
-    if (worker->core >= 0)
-        stay_on(worker->core);
-    while (!atomic_load(worker->stop)) {
-        if (worker->side->session != NULL) {
-            ort_session_run(worker->side->session);
-        } else {
-            if (BACKEND_CPU.run(worker->side->runner, worker->work->input, 1, &why) != 0)
-                stop(worker->work->name, &why);
-            decode(worker->work, worker->candidates, worker->side->runner);
-        }
-        worker->pictures++;
-    }
-    return NULL;
-}
-
-/* Pictures a second of `count` workers. */
-static double rate_of(struct work *work, struct side *sides, int count, const int *cores)
-{
-    static struct candidates candidates[WORKERS_MAX];
-    struct worker            workers[WORKERS_MAX];
-    pthread_t                threads[WORKERS_MAX];
-    atomic_bool              enough = false;
-    int64_t                  start = clock_monotonic_ns(), pictures = 0;
-    struct timespec          pause = {SCALING_NS / 1000000000, SCALING_NS % 1000000000};
-
-    for (int i = 0; i < count; i++) {
-        workers[i] = (struct worker){
-            work, &sides[i], &candidates[i], &enough, cores != NULL ? cores[i] : -1, 0};
-        if (pthread_create(&threads[i], NULL, work_on, &workers[i]) != 0)
+    scaling->alone[round] = one;
+    for (int busy = 0; busy < 2; busy++) {
+        pid_t  busy_process = busy ? start_busy_process(cores[1]) : 0;
+        double rate[SCALED_COUNT];
+        if (busy_process < 0)
             exit(1);
+        rate[SCALED_POOL] = pool_rate(detector, cores, 2);
+        rate[SCALED_LOOP] = loop_rate(cores, 2);
+        rate[SCALED_PEER] = peer_rate(peer);
+        if (busy)
+            stop_busy_process(busy_process);
+        for (int i = 0; i < SCALED_COUNT; i++)
+            scaling->share[busy][i][round] = i == SCALED_LOOP ? rate[i] / loop : rate[i] / one;
     }
-    nanosleep(&pause, NULL);
-    atomic_store(&enough, true);
-    for (int i = 0; i < count; i++) {
-        pthread_join(threads[i], NULL);
-        pictures += workers[i].pictures;
-    }
-    return (double)pictures * 1e9 / (double)(clock_monotonic_ns() - start);
 }
 
-static pid_t start_busy_process(int core)
+/* A line of JSON, and one to read: of the pool with two workers, and beside a busy process. */
+static void print_scaling(const struct work *work, const struct scaling *scaling)
 {
-    pid_t child = fork();
+    static const char *const CONDITIONS[] = {"alone", "busy process"};
+    double                   alone        = median(scaling->alone, SCALING_ROUNDS);
 
-    if (child == 0) {
-        stay_on(core);
-        for (volatile uint64_t i = 0;; i++) {
+    for (int busy = 0; busy < 2; busy++) {
+        double share[SCALED_COUNT], of_loop[SCALING_ROUNDS], of_peer[SCALING_ROUNDS];
+        for (int i = 0; i < SCALED_COUNT; i++)
+            share[i] = median(scaling->share[busy][i], SCALING_ROUNDS);
+        for (int round = 0; round < SCALING_ROUNDS; round++) {
+            const double pool = scaling->share[busy][SCALED_POOL][round];
+            of_loop[round]    = pool / scaling->share[busy][SCALED_LOOP][round];
+            of_peer[round]    = pool / scaling->share[busy][SCALED_PEER][round];
         }
+        printf("{\"model\":\"%s\",\"backend\":\"cpu pool\",\"precision\":\"f32\",\"threads\":2,"
+               "\"isa\":\"best\",\"condition\":\"%s\",\"ms\":%.3f,\"images_per_s\":%.1f,"
+               "\"ratio_to_onnxruntime\":%.2f,\"of_one_worker\":%.3f,\"loop_of_one_thread\":%.3f,"
+               "\"of_loop\":%.3f}\n",
+               work->name, CONDITIONS[busy], 1e3 / (share[SCALED_POOL] * alone),
+               share[SCALED_POOL] * alone, median(of_peer, SCALING_ROUNDS), share[SCALED_POOL],
+               share[SCALED_LOOP], median(of_loop, SCALING_ROUNDS));
+        fprintf(stderr,
+                "%s, two workers, %s: %.2f of one worker's rate; a loop of multiply-adds by two "
+                "threads: %.2f of one's\n",
+                work->name, CONDITIONS[busy], share[SCALED_POOL], share[SCALED_LOOP]);
     }
-    return child;
+    fflush(stdout);
 }
 
-/* The first two cores that this process may use; false when there is only one. */
-static bool two_cores(int cores[2])
-{
-    cpu_set_t set;
-    int       found = 0;
-
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return false;
-    for (int i = 0; i < CPU_SETSIZE && found < 2; i++)
-        if (CPU_ISSET((size_t)i, &set))
-            cores[found++] = i;
-    return found == 2;
-}
-
-static void print_rate(const struct work *work, const char *backend, const char *condition,
-                       double rate, double alone)
-{
-    fprintf(stderr, "%-12s %-12s two cores, %-20s %7.1f pictures/s, x%.2f of one core\n",
-            work->name, backend, condition, rate, rate / alone);
-}
-
-/* One worker against two; and with another process that wants one of the cores. */
+/* One worker of the real pool against two; and with another process that wants one of the processors. */
 static void measure_two_cores(struct work *work, struct ort_session *two_threads)
 {
-    struct runner_settings settings = {.precision = PRECISION_F32};
-    struct side            ours[2]  = {{.precision = "f32"}, {.precision = "f32"}};
-    struct side            theirs   = {.session = two_threads};
-    int                    cores[2];
-    double                 one[3], two[3], busy[3], peer[3], peer_busy[3];
-    struct why             why;
+    struct detector_settings settings = {
+        .model_path = work->path, .backend = "cpu", .precision = PRECISION_F32};
+    struct detector *detector;
+    struct scaling   scaling;
+    int              cores[2];
+    struct why       why;
 
     if (!two_cores(cores))
         return;
-    for (int i = 0; i < 2; i++)
-        if (BACKEND_CPU.open(&ours[i].runner, work->model, &settings, &why) != 0)
-            stop(work->name, &why);
-    for (int round = 0; round < 3; round++) {
-        pid_t busy_process;
-        one[round]   = rate_of(work, ours, 1, cores);
-        two[round]   = rate_of(work, ours, 2, cores);
-        peer[round]  = rate_of(work, &theirs, 1, NULL);
-        busy_process = start_busy_process(cores[1]);
-        if (busy_process < 0)
-            exit(1);
-        busy[round]      = rate_of(work, ours, 2, NULL);
-        peer_busy[round] = rate_of(work, &theirs, 1, NULL);
-        kill(busy_process, SIGKILL);
-        waitpid(busy_process, NULL, 0);
-    }
-    for (int round = 0; round < 3; round++) { /* as shares of one core, within a round */
-        two[round] /= one[round];
-        busy[round] /= one[round];
-        peer[round] /= one[round];
-        peer_busy[round] /= one[round];
-    }
-    double alone   = median(one, 3),
-           rates[] = {median(two, 3) * alone, median(busy, 3) * alone, median(peer, 3) * alone,
-                      median(peer_busy, 3) * alone};
-    static const char *const conditions[] = {"alone", "busy process"};
-    for (int i = 0; i < 4; i++) {
-        const char *backend = i < 2 ? "cpu" : "onnxruntime";
-        print_rate(work, backend, conditions[i % 2], rates[i], alone);
-        print_row(work, backend, "f32", 2, conditions[i % 2], 1e3 / rates[i], rates[i],
-                  i < 2 ? rates[i] / rates[2 + i % 2] : 1.0, 0.0);
-    }
-    for (int i = 0; i < 2; i++)
-        BACKEND_CPU.close(&ours[i].runner);
+    if (detector_open(&detector, &settings, &why) != 0)
+        stop(work->name, &why);
+    for (int round = 0; round < SCALING_ROUNDS; round++)
+        measure_scaling(&scaling, detector, two_threads, cores, round);
+    print_scaling(work, &scaling);
+    detector_close(&detector);
 }
 
 static void measure(const char *argument, bool two)
