@@ -192,8 +192,9 @@ static void decode_raw_cell(const struct head *head, const struct class_map *cla
     ptrdiff_t plane     = (ptrdiff_t)stage->columns * stage->rows;
     float     stride_px = (float)stage->stride_px, score, distance[4];
     int       best      = head_best_class(scores, plane, head->class_count, &score);
+    int       row       = cell / stage->columns;
     float     x         = ((float)(cell % stage->columns) + 0.5F) * stride_px;
-    float     y         = ((float)(cell / stage->columns) + 0.5F) * stride_px;
+    float     y         = ((float)row + 0.5F) * stride_px;
 
     for (int i = 0; i < 4; i++)
         distance[i] = expected_distance(sides + i * YOLOV8_DISTANCES * plane, plane) * stride_px;

@@ -1,6 +1,7 @@
 /* Operators with indices, operators that repeat or rearrange, and grid sampling. */
 #include "gpu/onnx_import.h"
 
+#include "config/assert.h"
 #include "config/err.h"
 
 #include <math.h>
@@ -26,6 +27,7 @@ static int gather_slices(struct importer *import, int axis, const struct value *
     graph_strides(x.rank, x.dimension, stride);
     memcpy(dimension, x.dimension, sizeof dimension);
     dimension[axis] = 1;
+    ASSERT(indices->elements >= 1 && indices->elements <= LIMIT_NODE_INPUTS);
     for (int64_t i = 0; i < indices->elements; i++) {
         int64_t index = indices->ints[i];
         if (index < 0)
