@@ -7,7 +7,7 @@ if(TARGET gpu)
     # is in cuda/cuda.cmake.
     set(cuda_planner gpu/cuda/cuda_plan.c gpu/cuda/cuda_pictures.c gpu/cuda/cuda_plain.c
                      gpu/cuda/cuda_tensor.c gpu/cuda/cuda_bind.c gpu/cuda/cuda_start.c
-                     gpu/cuda/cuda_pack.c)
+                     gpu/cuda/cuda_pack.c gpu/cuda/cuda_index.c)
     target_sources(gpu PRIVATE ${cuda_planner})
 
     # The reader of the file format is made by protoc-c; our warnings are not meant for its code.

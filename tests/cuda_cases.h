@@ -11,6 +11,7 @@
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include "tests/operator_axis.h"
 #include "tests/operator_conv.h"
+#include "tests/operator_index.h"
 #include "tests/operator_math.h"
 #include "tests/operator_move.h"
 
@@ -54,6 +55,11 @@ static const struct {
     {"Gather", case_gather, 1e-3},
     {"Dropout, Squeeze, Identity, Flatten", case_same_numbers, 1e-3},
     {"Focus", case_focus, 2e-2},
+    {"Gather at computed places", case_gather_computed, 1e-3},
+    {"GatherElements", case_gather_elements, 1e-3},
+    {"TopK, ArgMax", case_top_k, 1e-3},
+    {"GridSample", case_grid_sample, 5e-3},
+    {"Where", case_where, 1e-3},
 };
 
 /* The model on one picture twice in a batch; the greatest error, negative when it was refused. */
@@ -91,7 +97,8 @@ static void test_case(size_t row, run_trial_fn *run_trial)
     int    refused = 0;
 
     for (int i = 0; i < TRIALS; i++) {
-        struct trial   t   = {.random = 0x9e3779b97f4a7c15U + (uint64_t)i * 7919 + row * 104729};
+        struct trial   t   = {.number = i,
+                              .random = 0x9e3779b97f4a7c15U + (uint64_t)i * 7919 + row * 104729};
         struct why     why = {""};
         struct model  *model;
         size_t         count;

@@ -8,6 +8,7 @@
 #define SIGHTLINE_TESTS_CUDA_EMULATED_H
 
 #include "gpu/cuda/cuda_body_ends.h"
+#include "gpu/cuda/cuda_body_index.h"
 #include "gpu/cuda/cuda_body_pictures.h"
 #include "gpu/cuda/cuda_body_plain.h"
 #include "gpu/cuda/cuda_plan.h"
@@ -58,6 +59,11 @@ EMULATED(reduce, cuda_reduce, view_threads(&args->y))
 EMULATED(pad, cuda_pad, view_threads(&args->y))
 EMULATED(piece, cuda_piece, args->x.elements)
 EMULATED(matmul, cuda_matmul, matmul_threads(args))
+EMULATED(take, cuda_take, view_threads(&args->y))
+EMULATED(take_elements, cuda_take_elements, view_threads(&args->y))
+EMULATED(top_k, cuda_top_k, args->x.elements)
+EMULATED(grid_sample, cuda_grid_sample, view_threads(&args->y))
+EMULATED(where, cuda_where, view_threads(&args->y))
 
 EMULATED(prepare, cuda_prepare, args->tensor_width * args->tensor_height)
 

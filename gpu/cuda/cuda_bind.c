@@ -50,6 +50,39 @@ static void bind_tables(const struct cuda_step *step, const struct cuda_memory *
     args->channels.map  = constant(memory, step->table);
 }
 
+/* Steps that read where other numbers say; false for other steps. */
+static bool bind_indexed(enum cuda_step_kind kind, void *const at[4], union cuda_args *args)
+{
+    switch (kind) {
+    case CUDA_STEP_TAKE:
+        args->take.x.at       = at[0];
+        args->take.indices.at = at[1];
+        args->take.y.at       = at[3];
+        return true;
+    case CUDA_STEP_TAKE_ELEMENTS:
+        args->take_elements.x.at       = at[0];
+        args->take_elements.indices.at = at[1];
+        args->take_elements.y.at       = at[3];
+        return true;
+    case CUDA_STEP_TOP_K:
+        args->top_k.x.at = at[0];
+        args->top_k.y.at = at[3];
+        return true;
+    case CUDA_STEP_GRID_SAMPLE:
+        args->grid_sample.x.at    = at[0];
+        args->grid_sample.grid.at = at[1];
+        args->grid_sample.y.at    = at[3];
+        return true;
+    case CUDA_STEP_WHERE:
+        for (int i = 0; i < 3; i++)
+            args->where.from[i].at = at[i];
+        args->where.y.at = at[3];
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Steps of one or two views. */
 static void bind_views(enum cuda_step_kind kind, void *const at[4], union cuda_args *args)
 {
@@ -132,6 +165,7 @@ void cuda_bind_step(const struct cuda_plan *plan, const struct cuda_step *step,
         bind_tables(step, memory, at, args);
         break;
     default:
-        bind_views(step->kind, at, args);
+        if (!bind_indexed(step->kind, at, args))
+            bind_views(step->kind, at, args);
     }
 }

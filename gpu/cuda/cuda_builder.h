@@ -3,6 +3,7 @@
  *   cuda_plan.c      node by node: which steps
  *   cuda_pictures.c  the steps over pictures
  *   cuda_plain.c     the steps in the model's order
+ *   cuda_index.c     those that read where other numbers say
  *   cuda_tensor.c    tensors, constants, the arena
  *   cuda_bind.c      pointers for a batch */
 #ifndef SIGHTLINE_GPU_CUDA_CUDA_BUILDER_H
@@ -86,6 +87,14 @@ int plan_layer_norm(struct cuda_builder *builder);
 int plan_reduce(struct cuda_builder *builder);
 int plan_pad(struct cuda_builder *builder);
 int plan_matmul(struct cuda_builder *builder);
+/* cuda_index.c */
+int plan_take(struct cuda_builder *builder);
+int plan_take_elements(struct cuda_builder *builder);
+int plan_top_k(struct cuda_builder *builder);
+int plan_grid_sample(struct cuda_builder *builder);
+int plan_where(struct cuda_builder *builder);
+/* Strides of a value spread over the dimensions of a larger one; cuda_plain.c. */
+void builder_spread(const struct value *value, int rank, uint32_t *stride);
 /* A 1×1 convolution to few channels as a product of matrices in float32. */
 int plan_conv_as_matmul(struct cuda_builder *builder);
 

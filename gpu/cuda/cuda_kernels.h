@@ -174,6 +174,44 @@ struct cuda_matmul {
     struct cuda_activation activation;
 };
 
+/* y[outer][i][inner] = x[outer][indices[i]][inner]: `count` along x's axis. */
+struct cuda_take {
+    struct cuda_view x, indices, y;
+    uint32_t         count, inner, index_count;
+};
+
+/* y[i][j][k] = x[i][indices[i][j][k]][k] for axis 1; dimensions are y's, strides x's. */
+struct cuda_take_elements {
+    struct cuda_view x, indices, y;
+    int32_t          rank, axis;
+    uint32_t         count; /* along x's axis */
+    uint32_t         dimension[KERNEL_RANK_MAX];
+    uint32_t         stride[KERNEL_RANK_MAX];
+};
+
+/* The places of the `best` largest (or smallest) of lists of `count` numbers that lie `inner` apart, of
+ * equals the first. */
+struct cuda_top_k {
+    struct cuda_view x, y;
+    uint32_t         count, inner, best;
+    int32_t          smallest;
+};
+
+/* Pictures read at `points` places of a grid; padding as enum grid_padding. */
+struct cuda_grid_sample {
+    struct cuda_view x, grid, y;
+    uint32_t         channels, height, width, points;
+    int32_t          nearest, align_corners, padding;
+};
+
+/* y = from[0] != 0 ? from[1] : from[2], broadcast: dimensions are y's. */
+struct cuda_where {
+    struct cuda_view from[3], y;
+    int32_t          rank;
+    uint32_t         dimension[KERNEL_RANK_MAX];
+    uint32_t         stride[3][KERNEL_RANK_MAX];
+};
+
 /* Each starts the kernel for `batch` pictures on `stream` (a cudaStream_t) and returns the cudaError_t
  * of the launch as a number, 0 when it is under way. */
 #ifdef __cplusplus
@@ -195,6 +233,11 @@ int cuda_launch_reduce(const struct cuda_reduce *args, int batch, void *stream);
 int cuda_launch_pad(const struct cuda_pad *args, int batch, void *stream);
 int cuda_launch_piece(const struct cuda_piece *args, int batch, void *stream);
 int cuda_launch_matmul(const struct cuda_matmul *args, int batch, void *stream);
+int cuda_launch_take(const struct cuda_take *args, int batch, void *stream);
+int cuda_launch_take_elements(const struct cuda_take_elements *args, int batch, void *stream);
+int cuda_launch_top_k(const struct cuda_top_k *args, int batch, void *stream);
+int cuda_launch_grid_sample(const struct cuda_grid_sample *args, int batch, void *stream);
+int cuda_launch_where(const struct cuda_where *args, int batch, void *stream);
 #ifdef __cplusplus
 }
 #endif

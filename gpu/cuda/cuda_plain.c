@@ -100,8 +100,7 @@ int plan_activation(struct cuda_builder *builder)
     return 0;
 }
 
-/* Strides of a value spread over the dimensions of a larger one. */
-static void spread(const struct value *value, int rank, uint32_t *stride)
+void builder_spread(const struct value *value, int rank, uint32_t *stride)
 {
     uint32_t step = 1;
 
@@ -134,8 +133,8 @@ int plan_binary(struct cuda_builder *builder)
     step->args.binary.activation = activation_of(&builder->node->activation);
     for (int k = 0; k < y->rank; k++)
         step->args.binary.dimension[k] = (uint32_t)y->dimension[k];
-    spread(value_of(builder, 0), y->rank, step->args.binary.stride_a);
-    spread(value_of(builder, 1), y->rank, step->args.binary.stride_b);
+    builder_spread(value_of(builder, 0), y->rank, step->args.binary.stride_a);
+    builder_spread(value_of(builder, 1), y->rank, step->args.binary.stride_b);
     return 0;
 }
 

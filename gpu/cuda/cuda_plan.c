@@ -24,28 +24,34 @@ _Static_assert(REDUCE_SUM == 0 && REDUCE_PRODUCT == 1 && REDUCE_MAXIMUM == 2 && 
                "body_reduce() of cuda_body_plain.h");
 _Static_assert(RESIDUAL_BEFORE_ACTIVATION == 1 && RESIDUAL_AFTER_ACTIVATION == 2,
                "finish_lanes() of cuda_body_pictures.h");
+_Static_assert(GRID_ZEROS == 0 && GRID_REFLECTION == 2, "sample_place() of cuda_body_index.h");
 _Static_assert(RESIZE_ASYMMETRIC == 0 && RESIZE_ALIGN_CORNERS == 2 && RESIZE_FLOOR == 0 &&
                    RESIZE_CEIL == 1 && RESIZE_PREFER_FLOOR == 2,
                "source_coordinate() of cuda_body_pictures.h");
 
 static const char *const NAMES[CUDA_STEP_KINDS] = {
-    [CUDA_STEP_INPUT]      = "input",
-    [CUDA_STEP_CONV]       = "convolution",
-    [CUDA_STEP_DEPTHWISE]  = "depthwise",
-    [CUDA_STEP_GROUPED]    = "grouped convolution",
-    [CUDA_STEP_POOL]       = "pool",
-    [CUDA_STEP_RESIZE]     = "resize",
-    [CUDA_STEP_LANES]      = "lanes",
-    [CUDA_STEP_CHANNELS]   = "channels",
-    [CUDA_STEP_MEAN]       = "mean",
-    [CUDA_STEP_COPY]       = "copy",
-    [CUDA_STEP_BINARY]     = "arithmetic",
-    [CUDA_STEP_SOFTMAX]    = "softmax",
-    [CUDA_STEP_LAYER_NORM] = "layer norm",
-    [CUDA_STEP_REDUCE]     = "reduce",
-    [CUDA_STEP_PAD]        = "pad",
-    [CUDA_STEP_PIECE]      = "concat",
-    [CUDA_STEP_MATMUL]     = "matmul",
+    [CUDA_STEP_INPUT]         = "input",
+    [CUDA_STEP_CONV]          = "convolution",
+    [CUDA_STEP_DEPTHWISE]     = "depthwise",
+    [CUDA_STEP_GROUPED]       = "grouped convolution",
+    [CUDA_STEP_POOL]          = "pool",
+    [CUDA_STEP_RESIZE]        = "resize",
+    [CUDA_STEP_LANES]         = "lanes",
+    [CUDA_STEP_CHANNELS]      = "channels",
+    [CUDA_STEP_MEAN]          = "mean",
+    [CUDA_STEP_COPY]          = "copy",
+    [CUDA_STEP_BINARY]        = "arithmetic",
+    [CUDA_STEP_SOFTMAX]       = "softmax",
+    [CUDA_STEP_LAYER_NORM]    = "layer norm",
+    [CUDA_STEP_REDUCE]        = "reduce",
+    [CUDA_STEP_PAD]           = "pad",
+    [CUDA_STEP_PIECE]         = "concat",
+    [CUDA_STEP_MATMUL]        = "matmul",
+    [CUDA_STEP_TAKE]          = "gather",
+    [CUDA_STEP_TAKE_ELEMENTS] = "gather elements",
+    [CUDA_STEP_TOP_K]         = "top k",
+    [CUDA_STEP_GRID_SAMPLE]   = "grid sample",
+    [CUDA_STEP_WHERE]         = "where",
 };
 
 const char *cuda_step_name(enum cuda_step_kind kind)
@@ -96,6 +102,16 @@ static int plan_node(struct cuda_builder *builder)
         return plan_reduce(builder);
     case NODE_MATMUL:
         return plan_matmul(builder);
+    case NODE_GATHER:
+        return plan_take(builder);
+    case NODE_GATHER_ELEMENTS:
+        return plan_take_elements(builder);
+    case NODE_TOP_K:
+        return plan_top_k(builder);
+    case NODE_GRID_SAMPLE:
+        return plan_grid_sample(builder);
+    case NODE_WHERE:
+        return plan_where(builder);
     case NODE_REMOVED:
         return 0;
     default:

@@ -55,6 +55,11 @@ enum cuda_step_kind {
     CUDA_STEP_PAD,
     CUDA_STEP_PIECE,
     CUDA_STEP_MATMUL,
+    CUDA_STEP_TAKE,
+    CUDA_STEP_TAKE_ELEMENTS,
+    CUDA_STEP_TOP_K,
+    CUDA_STEP_GRID_SAMPLE,
+    CUDA_STEP_WHERE,
     CUDA_STEP_KINDS
 };
 
@@ -63,21 +68,26 @@ const char *cuda_step_name(enum cuda_step_kind kind);
 
 /* The arguments of a kernel; pointers and images are NULL and 0 until cuda_bind_step(). */
 union cuda_args {
-    struct cuda_input      input;
-    struct cuda_conv       conv;
-    struct cuda_pool       pool;
-    struct cuda_resize     resize;
-    struct cuda_lanes      lanes;
-    struct cuda_channels   channels;
-    struct cuda_mean       mean;
-    struct cuda_copy       copy;
-    struct cuda_binary     binary;
-    struct cuda_softmax    softmax;
-    struct cuda_layer_norm layer_norm;
-    struct cuda_reduce     reduce;
-    struct cuda_pad        pad;
-    struct cuda_piece      piece;
-    struct cuda_matmul     matmul;
+    struct cuda_input         input;
+    struct cuda_conv          conv;
+    struct cuda_pool          pool;
+    struct cuda_resize        resize;
+    struct cuda_lanes         lanes;
+    struct cuda_channels      channels;
+    struct cuda_mean          mean;
+    struct cuda_copy          copy;
+    struct cuda_binary        binary;
+    struct cuda_softmax       softmax;
+    struct cuda_layer_norm    layer_norm;
+    struct cuda_reduce        reduce;
+    struct cuda_pad           pad;
+    struct cuda_piece         piece;
+    struct cuda_matmul        matmul;
+    struct cuda_take          take;
+    struct cuda_take_elements take_elements;
+    struct cuda_top_k         top_k;
+    struct cuda_grid_sample   grid_sample;
+    struct cuda_where         where;
 };
 
 #define CUDA_STEP_INPUTS 3

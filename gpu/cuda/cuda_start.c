@@ -38,6 +38,16 @@ int cuda_start_step(enum cuda_step_kind kind, const union cuda_args *args, int b
         return cuda_launch_piece(&args->piece, batch, stream);
     case CUDA_STEP_MATMUL:
         return cuda_launch_matmul(&args->matmul, batch, stream);
+    case CUDA_STEP_TAKE:
+        return cuda_launch_take(&args->take, batch, stream);
+    case CUDA_STEP_TAKE_ELEMENTS:
+        return cuda_launch_take_elements(&args->take_elements, batch, stream);
+    case CUDA_STEP_TOP_K:
+        return cuda_launch_top_k(&args->top_k, batch, stream);
+    case CUDA_STEP_GRID_SAMPLE:
+        return cuda_launch_grid_sample(&args->grid_sample, batch, stream);
+    case CUDA_STEP_WHERE:
+        return cuda_launch_where(&args->where, batch, stream);
     case CUDA_STEP_CONV:
     case CUDA_STEP_KINDS:
         break;
