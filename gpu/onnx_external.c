@@ -92,8 +92,7 @@ int onnx_external_read(struct onnx_external *external, const Onnx__TensorProto *
                        "its weights lie in another file: save the model as one file");
     if (name == NULL || offset < 0 || length != (int64_t)wanted)
         return why_set(why, ERR_INVALID, "where its weights lie is not said properly");
-    if (external->bytes > LIMIT_FILE_MODEL_BYTES ||
-        wanted > (size_t)LIMIT_FILE_MODEL_BYTES - external->bytes)
+    if (wanted > LIMIT_FILE_MODEL_BYTES || external->bytes > LIMIT_FILE_MODEL_BYTES - wanted)
         return why_set(why, ERR_LIMIT, "its weights are more than %d bytes",
                        LIMIT_FILE_MODEL_BYTES);
     fd = open_file(external->folder, name, &size, why);

@@ -20,15 +20,15 @@ static int whole_axis(struct importer *import, int64_t size)
 static int gather_slices(struct importer *import, int axis, const struct value *indices)
 {
     struct value x = *import_input(import, 0);
-    int          parts[LIMIT_NODE_INPUTS], rank = 0, value;
+    int          parts[LIMIT_NODE_INPUTS], rank = 0, count = (int)indices->elements, value;
     int64_t      stride[MODEL_MAX_DIMENSIONS], dimension[MODEL_MAX_DIMENSIONS];
     struct node *node;
 
     graph_strides(x.rank, x.dimension, stride);
     memcpy(dimension, x.dimension, sizeof dimension);
     dimension[axis] = 1;
-    ASSERT(indices->elements >= 1 && indices->elements <= LIMIT_NODE_INPUTS);
-    for (int64_t i = 0; i < indices->elements; i++) {
+    ASSERT(count >= 1 && count <= LIMIT_NODE_INPUTS);
+    for (int i = 0; i < count; i++) {
         int64_t index = indices->ints[i];
         if (index < 0)
             index += x.dimension[axis];
@@ -41,10 +41,9 @@ static int gather_slices(struct importer *import, int axis, const struct value *
             return parts[i];
     }
     value = parts[0];
-    if (indices->elements > 1) {
-        dimension[axis] = indices->elements;
-        value = import_emit(import, NODE_CONCAT, (int)indices->elements, parts, x.rank, dimension,
-                            &node);
+    if (count > 1) {
+        dimension[axis] = count;
+        value           = import_emit(import, NODE_CONCAT, count, parts, x.rank, dimension, &node);
         if (value < 0)
             return value;
         node->axis = axis;
