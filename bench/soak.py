@@ -6,7 +6,8 @@
 Six RTSP cameras whose servers are killed and started again every 15 s to a minute, two that stay, and three that lie, and two
 clients that watch all of them (build/release/tests/camera_crowd_test; SIGHTLINE_BUILD names another build): one decodes in
 sandboxed processes, as the server does by default, one in threads. The first third, 15 minutes at most, is warm-up. Prints a line of
-figures of each client each minute, and at the end for each the slope in MB an hour of all that is resident, of what was allocated
+figures of each client each minute, and at the end for each the slope in MB an hour, the number of cameras that play held, of all
+that is resident, of what was allocated
 (without the programs' own code, which is read in when it is first used), of what its decoder processes allocated, and of what
 the program holds (without what the allocator keeps for later); and whether the descriptors are as many as before. Exit status 1
 when the first of these slopes is 1 MB/h or more (for runs of 40 minutes and longer), or when a descriptor was left open.
@@ -59,14 +60,22 @@ class Flapping:
         self.process = None
 
 
+def without(values, held):
+    """What of these is left, on average 0, when what goes with the others is taken off."""
+    mean, mean_held = sum(values) / len(values), sum(held) / len(held)
+    below = sum((x - mean_held) ** 2 for x in held)
+    factor = sum((x - mean_held) * (y - mean) for x, y in zip(held, values)) / below if below > 0 else 0
+    return [y - mean - factor * (x - mean_held) for x, y in zip(held, values)]
+
+
 def slope(points):
-    """Of the line through (seconds, kilobytes), in MB an hour."""
-    if len(points) < 2:
+    """Of kilobytes over seconds, in MB an hour, with the number of cameras that play held: each has memory of its own as
+    long as it does. `points`: (seconds, playing, kilobytes)."""
+    if len(points) < 3:
         return 0.0
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    below = sum((x - mean_x) ** 2 for x, _ in points)
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / below * 3600 / 1024
+    seconds, playing, kilobytes = zip(*points)
+    seconds, kilobytes = without(seconds, playing), without(kilobytes, playing)
+    return sum(x * y for x, y in zip(seconds, kilobytes)) / sum(x * x for x in seconds) * 3600 / 1024
 
 
 class Client:
@@ -86,7 +95,7 @@ class Client:
             if not found:
                 self.text.append(line)
                 continue
-            figures = {name: int(value) for name, value in re.findall(r" (\w+_kb|files) (\d+)", line)}
+            figures = {name: int(value) for name, value in re.findall(r" (\w+_kb|files|streaming) (\d+)", line)}
             self.points.append((float(found[1]), figures))
             if len(self.points) % 60 == 0:
                 print(self.name, line.strip(), flush=True)
@@ -95,7 +104,7 @@ class Client:
         """True when nothing grew and nothing was left open."""
         cut = min(len(self.points) // 3, WARM_UP_S)
         late = self.points[cut:]
-        slopes = {name: slope([(second, figures[name]) for second, figures in late]) for name in FIGURES}
+        slopes = {name: slope([(second, figures["streaming"], figures[name]) for second, figures in late]) for name in FIGURES}
         # Connections come and go: the most at once is compared, not the last.
         files = [figures["files"] for _, figures in late]
         left = max(files[len(files) // 2:], default=0) - max(files[:len(files) // 2], default=0)

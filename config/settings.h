@@ -97,9 +97,9 @@ struct settings_camera {
     /* Of the certificate (SHA-256, lower case): this one alone is taken, whoever signed it. */
     char tls_fingerprint[SETTINGS_FINGERPRINT_BYTES];
     /* Of a video that came through the API, whose `url` is "upload:DIGITS": where it lies; and that
-     * it was played to its end and not in a loop, as of when this was read. */
+     * it was begun, and played to its end, not in a loop, as of when this was read. */
     char                   file[LIMIT_PATH_BYTES];
-    bool                   played;
+    bool                   begun, played;
     bool                   loop;       /* file: begin again at its end */
     enum settings_pace     pace;       /* file */
     double                 detect_fps; /* analysed pictures a second; 0: every picture */

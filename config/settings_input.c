@@ -100,14 +100,17 @@ static void take_credentials(const struct input *input, char user[static LIMIT_N
 static void use_upload(struct yaml_reader *reader, const struct input *input, const char *name,
                        struct settings_camera *camera)
 {
-    char played[LIMIT_PATH_BYTES];
+    char begun[LIMIT_PATH_BYTES], played[LIMIT_PATH_BYTES];
 
     memcpy(camera->url, input->path, sizeof camera->url);
     if (!upload_path(camera->file, reader->data, name, UPLOAD_VIDEO) ||
-        !upload_path(played, reader->data, name, UPLOAD_PLAYED))
+        !upload_path(begun, reader->data, name, UPLOAD_BEGUN) ||
+        !upload_path(played, reader->data, name, UPLOAD_PLAYED)) {
         yaml_problem(reader, input->place, "the path of the data folder is too long");
-    else
-        camera->played = access(played, F_OK) == 0;
+        return;
+    }
+    camera->begun  = access(begun, F_OK) == 0;
+    camera->played = access(played, F_OK) == 0;
 }
 
 static void use_detect(struct yaml_reader *reader, const struct input *input,

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const ENDINGS[UPLOAD_KINDS] = {".part", ".video", ".played"};
+static const char *const ENDINGS[UPLOAD_KINDS] = {".part", ".video", ".begun", ".played"};
 
 static bool take_digits(const char *text, char name[static UPLOAD_NAME_BYTES])
 {

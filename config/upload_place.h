@@ -2,8 +2,9 @@
  *
  * A client never names a file: the server makes up 16 hexadecimal digits, and a camera's address for
  * such a video is "upload:" and these. Under DATA/uploads/ DIGITS.part is one that no camera plays
- * (yet), DIGITS.video one that a camera plays, and DIGITS.played says that it was played to its end
- * by a camera that plays it once: a restart does not count it again. Pure functions, any thread. */
+ * (yet), DIGITS.video one that a camera plays. Of one that is played once, DIGITS.begun says that
+ * it plays or did, and DIGITS.played that it did to its end: a restart does not count it again. Pure
+ * functions, any thread. */
 #ifndef SIGHTLINE_CONFIG_UPLOAD_PLACE_H
 #define SIGHTLINE_CONFIG_UPLOAD_PLACE_H
 
@@ -17,7 +18,7 @@
 #define UPLOAD_DIGITS     16
 #define UPLOAD_NAME_BYTES (UPLOAD_DIGITS + 1)
 
-enum upload_kind { UPLOAD_PART, UPLOAD_VIDEO, UPLOAD_PLAYED, UPLOAD_KINDS };
+enum upload_kind { UPLOAD_PART, UPLOAD_VIDEO, UPLOAD_BEGUN, UPLOAD_PLAYED, UPLOAD_KINDS };
 
 /* The digits of "upload:DIGITS", of nothing more and nothing less; false: it is no such address. */
 bool upload_name_of(const char *address, char name[static UPLOAD_NAME_BYTES]);

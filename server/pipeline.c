@@ -349,6 +349,7 @@ static bool same_stream(const struct settings_camera *a, const struct settings_c
 
     copy.view       = b->view;
     copy.classes    = b->classes;
+    copy.begun      = b->begun;
     copy.played     = b->played;
     copy.line_count = b->line_count;
     copy.zone_count = b->zone_count;

@@ -293,52 +293,65 @@ static void on_main_changed(void *arg, int index)
         api_main_changed(server->api, index);
 }
 
-static void on_camera_changed(void *arg, int index)
-{
-    struct server *server = arg;
-
-    (void)index;
-    if (server->api != NULL)
-        api_health_changed(server->api);
-}
-
-/* The note that an uploaded video was played is the disk's. */
-struct played {
-    uv_work_t work;
-    char      data[LIMIT_PATH_BYTES];
-    char      name[UPLOAD_NAME_BYTES];
+/* What is noted of an uploaded video is the disk's. */
+struct upload_note {
+    uv_work_t        work;
+    char             data[LIMIT_PATH_BYTES];
+    char             name[UPLOAD_NAME_BYTES];
+    enum upload_kind kind;
 };
 
-static void mark_played(uv_work_t *work)
+static void write_note(uv_work_t *work)
 {
-    const struct played *played = work->data;
+    const struct upload_note *note = work->data;
 
-    uploads_mark_played(played->data, played->name);
+    uploads_mark(note->data, note->name, note->kind);
 }
 
-static void on_marked(uv_work_t *work, int status)
+static void on_noted(uv_work_t *work, int status)
 {
     (void)status;
     free(work->data);
+}
+
+static void note_upload(struct server *server, const struct settings_camera *camera,
+                        enum upload_kind kind)
+{
+    struct upload_note *note = calloc(1, sizeof *note);
+
+    if (note == NULL)
+        return;
+    note->work.data = note;
+    note->kind      = kind;
+    memcpy(note->data, server->settings->data, sizeof note->data);
+    if (!upload_name_of(camera->url, note->name) ||
+        uv_queue_work(&server->loop, &note->work, write_note, on_noted) != 0)
+        free(note);
+}
+
+static void on_camera_changed(void *arg, int index)
+{
+    struct server                *server = arg;
+    const struct settings_camera *camera = pipeline_camera_settings(server->pipeline, index);
+    struct camera_stats           stats;
+
+    if (camera->file[0] != '\0' && !camera->loop && !camera->begun) {
+        camera_stats(pipeline_camera(server->pipeline, index), &stats);
+        if (stats.state == CAMERA_STREAMING)
+            note_upload(server, camera, UPLOAD_BEGUN);
+    }
+    if (server->api != NULL)
+        api_health_changed(server->api);
 }
 
 static void on_finished(void *arg, int index)
 {
     struct server                *server = arg;
     const struct settings_camera *camera = pipeline_camera_settings(server->pipeline, index);
-    struct played                *played;
 
     log_info(camera->name, "the file has ended");
-    if (camera->file[0] == '\0' || camera->played)
-        return;
-    played = calloc(1, sizeof *played);
-    if (played == NULL)
-        return;
-    played->work.data = played;
-    memcpy(played->data, server->settings->data, sizeof played->data);
-    if (!upload_name_of(camera->url, played->name) ||
-        uv_queue_work(&server->loop, &played->work, mark_played, on_marked) != 0)
-        free(played);
+    if (camera->file[0] != '\0' && !camera->played)
+        note_upload(server, camera, UPLOAD_PLAYED);
 }
 
 int pipeline_start(struct server *server, struct why *why)

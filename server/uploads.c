@@ -178,11 +178,11 @@ void uploads_remove(const char *data, const char *name)
     }
 }
 
-void uploads_mark_played(const char *data, const char *name)
+void uploads_mark(const char *data, const char *name, enum upload_kind kind)
 {
     char path[LIMIT_PATH_BYTES];
     int  fd = upload_path(path, data, name, UPLOAD_VIDEO) && access(path, F_OK) == 0 &&
-                     upload_path(path, data, name, UPLOAD_PLAYED)
+                     upload_path(path, data, name, kind)
                   ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)
                   : -1;
 

@@ -32,8 +32,8 @@ int uploads_finish(struct upload_file *file, struct why *why);
 int uploads_keep(const char *data, const char *name, struct why *why);
 /* Nobody's any more: gone with all that belongs to it. */
 void uploads_remove(const char *data, const char *name);
-/* A camera has played it to its end. */
-void uploads_mark_played(const char *data, const char *name);
+/* A camera plays it, or has to its end: UPLOAD_BEGUN, UPLOAD_PLAYED. */
+void uploads_mark(const char *data, const char *name, enum upload_kind kind);
 
 /* At the start: what an end without warning has left. A video that no camera names is removed. */
 void uploads_sweep(const struct settings *settings);

@@ -537,6 +537,10 @@ static void connect_source(struct camera *camera)
             set_state(camera, CAMERA_ENDED, "the video was played to its end");
             return;
         }
+        if (camera->settings.begun && !camera->settings.loop && camera->connects == 1)
+            log_warning(camera->log_name,
+                        "the video was interrupted before its end: it is played again from its "
+                        "beginning, and what was counted of it then is counted again");
         decode_stream_play(camera->stream,
                            camera->settings.file[0] != '\0' ? camera->settings.file
                                                             : camera->settings.url,

@@ -156,6 +156,21 @@ server.start()
 tap.ok(tap.wait_for(lambda: files() == before, 10), "after an end without warning it is swept away")
 tap.ok(tap.wait_for(lambda: camera("film")["state"] == "streaming", 15), "and the camera plays")
 
+# ---- once, and interrupted ----
+whole = upload(WHOLE)
+tap.equal(set_camera("broken", whole["result"]["address"], loop=False)["state"], "done", "one that is played once")
+tap.ok(tap.wait_for(lambda: any(f.endswith(".begun") for f in files()), 20), "that it began is kept")
+again = "broken: the video was interrupted before its end: it is played again from its beginning"
+tap.ok(again not in server.log(), "at first nothing is said")
+server.process.send_signal(signal.SIGKILL)
+server.process.wait()
+server.start()
+tap.ok(tap.wait_for(lambda: camera("broken")["state"] == "streaming", 15), "an end in the middle: it plays again")
+tap.ok(again in server.log(), "and the log says that it counts again what it had counted")
+tap.ok(camera("broken")["progress"] < 0.9, "from its beginning")
+tap.equal(run({"do": "remove_camera", "name": "broken"})["state"], "done", "it is removed")
+tap.ok(tap.wait_for(lambda: not any(f.endswith(".begun") for f in files()), 10), "and the note with it")
+
 # ---- once ----
 short = upload(WHOLE[:400000])
 tap.equal(short["state"], "done", f"a short one: {short['error']}")

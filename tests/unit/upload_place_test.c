@@ -34,6 +34,8 @@ static void check_files(void)
     enum upload_kind kind;
 
     ok(upload_name_of_file("00112233445566ff.part", name, &kind) && kind == UPLOAD_PART, "a part");
+    ok(upload_name_of_file("00112233445566ff.begun", name, &kind) && kind == UPLOAD_BEGUN,
+       "a note that it was begun");
     ok(upload_name_of_file("00112233445566ff.played", name, &kind) && kind == UPLOAD_PLAYED,
        "a note that it was played");
     ok(!upload_name_of_file("00112233445566ff", name, &kind), "no ending");
@@ -72,7 +74,9 @@ static void check_settings(void)
         is_text(settings->cameras[0].url, "upload:0123456789abcdef", "its address");
         is_text(settings->cameras[0].file, "/some/where/uploads/0123456789abcdef.video",
                 "its file");
-        ok(!settings->cameras[0].played && !settings->cameras[0].loop, "not played yet");
+        ok(!settings->cameras[0].begun && !settings->cameras[0].played &&
+               !settings->cameras[0].loop,
+           "not played yet");
         ok(settings->uploads_file_mib == 7 && settings->uploads_total_mib == 9, "the bounds");
     }
     settings_free(&settings);
