@@ -146,7 +146,7 @@ static double pool_rate(const struct detector *detector, const int *cores, int c
     struct pool_feed               feed     = {.pool = NULL};
     struct inference_pool_settings settings = {.detector         = detector,
                                                .workers          = count,
-                                               .waiting_per_slot = 2,
+                                               .waiting_per_slot = 32,
                                                .wake             = pool_wakes,
                                                .arg              = &feed};
     struct why                     why;
