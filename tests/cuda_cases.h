@@ -127,6 +127,7 @@ static void test_case(size_t row, run_trial_fn *run_trial)
         onnx_free(&t.onnx);
         free(t.x.at);
         free(t.y.at);
+        free(t.spread.at);
     }
     ok(refused == 0 && worst <= CASES[row].tolerance, "%s: %d shapes, worst error %.1e",
        CASES[row].name, TRIALS, worst);
