@@ -57,6 +57,7 @@ static const struct {
     {"Focus", case_focus, 2e-2},
     {"Gather at computed places", case_gather_computed, 1e-3},
     {"GatherElements", case_gather_elements, 1e-3},
+    {"GatherND", case_gather_nd, 1e-3},
     {"TopK, ArgMax", case_top_k, 1e-3},
     {"GridSample", case_grid_sample, 5e-3},
     {"Where", case_where, 1e-3},

@@ -64,6 +64,11 @@ static bool bind_indexed(enum cuda_step_kind kind, void *const at[4], union cuda
         args->take_elements.indices.at = at[1];
         args->take_elements.y.at       = at[3];
         return true;
+    case CUDA_STEP_TAKE_SLICES:
+        args->take_slices.x.at       = at[0];
+        args->take_slices.indices.at = at[1];
+        args->take_slices.y.at       = at[3];
+        return true;
     case CUDA_STEP_TOP_K:
         args->top_k.x.at = at[0];
         args->top_k.y.at = at[3];

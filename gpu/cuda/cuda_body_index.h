@@ -52,6 +52,21 @@ BODY void body_take_elements(const struct cuda_take_elements *args, uint32_t ima
     view_store(&args->y, image, index, view_load(&args->x, image, from));
 }
 
+BODY void body_take_slices(const struct cuda_take_slices *args, uint32_t image, uint32_t thread)
+{
+    uint32_t index, row, from;
+
+    if (!view_index(&args->y, image, thread, &index))
+        return;
+    row  = index / args->inner;
+    from = row / args->rows * args->batch_step + index % args->inner;
+    for (uint32_t d = 0; d < args->depth; d++)
+        from += index_in(view_load(&args->indices, image, row * args->depth + d),
+                         args->dimension[d]) *
+                args->stride[d];
+    view_store(&args->y, image, index, view_load(&args->x, image, from));
+}
+
 /* Its place is the number of those before it: no order of threads and no memory of its own. */
 BODY void body_top_k(const struct cuda_top_k *args, uint32_t image, uint32_t thread)
 {

@@ -90,6 +90,7 @@ int plan_matmul(struct cuda_builder *builder);
 /* cuda_index.c */
 int plan_take(struct cuda_builder *builder);
 int plan_take_elements(struct cuda_builder *builder);
+int plan_take_slices(struct cuda_builder *builder);
 int plan_top_k(struct cuda_builder *builder);
 int plan_grid_sample(struct cuda_builder *builder);
 int plan_where(struct cuda_builder *builder);

@@ -80,6 +80,36 @@ int plan_take_elements(struct cuda_builder *builder)
     return 0;
 }
 
+int plan_take_slices(struct cuda_builder *builder)
+{
+    const struct value      *x = value_of(builder, 0), *indices = value_of(builder, 1);
+    int                      batch   = builder->node->axis;
+    uint32_t                 batches = product(x, 0, batch);
+    int64_t                  stride[MODEL_MAX_DIMENSIONS];
+    int                      depth = (int)indices->dimension[indices->rank - 1];
+    struct cuda_step        *step  = step_of(builder, CUDA_STEP_TAKE_SLICES, 2);
+    struct cuda_take_slices *args;
+
+    if (step == NULL)
+        return ERR_MEMORY;
+    graph_strides(x->rank, x->dimension, stride);
+    args  = &step->args.take_slices;
+    *args = (struct cuda_take_slices){
+        .x          = view_of(step->input[0]),
+        .indices    = view_of(step->input[1]),
+        .y          = view_of(step->output),
+        .depth      = (uint32_t)depth,
+        .inner      = product(x, batch + depth, x->rank),
+        .rows       = (uint32_t)indices->elements / (uint32_t)depth / batches,
+        .batch_step = (uint32_t)x->elements / batches,
+    };
+    for (int d = 0; d < depth; d++) {
+        args->dimension[d] = (uint32_t)x->dimension[batch + d];
+        args->stride[d]    = (uint32_t)stride[batch + d];
+    }
+    return 0;
+}
+
 int plan_top_k(struct cuda_builder *builder)
 {
     const struct value *x     = value_of(builder, 0);

@@ -21,6 +21,9 @@ KERNEL(take, view_grid(&args->y))
 #define ARGS struct cuda_take_elements
 KERNEL(take_elements, view_grid(&args->y))
 #undef ARGS
+#define ARGS struct cuda_take_slices
+KERNEL(take_slices, view_grid(&args->y))
+#undef ARGS
 #define ARGS struct cuda_top_k
 KERNEL(top_k, args->x.elements)
 #undef ARGS
@@ -33,6 +36,7 @@ KERNEL(where, view_grid(&args->y))
 
 LAUNCH(take)
 LAUNCH(take_elements)
+LAUNCH(take_slices)
 LAUNCH(top_k)
 LAUNCH(grid_sample)
 LAUNCH(where)

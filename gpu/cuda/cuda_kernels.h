@@ -189,6 +189,15 @@ struct cuda_take_elements {
     uint32_t         stride[KERNEL_RANK_MAX];
 };
 
+/* y[i][inner] = the slice of `inner` numbers of x that the `depth` numbers of index i name, behind as
+ * many pictures of x as there are batches of `rows` indices. */
+struct cuda_take_slices {
+    struct cuda_view x, indices, y;
+    uint32_t         depth, inner, rows, batch_step;
+    uint32_t         dimension[KERNEL_RANK_MAX]; /* of x, from the first that an index names */
+    uint32_t         stride[KERNEL_RANK_MAX];
+};
+
 /* The places of the `best` largest (or smallest) of lists of `count` numbers that lie `inner` apart, of
  * equals the first. */
 struct cuda_top_k {
@@ -235,6 +244,7 @@ int cuda_launch_piece(const struct cuda_piece *args, int batch, void *stream);
 int cuda_launch_matmul(const struct cuda_matmul *args, int batch, void *stream);
 int cuda_launch_take(const struct cuda_take *args, int batch, void *stream);
 int cuda_launch_take_elements(const struct cuda_take_elements *args, int batch, void *stream);
+int cuda_launch_take_slices(const struct cuda_take_slices *args, int batch, void *stream);
 int cuda_launch_top_k(const struct cuda_top_k *args, int batch, void *stream);
 int cuda_launch_grid_sample(const struct cuda_grid_sample *args, int batch, void *stream);
 int cuda_launch_where(const struct cuda_where *args, int batch, void *stream);

@@ -49,6 +49,7 @@ static const char *const NAMES[CUDA_STEP_KINDS] = {
     [CUDA_STEP_MATMUL]        = "matmul",
     [CUDA_STEP_TAKE]          = "gather",
     [CUDA_STEP_TAKE_ELEMENTS] = "gather elements",
+    [CUDA_STEP_TAKE_SLICES]   = "gather slices",
     [CUDA_STEP_TOP_K]         = "top k",
     [CUDA_STEP_GRID_SAMPLE]   = "grid sample",
     [CUDA_STEP_WHERE]         = "where",
@@ -106,6 +107,8 @@ static int plan_node(struct cuda_builder *builder)
         return plan_take(builder);
     case NODE_GATHER_ELEMENTS:
         return plan_take_elements(builder);
+    case NODE_GATHER_ND:
+        return plan_take_slices(builder);
     case NODE_TOP_K:
         return plan_top_k(builder);
     case NODE_GRID_SAMPLE:

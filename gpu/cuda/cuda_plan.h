@@ -57,6 +57,7 @@ enum cuda_step_kind {
     CUDA_STEP_MATMUL,
     CUDA_STEP_TAKE,
     CUDA_STEP_TAKE_ELEMENTS,
+    CUDA_STEP_TAKE_SLICES,
     CUDA_STEP_TOP_K,
     CUDA_STEP_GRID_SAMPLE,
     CUDA_STEP_WHERE,
@@ -85,6 +86,7 @@ union cuda_args {
     struct cuda_matmul        matmul;
     struct cuda_take          take;
     struct cuda_take_elements take_elements;
+    struct cuda_take_slices   take_slices;
     struct cuda_top_k         top_k;
     struct cuda_grid_sample   grid_sample;
     struct cuda_where         where;

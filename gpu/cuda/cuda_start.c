@@ -42,6 +42,8 @@ int cuda_start_step(enum cuda_step_kind kind, const union cuda_args *args, int b
         return cuda_launch_take(&args->take, batch, stream);
     case CUDA_STEP_TAKE_ELEMENTS:
         return cuda_launch_take_elements(&args->take_elements, batch, stream);
+    case CUDA_STEP_TAKE_SLICES:
+        return cuda_launch_take_slices(&args->take_slices, batch, stream);
     case CUDA_STEP_TOP_K:
         return cuda_launch_top_k(&args->top_k, batch, stream);
     case CUDA_STEP_GRID_SAMPLE:
