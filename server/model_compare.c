@@ -176,8 +176,7 @@ static void print_table(const struct compare *compare)
     double pictures = compare->picture_count;
 
     printf("%d picture%s; reference: cpu f32, %.2f ms a picture\n", compare->picture_count,
-           compare->picture_count == 1 ? "" : "s",
-           (double)compare->network_ns / 1e6 / pictures);
+           compare->picture_count == 1 ? "" : "s", (double)compare->network_ns / 1e6 / pictures);
     if (compare->way_count == 0)
         printf("this machine has no other backend or precision for this model\n");
     else
