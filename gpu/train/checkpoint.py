@@ -5,12 +5,16 @@ import net as network
 import onnx_file
 
 
+def shape_of(path: str) -> str:
+    """Of the network in one of our ONNX files."""
+    with open(path, "rb") as stream:
+        return onnx_file.metadata(stream.read()).get("shape", "default")
+
+
 def load(path: str) -> network.Net:
     """The network with the averaged weights of a checkpoint (.pt), or of one of our ONNX files."""
     if path.endswith(".onnx"):
-        with open(path, "rb") as stream:
-            shape = onnx_file.metadata(stream.read()).get("shape", "default")
-        net = network.Net(shape)
+        net = network.Net(shape_of(path))
         read_onnx(net, path)
         return net.eval()
     state = torch.load(path, map_location="cpu")

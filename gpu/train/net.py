@@ -18,8 +18,8 @@ INPUT_SCALE = 1.0 / 64.0
 
 # Widths: the maps at strides 2, 4, 8, 16, 32; the pyramid's at 8, 16 and 32; blocks at 8, 16, 32.
 SHAPES = {
-    "small": {"stem": (16, 32), "stages": (48, 96, 192), "blocks": (1, 2, 2), "pyramid": (32, 64, 96)},
-    "default": {"stem": (16, 32), "stages": (48, 96, 256), "blocks": (1, 2, 3), "pyramid": (32, 64, 96)},
+    "default": {"stem": (16, 32), "stages": (48, 96, 192), "blocks": (1, 2, 2), "pyramid": (32, 64, 96)},
+    "deep": {"stem": (16, 32), "stages": (48, 96, 256), "blocks": (1, 2, 3), "pyramid": (32, 64, 96)},
     "large": {"stem": (16, 32), "stages": (64, 128, 256), "blocks": (2, 3, 3), "pyramid": (64, 96, 128)},
 }
 

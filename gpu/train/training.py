@@ -103,9 +103,11 @@ class Training:
         self.elapsed_s = state["elapsed_s"]
 
     def start_from(self, path: str, batches) -> None:
-        """From a checkpoint (.pt), or from the ONNX file of such a network. `batches`: some to see what
-        the layers give, where the file does not keep it."""
+        """From a checkpoint (.pt) of this or a smaller network, or from the ONNX file of such a network. `batches`:
+        some to see what the layers give, where the file does not keep it."""
         if path.endswith(".onnx"):
+            if checkpoint.shape_of(path) != self.net.shape:
+                raise SystemExit(f"{path} is of the shape {checkpoint.shape_of(path)}: say --shape {checkpoint.shape_of(path)}")
             checkpoint.read_onnx(self.net, path)
             checkpoint.find_statistics(self.net, [self.prepare(next(batches)[0]) for _ in range(8)])
         else:

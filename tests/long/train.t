@@ -32,6 +32,16 @@ print(float(np.abs(mine - runs.ask(x)[0]).max()))
 runs.close()
 """
 
+GROWN = """
+import sys; sys.path.insert(0, sys.argv[1])
+import torch, checkpoint, net
+small, grown = checkpoint.load(sys.argv[2]), net.Net("deep").eval()
+checkpoint.grow(grown, small)
+x = torch.randn(1, 3, 128, 192)
+with torch.no_grad():
+    print(max(float((a - b).abs().max()) for a, b in zip(small(x), grown(x))))
+"""
+
 if subprocess.run([PYTHON, "-c", "import torch, cv2"], capture_output=True, check=False).returncode != 0:
     skip_all("python3-torch and python3-opencv are not installed")
 data = os.path.dirname(material("train/labels.tsv"))
@@ -68,6 +78,10 @@ try:
                             capture_output=True, text=True, env=environment, check=False)
     diag(result.stderr[-2000:])
     ok(result.returncode == 0 and float(result.stdout) < 1e-3, f"the engine gives the same numbers: {result.stdout}")
+    result = subprocess.run([PYTHON, "-c", GROWN, TRAIN, os.path.join(folder, "checkpoint.pt")], capture_output=True,
+                            text=True, check=False)
+    ok(result.returncode == 0 and float(result.stdout) < 1e-4,
+       f"a deeper network begins with what this one knows: {result.stdout}{result.stderr[-500:]}")
     result = subprocess.run([PROGRAM, "count", material("videos/vehicle_survaillance.mp4"), "--model", model, "--json",
                              "--fps", "2", "--line", "l:215,200,460,200"], capture_output=True, text=True, check=False)
     ok(result.returncode == 0 and json.loads(result.stdout)["lines"], f"sightline count runs it {result.stderr[:200]}")
