@@ -193,9 +193,9 @@ static const struct node *node_of(const struct graph *graph, const char *name)
 static double work_of(const struct graph *graph, const struct node *node)
 {
     const struct value *y = &graph->values[node->output], *w = &graph->values[node->input[1]];
+    int64_t             terms = w->elements / w->dimension[0]; /* of one output */
 
-    return (double)y->elements * (double)(w->elements / w->dimension[0]) /
-           (double)graph_multiply_adds(graph);
+    return (double)y->elements * (double)terms / (double)graph_multiply_adds(graph);
 }
 
 /* The first convolution that reads a value, if only on the way of codes. */
