@@ -376,9 +376,13 @@ static int change_camera(struct pipeline_camera *camera, const struct settings_c
     struct settings_view   view  = settings->view;
     struct settings_camera other = *settings;
 
-    other.view = camera->settings.view;
+    other.view   = camera->settings.view;
+    other.begun  = camera->settings.begun; /* notes on the disk: whoever is counted goes on */
+    other.played = camera->settings.played;
     if (!settings_camera_equal(&camera->settings, &other))
         change_rules(camera, &other);
+    camera->settings.begun  = settings->begun;
+    camera->settings.played = settings->played;
     // As settings_camera_equal().
     // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
     if (memcmp(&camera->settings.view, &view, sizeof view) == 0)

@@ -158,8 +158,20 @@ tap.ok(tap.wait_for(lambda: camera("film")["state"] == "streaming", 15), "and th
 
 # ---- once, and interrupted ----
 whole = upload(WHOLE)
-tap.equal(set_camera("broken", whole["result"]["address"], loop=False)["state"], "done", "one that is played once")
+PICTURE = {"picture": {"coordinates": "0,0,1,0,1,1,0,1"}}
+tap.equal(set_camera("broken", whole["result"]["address"], loop=False, zones=PICTURE)["state"], "done", "one that is played once")
 tap.ok(tap.wait_for(lambda: any(f.endswith(".begun") for f in files()), 20), "that it began is kept")
+if os.path.exists(MODEL):
+    def entered():
+        return [e["track"] for e in server.events() if (e["camera"], e["kind"]) == ("broken", "zone_entry")]
+    tap.ok(tap.wait_for(lambda: len(entered()) >= 3, 30), "people are in its picture")
+    tap.equal(run({"do": "set_camera", "name": "other", "camera": {"ffmpeg": {"inputs": [{"path": "rtsp://127.0.0.1:9/"}]}}})["state"],
+              "done", "the configuration is read again")
+    analysed = camera("broken")["frames"]["analysed"]
+    tap.ok(tap.wait_for(lambda: camera("other")["state"] != "none" and camera("broken")["frames"]["analysed"] > analysed + 20, 30),
+           "and it goes on")
+    tap.equal(len(set(entered())), len(entered()), "with who was there: nobody enters again")
+    run({"do": "remove_camera", "name": "other"})
 again = "broken: the video was interrupted before its end: it is played again from its beginning"
 tap.ok(again not in server.log(), "at first nothing is said")
 server.process.send_signal(signal.SIGKILL)
