@@ -334,6 +334,25 @@ static int begin_set(struct job *job, json_t *arguments, struct why *why)
     return rc;
 }
 
+static bool is_sealed(const json_t *has_password)
+{
+    const char *password = json_string_value(json_object_get(has_password, "password"));
+
+    return password != NULL && sealed_secret_is(password);
+}
+
+/* Those of the file are opened when it is read. One that is sent would be opened too, for whichever
+ * host stands beside it: who has a copy of the file alone would be told what is in it. */
+static bool has_sealed(const json_t *changes)
+{
+    const json_t *inputs = json_object_get(json_object_get(changes, "ffmpeg"), "inputs");
+    bool          sealed = is_sealed(changes);
+
+    for (size_t i = 0; i < json_array_size(inputs) && !sealed; i++)
+        sealed = is_sealed(json_array_get(inputs, i));
+    return sealed;
+}
+
 static int begin_change(struct job *job, json_t *arguments, struct why *why)
 {
     struct camera_edit *edit    = calloc(1, sizeof *edit);
@@ -348,6 +367,8 @@ static int begin_change(struct job *job, json_t *arguments, struct why *why)
                  !json_is_object(changes)
              ? why_set(why, ERR_INVALID, "change_camera takes \"name\" and \"camera\", an object")
              : settings_check_name(name, why);
+    if (rc == 0 && has_sealed(changes))
+        rc = why_set(why, ERR_INVALID, "a sealed password is the file's alone: send the password");
     if (rc == 0) {
         snprintf(edit->name, sizeof edit->name, "%s", name);
         /* A copy: `arguments` stays with the loop while the worker reads. */

@@ -126,6 +126,13 @@ for name, change, told in (("gate", {"lines": {"l": {"coordinates": "0,0,2,0"}}}
     job = run(server, {"do": "change_camera", "name": name, "camera": change})
     tap.ok(job["state"] in ("refused", "failed") and told in job["error"], f"refused: {job['error']}")
 
+with open(kept, encoding="utf-8") as file:
+    sealed = "sealed:" + file.read().split("sealed:")[1].split('"')[0]
+for change in ({"ffmpeg": {"inputs": [{"path": f"rtsp://localhost:{signed.port}/live"}]}, "user": USER, "password": sealed},
+               {"ffmpeg": {"inputs": [{"path": f"rtsp://localhost:{signed.port}/live", "user": USER, "password": sealed}]}}):
+    job = run(server, {"do": "change_camera", "name": "gate", "camera": change})
+    tap.ok(job["state"] == "refused" and "sealed" in job["error"], f"a copy of the file is told to nobody: {job}")
+
 # ---- kept ----
 tap.equal(server.stop(), 0, "the server stops")
 server.start()
