@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cell, csvName, historyCsv } from '../../web/src/data/csv';
-import { daysAreWholeHours, daysOf } from '../../web/src/data/days';
+import { daysAreWholeHours, daysEnd, daysOf } from '../../web/src/data/days';
 import { bucketName } from '../../web/src/data/format';
 import { classesOf, meanCoverage, sum, tableRows, tallest, toSeries } from '../../web/src/data/series';
 import type { History } from '../../web/src/state/protocol';
@@ -165,6 +165,14 @@ test('days: hours that are absent are gaps, and a mean stay is weighed by who le
   assert.ok(Math.abs((day?.classes['person']?.['dwell_s'] ?? 0) - (11 * 20 + 10 * 10) / 21) < 1e-9);
   // A day that is not over is as long as it has lasted.
   assert.equal(daysOf(hours, from + 12 * 3_600_000).buckets[0]?.coverage, 1);
+}));
+
+test('days: a question that ends within a day is about the whole of it', () => inBerlin(() => {
+  const end = (time: number): string => new Date(daysEnd(time / 1000) * 1000).toISOString().slice(0, 16);
+  assert.equal(end(Date.UTC(2031, 4, 6, 10)), '2031-05-06T22:00');
+  assert.equal(end(Date.UTC(2031, 4, 6, 22)), '2031-05-06T22:00');
+  assert.equal(end(Date.UTC(2031, 2, 30, 12)), '2031-03-30T22:00');
+  assert.equal(end(Date.UTC(2031, 9, 25, 23)), '2031-10-26T23:00');
 }));
 
 test('days: an hour that would lie in two days leaves them to the server', () => {

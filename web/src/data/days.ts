@@ -25,6 +25,11 @@ export function daysAreWholeHours(from: number, to: number): boolean {
   return true;
 }
 
+/** The end of the last day that begins before this time: a question about days is one about whole ones. */
+export function daysEnd(to: number): number {
+  return dayAfter(dayStart(to - 1));
+}
+
 /** A history of hours as one of local days. An hour that is absent was not analysed. */
 export function daysOf(hours: History, nowMs: number): History {
   const days = new Map<number, HistoryBucket[]>();

@@ -4,7 +4,7 @@ import { signal, useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
 import { csvName, historyCsv } from '../data/csv';
-import { daysAreWholeHours, daysOf, dayStart } from '../data/days';
+import { daysAreWholeHours, daysEnd, daysOf, dayStart } from '../data/days';
 import { count, percent } from '../data/format';
 import {
   BUCKET_SECONDS, classesOf, directionKeys, meanCoverage, sum, toSeries, type ChartData, type Grouping,
@@ -76,8 +76,10 @@ export function useHistory(source: Source | null, bucket: Bucket, range: { fromM
       const fromMs = range?.fromMs ?? toMs - SPAN_MS[bucket];
       const local = bucket === 'day' && daysAreWholeHours(fromMs / 1000, toMs / 1000);
       const query: HistoryQuery = {
-        camera: source.camera, counter: source.counter, toMs,
-        ...(local ? { bucket: 'hour', fromMs: dayStart(fromMs / 1000) * 1000 } : { bucket, fromMs }),
+        camera: source.camera, counter: source.counter,
+        ...(local
+          ? { bucket: 'hour', fromMs: dayStart(fromMs / 1000) * 1000, toMs: daysEnd(toMs / 1000) * 1000 }
+          : { bucket, fromMs, toMs }),
       };
       try {
         const answer = await getHistory(query, abort.signal);
