@@ -7,19 +7,20 @@ const ALL = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck'];
 const camera = readCameras({ cameras: [{
   name: 'gate',
   lines: [{ name: 'door', coordinates: [[0.25, 0.5], [0.75, 0.5]], a_to_b: 'in', b_to_a: 'out', classes: ALL }],
-  zones: [{ name: 'queue, left', coordinates: [[0, 0], [0.33333333, 0], [0.3, 1]], classes: ['person'], inertia: 5 }],
+  zones: [{ name: 'queue, left', coordinates: [[0, 0], [0.333333, 0], [0.3, 1]], classes: ['person'], inertia: 5 }],
 }] })[0]!;
 
 test('shapes: what a camera has goes back to the server as it was', () => {
   assert.deepEqual(toCounters(shapesOf(camera)), {
     lines: { door: { coordinates: '0.25,0.5,0.75,0.5', directions: { a_to_b: 'in', b_to_a: 'out' } } },
-    zones: { 'queue, left': { coordinates: '0,0,0.3333,0,0.3,1', objects: ['person'], inertia: 5 } },
+    zones: { 'queue, left': { coordinates: '0,0,0.333333,0,0.3,1', objects: ['person'], inertia: 5 } },
   });
 });
 
 test('shapes: points stay in the picture and are bounded in number', () => {
   const line = newShape('line', 'door');
   assert.deepEqual(moved(line, 0, [-3, 0.4]).points[0], [0, 0.4]);
+  assert.deepEqual(moved(line, 0, [2 / 3, 0.00001]).points[0], [0.6667, 0]);
   let many = line;
   for (let each = 0; each < 40; each += 1) many = withPoint(many, 1, [0.5, 0.5]);
   assert.equal(many.points.length, 16);
@@ -38,6 +39,6 @@ test('shapes: names are checked before the server has to', () => {
 test('shapes: as text for the configuration file', () => {
   assert.equal(toYaml(shapesOf(camera)), [
     '    lines:', '      door:', '        coordinates: "0.25,0.5,0.75,0.5"', '        directions: {a_to_b: in, b_to_a: out}',
-    '    zones:', '      "queue, left":', '        coordinates: "0,0,0.3333,0,0.3,1"', '        objects: [person]', '        inertia: 5', '',
+    '    zones:', '      "queue, left":', '        coordinates: "0,0,0.333333,0,0.3,1"', '        objects: [person]', '        inertia: 5', '',
   ].join('\n'));
 });

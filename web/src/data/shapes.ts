@@ -21,7 +21,8 @@ const POINTS_MAX = { line: 16, zone: 64 };
 export const CLASSES_ALL = 6;
 export const pointsMin = (kind: Shape['kind']): number => (kind === 'zone' ? 3 : 2);
 
-const within = (value: number): number => Math.min(1, Math.max(0, value));
+/** A ten-thousandth is less than a pixel. */
+const within = (value: number): number => Math.min(1, Math.max(0, Number(value.toFixed(4))));
 
 export const moved = (shape: Shape, index: number, to: Point): Shape => ({
   ...shape,
@@ -77,8 +78,9 @@ export function shapesProblem(shapes: readonly Shape[]): string {
   return '';
 }
 
+/** The six places that the server tells: what nobody has moved stays, and its counting with it. */
 const coordinates = (shape: Shape): string =>
-  shape.points.flatMap(([x, y]) => [x, y]).map((value) => String(Number(value.toFixed(4)))).join(',');
+  shape.points.flatMap(([x, y]) => [x, y]).map((value) => value.toFixed(6).replace(/\.?0+$/, '')).join(',');
 
 export interface Counters {
   lines: Record<string, unknown>;

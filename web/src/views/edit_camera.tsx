@@ -51,10 +51,11 @@ async function change(name: string, camera: Record<string, unknown>, signal: Abo
 function Shapes({ camera }: { camera: Camera }) {
   // What the server has when the page opens: what comes meanwhile does not take the pen out of anybody's hand.
   const [first] = useState(() => shapesOf(camera));
+  const [firstRate] = useState(camera.fps.wanted);
   const [picture] = useState(() => `/api/v1/snapshot?${new URLSearchParams({ camera: camera.name, width: String(PICTURE_WIDTH) })}`);
   const shapes = useSignal<Shape[]>(first);
   const chosen = useSignal(0);
-  const fps = useSignal(String(camera.fps.wanted));
+  const fps = useSignal(String(firstRate));
   const { busy, error, run } = useTask();
   const rate = Number(fps.value.replace(',', '.'));
   const problem = shapesProblem(shapes.value) || (fps.value.trim() !== '' && rate >= 0 && rate <= FPS_MAX ? '' : `Pictures a second: a number from 0 to ${FPS_MAX}.`);
@@ -73,7 +74,7 @@ function Shapes({ camera }: { camera: Camera }) {
     event.preventDefault();
     if (problem !== '' || !camera.managed) return;
     void run('Saving…', (signal) =>
-      change(camera.name, { ...toCounters(shapes.value), ...(rate === camera.fps.wanted ? {} : { detect: { fps: rate } }) }, signal));
+      change(camera.name, { ...toCounters(shapes.value), ...(rate === firstRate ? {} : { detect: { fps: rate } }) }, signal));
   };
   return (
     <form class="card add-card" onSubmit={save}>
@@ -161,8 +162,8 @@ function AsText({ shapes, problem }: { shapes: readonly Shape[]; problem: string
   return (
     <>
       <p>
-        This camera stands in the server’s configuration file and is changed there: put these lines under its name. The file
-        is read again as soon as it is saved.
+        This camera stands in the server’s configuration file and is changed there: put these lines under its name, in
+        place of its “lines” and “zones”. The file is read again as soon as it is saved.
       </p>
       <pre class="edit-text">{text}</pre>
       {/* Without TLS a browser gives pages no clipboard. */}
