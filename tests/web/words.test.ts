@@ -49,7 +49,12 @@ test('words: every state has a sentence, every trouble an advice', () => {
   assert.match(stateAdvice(camera(refused)), /user and password in the configuration file/);
   assert.match(stateAdvice(camera({ ...refused, managed: true })), /user and password under “Lines, zones, settings”/);
   assert.doesNotMatch(stateAdvice(camera({ state: 'backoff', reason: 'connection refused', managed: true })), /password|configuration/);
-  for (const what of ['ledger', 'redis', 'camera', 'model', 'configuration']) assert.ok(problemWords(what).advice.length > 10);
+  const missing = { state: 'backoff', source: '/videos/door.mp4', reason: 'No such file or directory; next try in 8 s' };
+  assert.match(stateAdvice(camera(missing)), /file is at this path/);
+  assert.match(stateAdvice(camera({ ...missing, source: 'upload:0123456789abcdef', managed: true })), /Upload the video again/);
+  for (const state of ['backoff', 'stalled']) assert.doesNotMatch(stateAdvice(camera({ ...missing, state })), /power|network/);
+  assert.match(stateAdvice(camera({ ...missing, source: 'rtsp://gate/live' })), /power and network/);
+  for (const what of ['ledger', 'disk', 'redis', 'camera', 'model', 'configuration']) assert.ok(problemWords(what).advice.length > 10);
   assert.equal(problemWords('weather').title, 'Problem: weather');
 });
 

@@ -40,13 +40,19 @@ export function stateSentence(camera: Camera): string {
 }
 
 /** What to do; "" when there is nothing to do. */
-export function stateAdvice({ state, reason, managed }: Pick<Camera, 'state' | 'reason' | 'managed'>): string {
+export function stateAdvice({ state, reason, managed, source }: Pick<Camera, 'state' | 'reason' | 'managed' | 'source'>): string {
+  const isFile = source !== '' && !source.includes('://');
   const place = managed ? 'under “Lines, zones, settings” of this camera' : 'in the configuration file';
   switch (state) {
     case 'backoff':
+      if (isFile)
+        return managed
+          ? 'Upload the video again as a new camera, and remove this one.'
+          : 'Check that the file is at this path in the configuration file, that the server may read it, and that it is a video. The server tries again by itself.';
       if (/password|credentials|\b401\b/i.test(reason)) return `Correct its user and password ${place}.`;
       return `Check that the camera has power and network, and that its address${managed ? '' : ' in the configuration file'} is right.`;
     case 'stalled':
+      if (isFile) return 'Check the disk or the share that the file lies on. The server tries again by itself.';
       return 'Check the network between camera and server; if it lasts, restart the camera. The server reconnects by itself.';
     case 'ended':
       return managed ? '' : 'Set “loop: true” for this file in the configuration to play it again and again.';
