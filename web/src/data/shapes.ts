@@ -17,7 +17,7 @@ export interface Shape {
 }
 
 /** The server's: LIMIT_LINE_POINTS, LIMIT_ZONE_POINTS. */
-const POINTS_MAX = { line: 16, zone: 64 };
+export const POINTS_MAX = { line: 16, zone: 64 };
 export const CLASSES_ALL = 6;
 export const pointsMin = (kind: Shape['kind']): number => (kind === 'zone' ? 3 : 2);
 

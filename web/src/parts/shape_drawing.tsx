@@ -3,7 +3,7 @@
 
 import { useRef, useState } from 'preact/hooks';
 import { centre, middle } from '../draw/geometry';
-import { moved, pointsMin, withoutPoint, withPoint, type Shape } from '../data/shapes';
+import { moved, POINTS_MAX, pointsMin, withoutPoint, withPoint, type Shape } from '../data/shapes';
 import type { Point } from '../state/protocol';
 
 const STEP = 0.01;
@@ -99,7 +99,8 @@ interface HandleProperties extends OneProperties {
 function Handles({ shape, width, height, place, onChange }: HandleProperties) {
   const dragged = useRef(-1);
   const unit = Math.max(width, height) / 100;
-  const edges = shape.kind === 'zone' ? shape.points.length : shape.points.length - 1;
+  const full = shape.points.length >= POINTS_MAX[shape.kind];
+  const edges = full ? 0 : shape.kind === 'zone' ? shape.points.length : shape.points.length - 1;
 
   const move = (event: PointerEvent): void => {
     if (dragged.current < 0 || place.current === null) return;
