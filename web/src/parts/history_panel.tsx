@@ -95,12 +95,14 @@ export function useHistory(source: Source | null, bucket: Bucket, range: { fromM
       clearTimeout(timer);
       timer = window.setTimeout(() => void load(), ms);
     };
+    // A year of days is 8,760 hours: not at every event.
+    const soonMs = bucket === 'day' ? 10_000 : 1500;
     let soon = false;
     const deaf = onEvent((event) => {
       if (soon || event.camera !== source.camera || event.counter !== source.counter) return;
       soon = true;
-      plan(1500);
-      window.setTimeout(() => (soon = false), 1500);
+      plan(soonMs);
+      window.setTimeout(() => (soon = false), soonMs);
     });
     void load();
     return () => {
