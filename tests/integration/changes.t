@@ -42,7 +42,8 @@ def count(path):
     lines = [word for name, points in LINES.items() for word in ("--line", f"{name}:{points}")]
     result = subprocess.run([tap.PROGRAM, "count", path, "--model", MODEL, "--json", *lines], capture_output=True, text=True,
                             check=False)
-    if result.returncode != 0:
+    # Where one codec follows on the other a packet may be lost: then it is said that not all was counted (3).
+    if result.returncode not in (0, 3):
         tap.diag(result.stderr)
         return None
     return json.loads(result.stdout)

@@ -139,7 +139,7 @@ row = answer["rows"][0]
 equal((row["error_max"], row["boxes_matched"], row["boxes_extra"], row["share"]), (0, row["boxes"], 0, 1), "is the same")
 ok(row["boxes"] >= 3, f"on {row['boxes']} boxes")
 result = model("compare", FASTEST, os.path.join(MODELS, "bus.jpg"))
-ok(result.returncode == 0 and "1 pictures; reference: cpu f32" in result.stdout, "with all that there is")
+ok(result.returncode == 0 and "1 picture; reference: cpu f32" in result.stdout, "with all that there is")
 result = model("compare", FASTEST, os.path.join(here, "names.txt"))
 ok(result.returncode == 1 and result.stderr.startswith("sightline model: "), "a picture that is none")
 os.mkdir(os.path.join(here, "empty"))
