@@ -58,12 +58,12 @@ void cuda_planes_copy(const struct cuda_planes *planes, const struct frame *fram
     }
 }
 
-/* The side that fits shrinks a picture most, and both axes by the same, or each by its own. */
+/* Each axis shrinks as the side that fits, or on its own; what is then less than two pixels is one. */
 int64_t cuda_tables_bytes(const struct prepare_settings *input)
 {
     int64_t width = input->width_px, height = input->height_px;
     int64_t outputs = (width + 2 * ROW_GROUP_PX - 1) / (2 * ROW_GROUP_PX) * 2 * ROW_GROUP_PX;
-    int64_t taps    = LIMIT_PICTURE_PX / (width < height ? width : height) + 3 + ROW_QUAD_TAPS;
+    int64_t taps    = 2 * LIMIT_PICTURE_PX / (width < height ? width : height) + 3 + ROW_QUAD_TAPS;
 
     return 2 * (aligned(outputs * 4) + aligned(outputs * taps) + aligned(height * 4) +
                 aligned(height * taps * 2));

@@ -155,18 +155,20 @@ static void test_pictures(void)
 /* The bound of the tables holds for the largest picture and the worst shapes of it. */
 static void test_bounds(void)
 {
-    static const int sides[] = {1, 2, 17, 319, 640, 4096, 4097, 8192};
+    static const int sides[]     = {1, 2, 17, 319, 510, 640, 1022, 2046, 4096, 4097, 8192};
+    static const int inputs[][2] = {{1, 2048}, {4, 512}, {8, 8},    {13, 157}, {16, 16},
+                                    {32, 32},  {40, 51}, {121, 16}, {364, 5},  {1093, 1}};
     int              fit = 0, refused = 0, count = 0;
 
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         for (size_t k = 0; k < sizeof sides / sizeof *sides; k++)
-            for (int width_px = 1; width_px <= 2048; width_px = width_px * 3 + 1) {
-                struct prepare_settings settings = {.width_px  = width_px,
-                                                    .height_px = 2048 / width_px,
-                                                    .fit       = (enum prepare_fit)(count % 3),
+            for (size_t n = 0; n < 3 * sizeof inputs / sizeof *inputs; n++) {
+                struct prepare_settings settings = {.width_px  = inputs[n / 3][0],
+                                                    .height_px = inputs[n / 3][1],
+                                                    .fit       = (enum prepare_fit)(n % 3),
                                                     .scale     = {1, 1, 1}};
                 struct frame            frame    = {
-                                  .format = FRAME_I420, .width_px = sides[i], .height_px = sides[k]};
+                                  .format = FRAME_I422, .width_px = sides[i], .height_px = sides[k]};
                 int64_t               room = cuda_tables_bytes(&settings);
                 uint8_t              *to   = malloc((size_t)room);
                 struct prepare_tables tables;
