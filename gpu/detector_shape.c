@@ -1,6 +1,7 @@
 #include "gpu/detector_shape.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +16,10 @@ struct detector_shapes {
     struct input_shape own;
 
     pthread_mutex_t       opening; /* one runner at a time */
-    pthread_mutex_t       lock;    /* guards all below */
+    pthread_mutex_t       lock;    /* guards all below; held while a model is loaded */
     bool                  failed;  /* another size did not work: no more are tried */
-    int                   count;
-    uint64_t              refused;
+    atomic_int            count;   /* this and the next are read without the lock, too */
+    atomic_uint_fast64_t  refused;
     struct input_shape    size[DETECTOR_SHAPES_MAX];
     struct detector_shape shape[DETECTOR_SHAPES_MAX];
     struct model         *model[DETECTOR_SHAPES_MAX]; /* ours; NULL for the first */
@@ -37,7 +38,8 @@ int detector_shapes_open(struct detector_shapes **out, const struct detector_sha
     /* A stretched picture fills any size. */
     shapes->may_grow = may_grow && own->info->size_is_open && input->fit != PREPARE_STRETCH;
     shapes->own      = (struct input_shape){input->width_px, input->height_px};
-    shapes->count    = 1;
+    atomic_init(&shapes->count, 1);
+    atomic_init(&shapes->refused, 0);
     shapes->size[0]  = shapes->own;
     shapes->shape[0] = *own;
     pthread_mutex_init(&shapes->opening, NULL);
@@ -175,12 +177,8 @@ int detector_shapes_runner(struct detector_shapes *shapes, int number,
     return rc;
 }
 
-struct detector_shape_stats detector_shapes_stats(struct detector_shapes *shapes)
+struct detector_shape_stats detector_shapes_stats(const struct detector_shapes *shapes)
 {
-    struct detector_shape_stats stats;
-
-    pthread_mutex_lock(&shapes->lock);
-    stats = (struct detector_shape_stats){.count = shapes->count, .refused = shapes->refused};
-    pthread_mutex_unlock(&shapes->lock);
-    return stats;
+    return (struct detector_shape_stats){.count   = atomic_load(&shapes->count),
+                                         .refused = atomic_load(&shapes->refused)};
 }

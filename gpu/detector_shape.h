@@ -42,6 +42,7 @@ int detector_shapes_runner(struct detector_shapes *shapes, int number,
                            const struct backend_ops *backend, struct runner **runner,
                            const struct runner_settings *settings, struct why *why);
 
-struct detector_shape_stats detector_shapes_stats(struct detector_shapes *shapes);
+/* At once, also while a model is loaded. */
+struct detector_shape_stats detector_shapes_stats(const struct detector_shapes *shapes);
 
 #endif

@@ -4,7 +4,11 @@
  * links: gpu */
 #include "gpu/detector.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/err.h"
@@ -470,6 +474,65 @@ static void check_failures(void)
 
 /* ---- threads ---- */
 
+struct late_picture {
+    struct bench *bench;
+    atomic_int    thread; /* its number in /proc; 0: not yet */
+    bool          right;
+};
+
+static void *see_late_picture(void *context)
+{
+    struct late_picture *late = context;
+    struct input_shape   through;
+
+    atomic_store(&late->thread, gettid());
+    late->right = sees(late->bench, 640, 480, &through) &&
+                  is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX);
+    return NULL;
+}
+
+static bool is_asleep(int thread)
+{
+    char  path[64], state = '?';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    if (thread == 0 || (file = fopen(path, "r")) == NULL)
+        return false;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    fclose(file);
+    return state == 'S';
+}
+
+/* A pipe in the place of the file holds who loads it until somebody writes into it. */
+static void check_stats_while_loading(void)
+{
+    struct bench        bench;
+    struct late_picture late = {.bench = &bench};
+    pthread_t           thread;
+    int                 writer;
+
+    open_bench(&bench, false);
+    unlink(model_path);
+    if (mkfifo(model_path, 0600) != 0 ||
+        pthread_create(&thread, NULL, see_late_picture, &late) != 0)
+        abort();
+    while (!is_asleep(atomic_load(&late.thread)))
+        sched_yield();
+    alarm(20); /* ends the test where one of the next lines waits */
+    is_int(detector_shape_stats(bench.detector).count, 1,
+           "the figures are there while one is loaded");
+    writer = open(model_path, O_WRONLY | O_CLOEXEC);
+    pthread_join(thread, NULL);
+    alarm(0);
+    close(writer);
+    ok(late.right, "what is no file any more is not loaded");
+    close_bench(&bench);
+    unlink(model_path);
+    write_model(model_path, true, -5);
+}
+
 static void *work(void *context)
 {
     static const int         KINDS[][2] = {{640, 480}, {500, 500}, {480, 640}, {900, 300}};
@@ -531,6 +594,7 @@ int main(void)
     check_device();
     check_fixed();
     check_failures();
+    check_stats_while_loading();
     check_threads();
     unlink(model_path);
     return done_testing();
