@@ -34,6 +34,8 @@ struct input_shape input_shape_for(struct input_shape own, int picture_width_px,
     int64_t own_size = size_of(own, width_px, height_px), best_size = own_size;
     struct input_shape best = own;
 
+    if (own.width_px * height_px == own.height_px * width_px)
+        return own; /* it is full: more would only be larger */
     if (least_px < INPUT_SHAPE_STEP_PX)
         least_px = INPUT_SHAPE_STEP_PX;
     for (int64_t w = least_px; w * least_px <= area; w += INPUT_SHAPE_STEP_PX) {

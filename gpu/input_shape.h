@@ -23,8 +23,9 @@ struct input_shape {
 /* The largest area that input_shape_for() may choose. */
 int64_t input_shape_area_max(struct input_shape own);
 
-/* The size in which the picture is largest, of these the one with the least area; `own`, or a
- * multiple of 32 that is nowhere shorter than half of its shorter side. All sides at least 1. */
+/* The size in which the picture is largest, of these the one with the least area; `own`, always for
+ * a picture of its aspect, or multiples of 32 that are nowhere shorter than half of its shorter side.
+ * All sides at least 1. */
 struct input_shape input_shape_for(struct input_shape own, int picture_width_px,
                                    int picture_height_px);
 

@@ -68,6 +68,7 @@ static void check_choice(void)
     };
     const struct input_shape own = {512, 288}, odd = {300, 300};
     struct input_shape       shapes[] = {own, {448, 352}, {384, 384}};
+    int                      larger   = 0;
 
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct input_shape shape = input_shape_for(own, CASES[i].width_px, CASES[i].height_px);
@@ -77,6 +78,12 @@ static void check_choice(void)
            "%dx%d goes through %dx%d", CASES[i].width_px, CASES[i].height_px, shape.width_px,
            shape.height_px);
     }
+    for (int side = 32; side <= 2048; side += 32) {
+        struct input_shape square = {side, side}, shape = input_shape_for(square, 1000, 1000);
+
+        larger += shape.width_px != side || shape.height_px != side;
+    }
+    is_int(larger, 0, "square pictures go through a square network's own size, whichever it is");
     ok(input_shape_for(odd, 500, 500).width_px == 300, "an own size that is no multiple stays");
     is_int(input_shape_nearest(shapes, 3, 1600, 900), 0, "the nearest of three for 16:9");
     is_int(input_shape_nearest(shapes, 3, 400, 300), 1, "for 4:3");
