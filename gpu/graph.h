@@ -38,6 +38,8 @@
 
 #define STRIDED_MAX_DIMENSIONS 8
 
+#define GRAPH_DIGEST_BYTES 32
+
 enum value_type { VALUE_F32, VALUE_I64 };
 
 /* A tensor: constant when floats or ints is set, otherwise computed by its producer or the input.
@@ -244,6 +246,8 @@ struct graph {
     struct node        *nodes;
     int                 input;         /* value */
     bool                input_is_open; /* its height and width, in the file */
+    bool                has_external;  /* constants that the file keeps in other files */
+    uint8_t             external_digest[GRAPH_DIGEST_BYTES]; /* of those, in the order of reading */
     int                 output_count;
     int                 outputs[MODEL_MAX_OUTPUTS];
     int64_t             folded_work; /* spent on constants so far: see graph_fold.c */

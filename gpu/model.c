@@ -113,7 +113,7 @@ int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, con
 int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count, const char *name,
                           const struct model_options *options, struct why *why)
 {
-    uint8_t       digest[32];
+    uint8_t       digest[GRAPH_DIGEST_BYTES];
     struct model *model;
     int           rc;
 
@@ -135,7 +135,9 @@ int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count
         model_close(&model);
         return rc;
     }
-    crypto_generichash(digest, sizeof digest, bytes, count, NULL, 0);
+    crypto_generichash(digest, sizeof digest, bytes, count,
+                       model->graph.has_external ? model->graph.external_digest : NULL,
+                       model->graph.has_external ? sizeof model->graph.external_digest : 0);
     sodium_bin2hex(model->info.digest, sizeof model->info.digest, digest, sizeof digest);
     *out = model;
     return 0;

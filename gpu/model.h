@@ -44,7 +44,9 @@ struct model_info {
     int64_t             multiply_adds; /* of one picture */
     struct model_traits traits;
     bool                size_is_open; /* the file leaves the picture's height and width open */
-    char digest[65]; /* BLAKE2b-256 of the file, in hex: names the model in records */
+    /* BLAKE2b-256 of the file, in hex: names the model in records. Where the file keeps weights in
+     * others, keyed by theirs. */
+    char digest[65];
     /* metadata_props of the file, for class names ("names", "classes"); NULL when absent. */
     const char *const *metadata_keys;
     const char *const *metadata_values;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,15 @@ static int open_file(const char *folder, const char *name, int64_t *bytes, struc
     return fd;
 }
 
+static void add_to_digest(struct onnx_external *external, const uint8_t *bytes, size_t count)
+{
+    uint8_t before[GRAPH_DIGEST_BYTES];
+
+    memcpy(before, external->digest, sizeof before);
+    crypto_generichash(external->digest, sizeof external->digest, bytes, count, before,
+                       sizeof before);
+}
+
 int onnx_external_read(struct onnx_external *external, const Onnx__TensorProto *tensor,
                        size_t wanted, uint8_t **bytes, struct why *why)
 {
@@ -105,7 +115,9 @@ int onnx_external_read(struct onnx_external *external, const Onnx__TensorProto *
     else if (read_part(fd, offset, *bytes, wanted) != 0)
         rc = why_set(why, ERR_IO, "'%.100s' could not be read", name);
     close(fd);
-    if (rc == 0)
+    if (rc == 0) {
         external->bytes += wanted;
+        add_to_digest(external, *bytes, wanted);
+    }
     return rc;
 }

@@ -24,8 +24,9 @@ void onnx_file_close(struct onnx_file *file);
 
 /* Where tensors in files of their own may lie, and how much was read of them. */
 struct onnx_external {
-    const char *folder; /* NULL: nowhere */
-    size_t      bytes;  /* LIMIT_FILE_MODEL_BYTES at most */
+    const char *folder;                     /* NULL: nowhere */
+    size_t      bytes;                      /* LIMIT_FILE_MODEL_BYTES at most */
+    uint8_t     digest[GRAPH_DIGEST_BYTES]; /* of all that was read, in its order */
 };
 
 /* The `wanted` bytes of such a tensor; to be freed. Refuses a path that leaves the folder, a

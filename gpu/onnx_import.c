@@ -381,5 +381,7 @@ int onnx_import(struct graph *graph, const Onnx__ModelProto *model,
         rc = add_node_names(&import);
     if (rc == 0)
         rc = import_outputs(&import);
+    graph->has_external = import.external.bytes > 0;
+    memcpy(graph->external_digest, import.external.digest, sizeof graph->external_digest);
     return rc;
 }

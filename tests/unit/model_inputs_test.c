@@ -245,6 +245,7 @@ static void test_external(void)
     struct onnx_writer onnx = {0};
     struct why         why  = {""};
     struct model      *model;
+    char               digest[sizeof((struct model_info *)NULL)->digest] = "";
 
     if (mkdtemp(folder) == NULL)
         abort();
@@ -256,6 +257,17 @@ static void test_external(void)
     else
         ok(false, "weights in another file: %s", why.text);
     model_close(&model);
+    for (int i = 0; i < 3; i++) { /* the second time as the first, the third time otherwise */
+        stored[128] ^= i == 2;
+        write_file(folder, "weights.bin", stored, sizeof stored);
+        if (load_external(folder, "weights.bin", 128, &model, &why) != 0)
+            abort();
+        if (i > 0)
+            ok((strcmp(digest, model_info(model)->digest) == 0) == (i == 1),
+               i == 1 ? "the same file and weights: the same digest" : "other weights: another");
+        snprintf(digest, sizeof digest, "%s", model_info(model)->digest);
+        model_close(&model);
+    }
     is_int(load_external(folder, "weights.bin", 132, &model, &why), ERR_INVALID,
            "weights that reach beyond that file: %s", why.text);
     ok(load_external(folder, "../weights.bin", 128, &model, &why) != 0,
