@@ -3,6 +3,7 @@
 
 #include "config/clock.h"
 #include "config/err.h"
+#include "server/camera/decode_process.h"
 
 #include <libavcodec/avcodec.h>
 #include <stdio.h>
@@ -145,6 +146,9 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
     stream->lost = rc == ERR_AGAIN || rc == ERR_DEVICE_LOST;
     if (rc != 0 && !stream->lost)
         return rc;
+    /* It would hang there again: on a worker of its own that costs nobody else. */
+    if (rc == ERR_DEVICE_LOST && decode_process_hung(decode_actor_process(&stream->actor)))
+        decode_actor_quarantine(&stream->actor, true);
     if (rc == ERR_DEVICE_LOST && !decode_stream_goes_on(stream, true))
         return ERR_CLOSED;
     /* Pictures at the speed of the machine are no video to watch. */

@@ -154,29 +154,37 @@ static int wait_readable(struct decode_process *process, int timeout_ms)
     return got;
 }
 
+/* How long one request has taken, with all that is said meanwhile: who talks on is not at work. */
+struct watch {
+    int     hang_ms;
+    int64_t began_ns;
+    int64_t base_ns; /* of the processor, after BASE_MS; negative: not yet */
+};
+
 /* True when a message waits; false when it hangs. Being kept from the processor, or waiting for a
  * slow disk, is not hanging: then it has longer. */
-static bool wait_for_answer(struct decode_process *process, int hang_ms)
+static bool wait_for_answer(struct decode_process *process, struct watch *watch)
 {
-    pid_t   pid    = atomic_load(&process->pid);
-    int     waited = BASE_MS;
-    int64_t base_ns;
-    char    state;
+    pid_t pid = atomic_load(&process->pid);
 
-    if (wait_readable(process, BASE_MS) != 0)
-        return true;
-    base_ns = cpu_ns(pid);
-    for (; waited < DECODE_PROCESS_STARVED_MS; waited += BASE_MS) {
-        if (wait_readable(process, BASE_MS) != 0)
+    for (int wait_ms = 0;; wait_ms = BASE_MS) {
+        int64_t waited_ms;
+        char    state;
+
+        if (wait_readable(process, wait_ms) != 0)
             return true;
-        if (waited < hang_ms - BASE_MS)
+        waited_ms = (clock_monotonic_ns() - watch->began_ns) / NS_PER_MS;
+        if (waited_ms >= DECODE_PROCESS_STARVED_MS)
+            return false;
+        if (watch->base_ns < 0 && waited_ms >= BASE_MS)
+            watch->base_ns = cpu_ns(pid);
+        if (waited_ms < watch->hang_ms)
             continue;
         state = state_of(pid);
         if ((state != 'R' && state != 'D') ||
-            cpu_ns(pid) - base_ns >= (hang_ms - 2 * BASE_MS) * NS_PER_MS / 2)
+            cpu_ns(pid) - watch->base_ns >= (watch->hang_ms - 2 * BASE_MS) * NS_PER_MS / 2)
             return false;
     }
-    return false;
 }
 
 /* A message into `answer`; its size, 0 or negative: the process is gone. */
@@ -255,16 +263,17 @@ static int lose_hung(struct decode_process *process, int hang_ms)
 
 static int hear_answer(struct decode_process *process, struct decode_process_call *call)
 {
-    uint32_t kind    = call->request.kind;
-    bool     of_file = kind >= DECODE_WIRE_FILE_OPEN;
-    int      hang_ms = kind == DECODE_WIRE_FILE_OPEN || kind == DECODE_WIRE_FILE_REWIND
-                           ? DECODE_PROCESS_OPEN_MS
-                           : DECODE_PROCESS_HANG_MS;
+    uint32_t     kind    = call->request.kind;
+    bool         of_file = kind >= DECODE_WIRE_FILE_OPEN;
+    int          hang_ms = kind == DECODE_WIRE_FILE_OPEN || kind == DECODE_WIRE_FILE_REWIND
+                               ? DECODE_PROCESS_OPEN_MS
+                               : DECODE_PROCESS_HANG_MS;
+    struct watch watch   = {hang_ms, clock_monotonic_ns(), -1};
 
     for (int i = 0; i < DECODE_PROCESS_MESSAGES; i++) {
         ssize_t got;
 
-        if (!wait_for_answer(process, hang_ms))
+        if (!wait_for_answer(process, &watch))
             return lose_hung(process, hang_ms);
         got = receive(process, call->answer);
         if (got <= 0)

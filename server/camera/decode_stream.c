@@ -293,11 +293,15 @@ static int64_t stream_step(struct decode_actor *actor)
         int64_t again;
 
         take_orders(stream);
+        /* What is opened belongs to the process of this worker: first it goes back to the others. */
+        if (stream->actor.quarantined && !stream->actor.quarantine)
+            return DECODE_STEP_NOW;
         again = stream->playing ? decode_stream_file_turn(stream)
                                 : decode_stream_queue_turn(stream);
         if (decode_stream_is_closing(stream))
             return DECODE_STEP_IDLE;
-        if (again != DECODE_STEP_NOW)
+        /* Likewise on the way into the quarantine. */
+        if (again != DECODE_STEP_NOW || stream->actor.quarantine != stream->actor.quarantined)
             return again;
     }
     return DECODE_STEP_NOW;

@@ -1,5 +1,6 @@
 #include "server/camera/decode_wire.h"
 
+#include "config/err.h"
 #include "config/limits.h"
 
 void decode_wire_plane(enum frame_format format, int plane, uint32_t width_px, uint32_t height_px,
@@ -46,6 +47,13 @@ static bool picture_is_good(const struct decode_wire_picture *picture, size_t sl
             return false;
     }
     return true;
+}
+
+/* Whether it runs, and whether it is asked again, is the server's to say: these codes have a meaning
+ * there that would be taken for the server's own. */
+static bool code_is_good(int32_t rc)
+{
+    return rc <= 0 && rc != ERR_CLOSED && rc != ERR_AGAIN && rc != ERR_DEVICE_LOST;
 }
 
 static void clean_text(char text[DECODE_WIRE_TEXT_BYTES])
@@ -103,14 +111,15 @@ bool decode_wire_check(struct decode_wire_answer *answer, size_t bytes, size_t s
     case DECODE_WIRE_LOG:
         return bytes == sizeof *head;
     case DECODE_WIRE_FILE:
-        return bytes == DECODE_WIRE_FILE_BYTES && head->rc <= 0 && file_is_good(&answer->file);
+        return bytes == DECODE_WIRE_FILE_BYTES && code_is_good(head->rc) &&
+               file_is_good(&answer->file);
     case DECODE_WIRE_DONE:
         break;
     default:
         return false;
     }
     if (head->count > DECODE_WIRE_PICTURES || bytes != DECODE_WIRE_ANSWER_BYTES(head->count) ||
-        head->rc > 0 || head->bytes > DECODE_WIRE_PICTURES)
+        !code_is_good(head->rc) || head->bytes > DECODE_WIRE_PICTURES)
         return false;
     for (uint32_t i = 0; i < head->count; i++) {
         if (!picture_is_good(&answer->picture[i], slot_bytes, slots))

@@ -131,7 +131,8 @@ struct decode_wire_picture {
 
 struct decode_wire_head {
     uint32_t kind;
-    int32_t  rc; /* of DONE and FILE: 0, or an ERR_ code */
+    int32_t  rc; /* of DONE and FILE: 0, or an ERR_ code about the video: none of CLOSED, AGAIN and
+                  * DEVICE_LOST */
     uint32_t count;
     uint32_t bytes;
     char     text[DECODE_WIRE_TEXT_BYTES];

@@ -15,9 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_LATE_NS  (2 * NS_PER_S)  /* behind by more: the schedule moves */
-#define MAX_STEP_NS  (10 * NS_PER_S) /* of timestamps; nobody waits longer for a picture */
-#define SKIP_PACKETS 500             /* further on in a file, going on begins with a search */
+#define MAX_LATE_NS  (2 * NS_PER_S)   /* behind by more: the schedule moves */
+#define MAX_STEP_NS  (10 * NS_PER_S)  /* of timestamps; nobody waits longer for a picture */
+#define SKIP_PACKETS 500              /* further on in a file, going on begins with a search */
+#define SKIP_NS      (50 * NS_PER_MS) /* of each step towards where it was */
 
 struct source_file {
     char               path[LIMIT_PATH_BYTES];
@@ -38,6 +39,9 @@ struct source_file {
     bool     changed; /* the coding, in this pass */
     int64_t  last_dts;
     int      last_bytes;
+    uint64_t skip;         /* packets before that, yet to be read */
+    bool     by_time;      /* it was searched: fewer will do */
+    bool     unsearchable; /* that was tried, and did not work */
 
     struct decode_clock schedule; /* of decoding timestamps */
     int64_t             schedule_start_ns;
@@ -174,31 +178,53 @@ static int read_there(struct source_file *file, AVPacket *packet, struct why *wh
     return rc == 0 ? 0 : why_set(why, rc, "a packet of the file cannot be taken over");
 }
 
-/* To just behind the packet that was read last. Far on in a file it is searched by its time, and found
- * by its size; one with the same time that is not it costs a packet, read twice or never. */
+/* Far on in a file the packet that was read last is searched by its time. */
+static int begin_skip(struct source_file *file, struct why *why)
+{
+    int rc;
+
+    file->skip    = file->packets;
+    file->by_time = file->packets > SKIP_PACKETS && !file->changed && !file->unsearchable &&
+                    file->last_dts != AV_NOPTS_VALUE;
+    if (!file->by_time)
+        return 0;
+    rc = ask(file, DECODE_WIRE_FILE_SEEK, file->last_dts, -1, why);
+    if (rc == 0 || rc == ERR_AGAIN)
+        return rc;
+    /* A file without an index may be read to its end for it, which takes too long; and after a search
+     * that failed it may be anywhere. */
+    file->unsearchable = true;
+    leave_process(file);
+    return ERR_AGAIN;
+}
+
+/* To just behind the packet that was read last, a part of the way in each call: others wait for this
+ * worker. Where it was searched, it is found by its size; one with the same time that is not it costs
+ * a packet, read twice or never. ERR_AGAIN: not there yet. */
 static int skip_there(struct source_file *file, struct why *why)
 {
-    AVPacket *packet  = av_packet_alloc();
-    bool      by_time = file->packets > SKIP_PACKETS && !file->changed &&
-                   file->last_dts != AV_NOPTS_VALUE &&
-                   ask(file, DECODE_WIRE_FILE_SEEK, file->last_dts, -1, NULL) == 0;
-    bool there = false;
-    int  rc    = packet != NULL ? 0 : ERR_MEMORY;
+    int64_t   until_ns = clock_monotonic_ns() + SKIP_NS;
+    AVPacket *packet   = av_packet_alloc();
+    int       rc       = packet != NULL ? 0 : ERR_MEMORY;
 
-    for (uint64_t i = 0; rc == 0 && !there && (by_time || i < file->packets); i++) {
-        if (atomic_load_explicit(file->stop, memory_order_relaxed)) {
+    while (rc == 0 && file->skip > 0) {
+        if (atomic_load_explicit(file->stop, memory_order_relaxed))
             rc = ERR_CLOSED;
-            break;
-        }
-        rc = read_there(file, packet, why);
+        else if (clock_monotonic_ns() >= until_ns)
+            rc = why_set(why, ERR_AGAIN, "the file is read to where it was");
+        else
+            rc = read_there(file, packet, why);
         if (rc == SOURCE_FILE_CHANGED) {
             rc = 0;
-            i--;
+            continue;
         }
-        if (by_time && packet->dts != AV_NOPTS_VALUE)
-            there = packet->dts > file->last_dts ||
-                    (packet->dts == file->last_dts && packet->size == file->last_bytes);
-        av_packet_unref(packet);
+        if (rc != 0)
+            break;
+        file->skip--;
+        if (file->by_time && packet->dts != AV_NOPTS_VALUE &&
+            (packet->dts > file->last_dts ||
+             (packet->dts == file->last_dts && packet->size == file->last_bytes)))
+            file->skip = 0;
     }
     av_packet_free(&packet);
     return rc;
@@ -207,15 +233,17 @@ static int skip_there(struct source_file *file, struct why *why)
 /* The process that runs now has the file, and is where the one before was. */
 static int go_on_there(struct source_file *file, struct why *why)
 {
-    int rc;
+    int rc = 0;
 
-    if (file->number >= 0 && file->life == decode_process_life(file->process))
-        return 0;
-    rc = open_there(file, why);
-    if (rc == 0 && file->packets > 0)
+    if (file->number < 0 || file->life != decode_process_life(file->process)) {
+        rc = open_there(file, why);
+        if (rc == 0)
+            rc = begin_skip(file, why);
+    }
+    if (rc == 0 && file->skip > 0)
         rc = skip_there(file, why);
-    /* Half of the way is nothing: the next call begins anew. */
-    if (rc != 0)
+    /* Half of the way is nothing where it cannot go on: the next call begins anew. */
+    if (rc != 0 && rc != ERR_AGAIN)
         leave_process(file);
     return rc;
 }
@@ -386,6 +414,7 @@ int source_file_rewind(struct source_file *file, struct why *why)
     int rc;
 
     file->packets = 0;
+    file->skip    = 0;
     file->changed = false;
     if (file->process == NULL) {
         rc = file_demux_rewind(file->demux, why);

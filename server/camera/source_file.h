@@ -36,7 +36,8 @@ double                   source_file_duration_s(const struct source_file *file);
 /* The next packet of the video stream, reference-counted. SOURCE_FILE_CHANGED: none, but what follows
  * is coded as the parameters now say: a recorder wrote one codec after the other. ERR_NOT_FOUND at the
  * end of the file; ERR_CLOSED; ERR_IO or ERR_CORRUPT when the rest cannot be read. ERR_AGAIN and
- * ERR_DEVICE_LOST as above; the next call tries to go on. */
+ * ERR_DEVICE_LOST as above, or it is still on the way back to where it was; the next call tries to go
+ * on. */
 int source_file_read(struct source_file *file, AVPacket *packet, struct why *why);
 /* When that packet is due, on the monotonic clock, if the file is played in real time. A reader
  * that comes too late moves the whole schedule: nothing is skipped, the file plays slower. */

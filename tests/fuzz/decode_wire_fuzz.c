@@ -3,6 +3,7 @@
 // lies inside the decoder's memory, no slot is held twice, and packets and parameters out of a file lie
 // inside their area.
 #include "config/assert.h"
+#include "config/err.h"
 #include "server/camera/decode_arena.h"
 #include "server/camera/decode_wire.h"
 #include "server/camera/decode_wire_av.h"
@@ -82,6 +83,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                            decode_arena_slots(arena)))
         return 0;
     ASSERT(memchr(answer.head.text, '\0', sizeof answer.head.text) != NULL);
+    ASSERT((answer.head.kind != DECODE_WIRE_FILE && answer.head.kind != DECODE_WIRE_DONE) ||
+           (answer.head.rc <= 0 && answer.head.rc != ERR_CLOSED && answer.head.rc != ERR_AGAIN &&
+            answer.head.rc != ERR_DEVICE_LOST));
     if (answer.head.kind == DECODE_WIRE_FILE)
         take_file(&answer.file);
     if (answer.head.kind != DECODE_WIRE_DONE)
