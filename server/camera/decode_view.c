@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MAX_PARAMETER_BYTES 4096 /* VPS, SPS and PPS are some dozens of bytes each */
+#define H264_IDR            5    /* the type of such a part */
 
 struct decode_view {
     bool          hevc;
@@ -59,6 +60,8 @@ static int open_filter(struct decode_view *view, const AVCodecParameters *parame
 
     if (filter == NULL)
         return ERR_UNSUPPORTED;
+    if (parameters->extradata_size > MAX_PARAMETER_BYTES)
+        return ERR_CORRUPT;
     if (av_bsf_alloc(filter, &view->to_annexb) < 0 ||
         avcodec_parameters_copy(view->to_annexb->par_in, parameters) < 0)
         return ERR_MEMORY;
@@ -148,6 +151,28 @@ static struct camera_unit *build_unit(struct decode_view *view, const AVPacket *
     return unit;
 }
 
+/* The H.264 filter puts the parameter sets before each part that could begin a key picture: a packet of
+ * nothing but such would grow by a factor of hundreds. */
+static bool grows_too_much(const struct decode_view *view, const AVPacket *packet)
+{
+    const AVCodecParameters *parameters   = view->to_annexb->par_in;
+    size_t                   length_bytes = (parameters->extradata[4] & 3U) + 1;
+    size_t                   size = (size_t)packet->size, grown = size;
+
+    for (size_t at = 0; !view->hevc && size - at > length_bytes;) {
+        size_t bytes = 0;
+
+        for (size_t i = 0; i < length_bytes; i++)
+            bytes = bytes << 8 | packet->data[at++];
+        if (bytes > size - at)
+            break;
+        if (bytes > 0 && (packet->data[at] & 0x1f) == H264_IDR)
+            grown += (size_t)parameters->extradata_size;
+        at += bytes;
+    }
+    return grown > CAMERA_KEEP_BYTES;
+}
+
 int decode_view_unit(struct decode_view *view, const AVPacket *packet, struct camera_unit **out)
 {
     *out = NULL;
@@ -156,6 +181,8 @@ int decode_view_unit(struct decode_view *view, const AVPacket *packet, struct ca
             *out = build_unit(view, packet);
         return *out != NULL ? 0 : ERR_CORRUPT;
     }
+    if (grows_too_much(view, packet))
+        return ERR_CORRUPT;
     if (av_packet_ref(view->packet, packet) < 0)
         return ERR_MEMORY;
     if (av_bsf_send_packet(view->to_annexb, view->packet) < 0) {
