@@ -104,6 +104,26 @@ static int load_proto(struct model *model, const uint8_t *bytes, size_t count,
     return rc == 0 ? describe_model(model, why) : rc;
 }
 
+static void write_digest(const struct model *model, const uint8_t *bytes, size_t count,
+                         char text[2 * GRAPH_DIGEST_BYTES + 1])
+{
+    const struct graph *graph = &model->graph;
+    uint8_t             digest[GRAPH_DIGEST_BYTES];
+
+    crypto_generichash(digest, sizeof digest, bytes, count,
+                       graph->has_external ? graph->external_digest : NULL,
+                       graph->has_external ? sizeof graph->external_digest : 0);
+    sodium_bin2hex(text, 2 * GRAPH_DIGEST_BYTES + 1, digest, sizeof digest);
+}
+
+bool model_is_made_of(const struct model *model, const uint8_t *bytes, size_t count)
+{
+    char text[sizeof model->info.digest];
+
+    write_digest(model, bytes, count, text);
+    return strcmp(text, model->info.digest) == 0;
+}
+
 int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, const char *name,
                      struct why *why)
 {
@@ -113,7 +133,6 @@ int model_load_bytes(struct model **out, const uint8_t *bytes, size_t count, con
 int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count, const char *name,
                           const struct model_options *options, struct why *why)
 {
-    uint8_t       digest[GRAPH_DIGEST_BYTES];
     struct model *model;
     int           rc;
 
@@ -135,10 +154,7 @@ int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count
         model_close(&model);
         return rc;
     }
-    crypto_generichash(digest, sizeof digest, bytes, count,
-                       model->graph.has_external ? model->graph.external_digest : NULL,
-                       model->graph.has_external ? sizeof model->graph.external_digest : 0);
-    sodium_bin2hex(model->info.digest, sizeof model->info.digest, digest, sizeof digest);
+    write_digest(model, bytes, count, model->info.digest);
     *out = model;
     return 0;
 }

@@ -103,6 +103,9 @@ static int write_copy(const struct quantizer *q, const struct calibration *calib
 
     if (rc == 0)
         rc = model_read_file(q->settings->detector.model_path, &file, &count, q->why);
+    if (rc == 0 && !model_is_made_of(detector_graph(q->detector), file, count))
+        rc = why_set(q->why, ERR_INVALID, "%s has changed since it was loaded",
+                     q->settings->detector.model_path);
     if (rc == 0 && (copy = calibration_attach(file, count, text, &new_count, q->why)) == NULL)
         rc = ERR_INVALID;
     if (rc == 0 && snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)

@@ -172,6 +172,18 @@ static bool stop(void *context, float done, const char *what)
     return ++((struct pictures *)context)->stopped_at < 4;
 }
 
+/* While the model is calibrated another file takes its place. */
+static char replaced_path[64], replacing_path[700];
+
+static bool replace(void *context, float done, const char *what)
+{
+    (void)context;
+    (void)done;
+    (void)what;
+    unlink(replaced_path);
+    return symlink(replacing_path, replaced_path) == 0;
+}
+
 /* Steps in 8 bits, and those of oneDNN's reference code, which is slower than anything else. */
 static void count_steps(struct runner *runner, const float *input, int *codes, int *reference)
 {
@@ -283,6 +295,15 @@ static void test_quantize(void)
            "8 bits are chosen by themselves only when the boxes agree and the machine gains");
     ok(apart < 0.2, "outputs are %.3f apart", apart);
     test_steps(out[0], pictures.input);
+    settings.progress            = replace;
+    settings.detector.model_path = out[1];
+    settings.out_path            = out[0];
+    snprintf(replaced_path, sizeof replaced_path, "%s", out[1]);
+    snprintf(replacing_path, sizeof replacing_path, "%s", exact);
+    unlink(out[0]);
+    is_int(quantize_model(&settings, &report[0], &why), ERR_INVALID,
+           "ranges do not go into another file than they are from: %s", why.text);
+    ok(access(out[0], F_OK) != 0, "and nothing is written");
     settings.progress = stop;
     is_int(quantize_model(&settings, &report[0], &why), ERR_CLOSED, "it stops when told to");
     settings.picture_count = 2;
