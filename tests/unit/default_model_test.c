@@ -8,6 +8,7 @@
 #include "gpu/cpu/cpu_shared.h"
 #include "gpu/frame.h"
 #include "gpu/quantize.h"
+#include "tests/bus_picture.h"
 #include "tests/tap.h"
 
 /* Where the build has put it: beside the folder of this program. */
@@ -25,33 +26,6 @@ static bool find_default(char path[600])
     return access(path, R_OK) == 0;
 }
 
-/* People before a bus, 312x416. */
-static struct frame *street(void)
-{
-    size_t        count  = (size_t)3 * 416 * 416;
-    float        *tensor = malloc(count * sizeof *tensor);
-    struct frame *frame  = NULL;
-    const char   *folder = material();
-    char          path[600];
-    FILE         *file = NULL;
-
-    snprintf(path, sizeof path, "%s/models/ref_bus_input_1x3x416x416_f32.bin",
-             folder != NULL ? folder : "");
-    if (folder != NULL)
-        file = fopen(path, "rb");
-    if (file != NULL && fread(tensor, sizeof *tensor, count, file) == count) {
-        frame = frame_alloc(FRAME_BGR24, 312, 416);
-        for (int y = 0; y < 416; y++)
-            for (int x = 0; x < 312 * 3; x++)
-                ((uint8_t *)(uintptr_t)frame->plane[0])[y * frame->stride_bytes[0] + x] = (uint8_t)
-                    tensor[((x % 3) * 416 + y) * 416 + x / 3];
-    }
-    if (file != NULL)
-        fclose(file);
-    free(tensor);
-    return frame;
-}
-
 /* The boxes of the street; returns how many, or -1. *shared: bytes of weights before and after. */
 static int run_default(const char *path, bool fixed, enum precision precision,
                        struct box (*boxes)[LIMIT_BOXES], int64_t shared[2])
@@ -62,7 +36,7 @@ static int run_default(const char *path, bool fixed, enum precision precision,
                                          .input      = {.fixed_shape = fixed}};
     struct detector         *detector = NULL;
     struct detector_session *session  = NULL;
-    struct frame            *frame    = street();
+    struct frame            *frame    = bus_picture(material());
     struct detector_timing   timing;
     struct why               why   = {""};
     int                      count = -1;
@@ -103,7 +77,7 @@ static void check_default(void)
     static const enum precision PRECISIONS[] = {PRECISION_F32, PRECISION_INT8};
     static struct box           fixed[1][LIMIT_BOXES], shaped[1][LIMIT_BOXES];
     char                        path[600];
-    struct frame               *frame = street();
+    struct frame               *frame = bus_picture(material());
     int64_t                     bytes[2];
 
     if (frame == NULL || !find_default(path)) {
@@ -133,7 +107,7 @@ static void check_default(void)
 static int one_of_two(void *context, int index, struct frame **frame, struct why *why)
 {
     (void)context;
-    *frame = street();
+    *frame = bus_picture(material());
     if (*frame == NULL)
         return why_set(why, -1, "no street");
     if (index % 2 == 1)
@@ -144,7 +118,7 @@ static int one_of_two(void *context, int index, struct frame **frame, struct why
 static void check_quantize(void)
 {
     char                     path[600];
-    struct frame            *frame    = street();
+    struct frame            *frame    = bus_picture(material());
     struct quantize_settings settings = {.detector      = {.model_path = path},
                                          .picture_count = 12,
                                          .agreement_min = 0.01F,

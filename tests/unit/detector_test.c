@@ -8,6 +8,7 @@
 
 #include "config/err.h"
 #include "gpu/detector_internal.h"
+#include "tests/bus_picture.h"
 #include "tests/tap.h"
 
 /* ---- a backend that sees what it is given ---- */
@@ -268,30 +269,6 @@ static void check_fake(void)
 }
 
 /* ---- the real networks ---- */
-
-/* The picture inside the reference tensor: 312x416 of the 810x1080 original. */
-static struct frame *bus_picture(const char *folder)
-{
-    size_t        count  = (size_t)3 * 416 * 416;
-    float        *tensor = malloc(count * sizeof *tensor);
-    struct frame *frame  = NULL;
-    char          path[600];
-    FILE         *file;
-
-    snprintf(path, sizeof path, "%s/models/ref_bus_input_1x3x416x416_f32.bin", folder);
-    file = fopen(path, "rb");
-    if (file != NULL && fread(tensor, sizeof *tensor, count, file) == count) {
-        frame = frame_alloc(FRAME_BGR24, 312, 416);
-        for (int y = 0; y < 416; y++)
-            for (int x = 0; x < 312 * 3; x++)
-                ((uint8_t *)(uintptr_t)frame->plane[0])[y * frame->stride_bytes[0] + x] = (uint8_t)
-                    tensor[((x % 3) * 416 + y) * 416 + x / 3];
-    }
-    if (file != NULL)
-        fclose(file);
-    free(tensor);
-    return frame;
-}
 
 /* Boxes of bus.jpg in the pixels of the small picture; returns how many. */
 static int reference_boxes(const char *folder, struct box *boxes, int capacity)
