@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/err.h"
+#include "config/plain_file.h"
 
 #define PREFIX       "sealed:"
 #define BASE64       sodium_base64_VARIANT_ORIGINAL
@@ -52,12 +53,13 @@ int sealed_key_open(struct sealed_key *key, const char *folder, bool make, struc
         return why_set(why, ERR_IO, "no source of random numbers");
     if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, SEALED_KEY_FILE) >= sizeof path)
         return why_set(why, ERR_LIMIT, "the path of the key file is too long");
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT && make)
+    fd = plain_file_open(path, PLAIN_FILE_NO_LINKS, NULL, why);
+    if (fd == ERR_NOT_FOUND && make)
         return make_key(key, path, why);
-    if (fd < 0)
-        return why_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                       "the key file %s cannot be read: %s", path, strerror(errno));
+    if (fd < 0) {
+        why_prefix(why, "the key file %s cannot be read", path);
+        return fd;
+    }
     got = fstat(fd, &status) == 0 ? read(fd, text, sizeof text - 1) : -1;
     close(fd);
     if (got >= 0 && (status.st_mode & 077) != 0)

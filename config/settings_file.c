@@ -1,12 +1,12 @@
 /* The files of the settings: the user's, and the server's own beside the ledger. */
 #include "config/settings.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/err.h"
+#include "config/plain_file.h"
 #include "config/settings_managed.h"
 
 static int file_problem(struct settings_problems *problems, int rc, const char *path,
@@ -25,16 +25,16 @@ static int file_problem(struct settings_problems *problems, int rc, const char *
 static int read_whole(const char *path, char **text, size_t *bytes,
                       struct settings_problems *problems)
 {
-    char  reason[256];
-    FILE *file = fopen(path, "re");
-    int   rc   = 0;
+    struct why reason;
+    FILE      *file;
+    int        rc = plain_file_stream(path, &file, &reason);
 
     *text = NULL;
-    if (file == NULL && errno == ENOENT)
-        return ERR_NOT_FOUND;
-    if (file == NULL) {
-        snprintf(reason, sizeof reason, "cannot be opened: %s", strerror(errno));
-        return file_problem(problems, ERR_IO, path, reason);
+    if (rc == ERR_NOT_FOUND)
+        return rc;
+    if (rc != 0) {
+        why_prefix(&reason, "cannot be opened");
+        return file_problem(problems, ERR_IO, path, reason.text);
     }
     *text = malloc(LIMIT_FILE_CONFIG_BYTES + 1);
     if (*text != NULL)
@@ -58,7 +58,7 @@ int settings_load(struct settings **out, const char *path, struct settings_probl
     problems->count = 0;
     rc              = read_whole(path, &text, &bytes, problems);
     if (rc == ERR_NOT_FOUND)
-        return file_problem(problems, rc, path, "cannot be opened: No such file or directory");
+        return file_problem(problems, rc, path, "cannot be opened: there is no such file");
     if (rc != 0)
         return rc;
     rc = settings_load_text(out, text, bytes, path, problems);

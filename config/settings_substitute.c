@@ -1,6 +1,7 @@
 /* Placeholders in settings: {SIGHTLINE_NAME} or {FRIGATE_NAME} from the environment or a secret file,
  * {file:PATH} from a file. Only these prefixes: a configuration must not be able to read the whole
  * environment of the server by accident. */
+#include "config/plain_file.h"
 #include "config/sealed_secret.h"
 #include "config/settings_yaml.h"
 
@@ -10,10 +11,10 @@
 
 static bool read_secret_file(const char *path, char *value, size_t room)
 {
-    FILE  *file = fopen(path, "re");
+    FILE  *file;
     size_t used;
 
-    if (file == NULL)
+    if (plain_file_stream(path, &file, NULL) != 0)
         return false;
     used = fread(value, 1, room - 1, file);
     fclose(file);

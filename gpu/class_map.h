@@ -50,8 +50,8 @@ struct class_map_settings {
     const struct class_rule *rules;
 };
 
-/* `file`: NULL or "" for the model's metadata. ERR_NOT_FOUND, ERR_IO, ERR_LIMIT for a file that
- * cannot be used; a model that says nothing is no error: names->count is 0 then. */
+/* `file`: NULL or "" for the model's metadata. ERR_NOT_FOUND, ERR_DENIED, ERR_INVALID, ERR_IO,
+ * ERR_LIMIT for a file that cannot be used; a model that says nothing is no error: names->count is 0 then. */
 int class_names_read(struct class_names *names, const struct model_info *model, const char *file,
                      struct why *why);
 /* The usual names for so many classes; false when there are none. */

@@ -1,11 +1,11 @@
 /* What the classes of a model are called, and which of ours a name means. */
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/err.h"
+#include "config/plain_file.h"
 #include "gpu/class_map.h"
 
 #define NAME_PLACES_MAX 9 /* digits of a number in a {number: name} map */
@@ -293,16 +293,15 @@ static int read_lines(struct class_names *names, char *text, const char *path, s
 
 static int read_file(struct class_names *names, const char *path, struct why *why)
 {
-    FILE  *file  = fopen(path, "re");
     char  *text  = malloc(FILE_BYTES_MAX + 1);
     size_t bytes = 0;
-    int    rc;
+    FILE  *file;
+    int    rc = plain_file_stream(path, &file, why);
 
     if (file != NULL && text != NULL)
         bytes = fread(text, 1, FILE_BYTES_MAX + 1, file);
-    if (file == NULL)
-        rc = why_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                     "the names of the classes: %s: %s", path, strerror(errno));
+    if (rc != 0)
+        why_prefix(why, "the names of the classes: %s", path);
     else if (text == NULL || ferror(file))
         rc = why_set(why, ERR_IO, "the names of the classes: %s cannot be read", path);
     else if (bytes > FILE_BYTES_MAX || memchr(text, '\0', bytes) != NULL)

@@ -2,16 +2,15 @@
 
 #include "config/err.h"
 #include "config/limits.h"
+#include "config/plain_file.h"
 #include "gpu/model_traits.h"
 #include "gpu/onnx_import.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The graph holds the weights, a second form of those that were folded, and the tables around
@@ -161,23 +160,21 @@ int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count
 
 int model_read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why)
 {
-    int         fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
-    struct stat status;
-    size_t      done = 0;
+    int64_t size = 0;
+    int     fd = plain_file_open(path, PLAIN_FILE_LINKS, &size, why), rc = 0;
+    size_t  done = 0;
 
-    if (fd < 0)
-        return why_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path,
-                       strerror(errno));
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        rc = why_set(why, ERR_INVALID, "%s: not a file", path);
-    } else if (status.st_size > LIMIT_FILE_MODEL_BYTES) {
-        rc = why_set(why, ERR_LIMIT, "%s: %lld bytes, at most %d are possible", path,
-                     (long long)status.st_size, LIMIT_FILE_MODEL_BYTES);
-    } else if ((*bytes = malloc((size_t)status.st_size + 1)) == NULL) {
-        rc = why_set(why, ERR_MEMORY, "%s: out of memory", path);
+    if (fd < 0) {
+        why_prefix(why, "%s", path);
+        return fd;
     }
-    while (rc == 0 && done < (size_t)status.st_size) {
-        ssize_t got = read(fd, *bytes + done, (size_t)status.st_size - done);
+    if (size > LIMIT_FILE_MODEL_BYTES)
+        rc = why_set(why, ERR_LIMIT, "%s: %lld bytes, at most %d are possible", path,
+                     (long long)size, LIMIT_FILE_MODEL_BYTES);
+    else if ((*bytes = malloc((size_t)size + 1)) == NULL)
+        rc = why_set(why, ERR_MEMORY, "%s: out of memory", path);
+    while (rc == 0 && done < (size_t)size) {
+        ssize_t got = read(fd, *bytes + done, (size_t)size - done);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)

@@ -77,8 +77,8 @@ int model_load_bytes_with(struct model **out, const uint8_t *bytes, size_t count
 /* Whether these are the bytes of the file that it was loaded from. */
 bool model_is_made_of(const struct model *model, const uint8_t *bytes, size_t count);
 
-/* The bytes of such a file, at most LIMIT_FILE_MODEL_BYTES; to be freed. ERR_NOT_FOUND, ERR_INVALID
- * (not a file), ERR_IO, ERR_LIMIT, ERR_MEMORY. */
+/* The bytes of such a file, at most LIMIT_FILE_MODEL_BYTES; to be freed. ERR_NOT_FOUND, ERR_DENIED,
+ * ERR_INVALID (not a regular file), ERR_IO, ERR_LIMIT, ERR_MEMORY. */
 int  model_read_file(const char *path, uint8_t **bytes, size_t *count, struct why *why);
 void model_close(struct model **model);
 const struct model_info *model_info(const struct model *model);

@@ -4,14 +4,13 @@
 
 #include "config/err.h"
 #include "config/limits.h"
+#include "config/plain_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *entry_of(const Onnx__TensorProto *tensor, const char *key)
@@ -53,9 +52,9 @@ static int read_part(int fd, int64_t offset, uint8_t *bytes, size_t count)
 /* The file's descriptor, or a negative code. */
 static int open_file(const char *folder, const char *name, int64_t *bytes, struct why *why)
 {
-    char        path[1024];
-    struct stat status;
-    int         fd;
+    char       path[1024];
+    struct why reason;
+    int        fd;
 
     if (strncmp(name, "./", 2) == 0)
         name += 2;
@@ -66,16 +65,15 @@ static int open_file(const char *folder, const char *name, int64_t *bytes, struc
                        name);
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return why_set(why, ERR_LIMIT, "the path of '%.100s' is too long", name);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        if (fd >= 0)
-            close(fd);
+    fd = plain_file_open(path, PLAIN_FILE_NO_LINKS, bytes, &reason);
+    if (fd == ERR_NOT_FOUND)
         return why_set(why, ERR_UNSUPPORTED,
                        "its weights lie in another file, '%.100s', which is not beside it: fetch "
                        "that too, or save the model as one file",
                        name);
-    }
-    *bytes = status.st_size;
+    if (fd < 0)
+        return why_set(why, ERR_UNSUPPORTED, "its weights lie in another file, '%.100s': %s", name,
+                       reason.text);
     return fd;
 }
 

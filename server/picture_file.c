@@ -2,11 +2,11 @@
 
 #include "config/err.h"
 #include "config/limits.h"
+#include "config/plain_file.h"
 #include "server/camera/decode_codec.h"
 #include "server/camera/frame_av.h"
 #include "server/camera/source_file.h"
 
-#include <errno.h>
 #include <libavcodec/avcodec.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,13 +41,14 @@ int picture_file_read(const char *path, int most, picture_file_fn *each, void *a
 {
     struct reading reading = {.path = path, .most = most, .each = each, .arg = arg, .why = why};
     unsigned char  head[12];
-    FILE          *file = fopen(path, "rbe");
+    FILE          *file;
     enum AVCodecID id;
-    int            rc;
+    int            rc = plain_file_stream(path, &file, why);
 
-    if (file == NULL)
-        return why_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path,
-                       strerror(errno));
+    if (rc != 0) {
+        why_prefix(why, "%s", path);
+        return rc;
+    }
     id = kind_of(head, fread(head, 1, sizeof head, file));
     rc = id == AV_CODEC_ID_NONE ? read_video(&reading) : read_still(&reading, file, id);
     fclose(file);

@@ -12,9 +12,9 @@
 /* Takes over one reference of the frame. Not 0: no more pictures are wanted. */
 typedef int picture_file_fn(void *arg, struct frame *frame, int number);
 
-/* Calls `each` for every picture, at most `most`. ERR_NOT_FOUND, ERR_IO, ERR_LIMIT,
- * ERR_UNSUPPORTED, ERR_CORRUPT (no picture in it could be decoded), ERR_MEMORY; or what `each`
- * returned. */
+/* Calls `each` for every picture, at most `most`. ERR_NOT_FOUND, ERR_DENIED, ERR_INVALID (no
+ * regular file), ERR_IO, ERR_LIMIT, ERR_UNSUPPORTED, ERR_CORRUPT (no picture in it could be decoded),
+ * ERR_MEMORY; or what `each` returned. */
 int picture_file_read(const char *path, int most, picture_file_fn *each, void *arg,
                       struct why *why);
 

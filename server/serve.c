@@ -2,6 +2,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "config/plain_file.h"
 #include "server/camera/ffmpeg_log.h"
 #include "server/model_change.h"
 #include "server/server.h"
@@ -117,6 +118,7 @@ int token_start(struct server *server, struct why *why)
 {
     const struct settings *settings = server->settings;
     FILE                  *file;
+    int                    rc;
 
     if (sodium_init() < 0)
         return why_set(why, ERR_IO, "no source of random numbers");
@@ -124,12 +126,13 @@ int token_start(struct server *server, struct why *why)
         memcpy(server->token, settings->http_token.value, sizeof server->token);
         return 0;
     }
-    file = fopen(settings->http_token_file, "re");
-    if (file == NULL && errno == ENOENT)
+    rc = plain_file_stream(settings->http_token_file, &file, why);
+    if (rc == ERR_NOT_FOUND)
         return make_token_file(server, settings->http_token_file, why);
-    if (file == NULL)
-        return why_set(why, ERR_IO, "the token file %s cannot be read: %s",
-                       settings->http_token_file, strerror(errno));
+    if (rc != 0) {
+        why_prefix(why, "the token file %s cannot be read", settings->http_token_file);
+        return rc;
+    }
     if (fgets(server->token, sizeof server->token, file) == NULL)
         server->token[0] = '\0';
     fclose(file);

@@ -3,10 +3,10 @@
 #include "config/err.h"
 #include "config/limits.h"
 #include "config/log.h"
+#include "config/plain_file.h"
 #include "storage/page_tree.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,11 +116,11 @@ static int open_file(struct page_file *check)
     char path[LIMIT_PATH_BYTES + 16];
 
     snprintf(path, sizeof path, "%s/data.mdb", check->folder);
-    check->fd = open(path, O_RDONLY | O_CLOEXEC);
+    check->fd = plain_file_open(path, PLAIN_FILE_LINKS, NULL, check->why);
     if (check->fd >= 0)
         return 0;
-    return why_set(check->why, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                   "the ledger's file %s cannot be read: %s", path, strerror(errno));
+    why_prefix(check->why, "the ledger's file %s cannot be read", path);
+    return check->fd;
 }
 
 /* To begin anew without a word would be to lose every count. */

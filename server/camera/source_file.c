@@ -3,16 +3,14 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/limits.h"
+#include "config/plain_file.h"
 #include "server/camera/decode_clock.h"
 #include "server/camera/decode_process.h"
 #include "server/camera/decode_wire_av.h"
 #include "server/camera/file_demux.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_LATE_NS  (2 * NS_PER_S)   /* behind by more: the schedule moves */
@@ -50,42 +48,22 @@ struct source_file {
 
 /* ---- the descriptor ---- */
 
-static int why_errno(struct why *why)
-{
-    if (errno == ENOENT || errno == ENOTDIR)
-        return why_set(why, ERR_NOT_FOUND, "there is no such file");
-    if (errno == EACCES || errno == EPERM)
-        return why_set(why, ERR_DENIED, "the server may not read this file");
-    return why_set(why, ERR_IO, "%s", strerror(errno));
-}
-
-/* Looked at before it is opened, since opening a device or a FIFO can do things or wait; and again
- * after, since it may have been exchanged in between. */
 static int open_descriptor(const char *path, int *fd, struct why *why)
 {
-    struct stat status;
-    int         rc = 0;
+    int64_t bytes = 0;
 
     *fd = -1;
     if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 ||
         strncmp(path, "/sys/", 5) == 0)
         return why_set(why, ERR_UNSUPPORTED, "system files are not read as video");
-    if (stat(path, &status) != 0)
-        return why_errno(why);
-    if (S_ISREG(status.st_mode)) {
-        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        if (*fd < 0 || fstat(*fd, &status) != 0)
-            rc = why_errno(why);
-    }
-    if (rc == 0 && !S_ISREG(status.st_mode))
-        rc = why_set(why, ERR_UNSUPPORTED, "this is not a regular file");
-    else if (rc == 0 && status.st_size == 0)
-        rc = why_set(why, ERR_CORRUPT, "the file is empty");
-    if (rc != 0 && *fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
-    return rc;
+    *fd = plain_file_open(path, PLAIN_FILE_LINKS, &bytes, why);
+    if (*fd < 0)
+        return *fd;
+    if (bytes > 0)
+        return 0;
+    close(*fd);
+    *fd = -1;
+    return why_set(why, ERR_CORRUPT, "the file is empty");
 }
 
 /* ---- there ---- */

@@ -20,9 +20,9 @@ struct source_file;
 #define SOURCE_FILE_CHANGED 1
 
 /* `process` NULL: it is taken apart here. While *stop is true, reading fails at once with ERR_CLOSED;
- * it outlives the file. ERR_NOT_FOUND, ERR_DENIED, ERR_UNSUPPORTED (no regular file, container or no
- * video in it), ERR_CORRUPT, ERR_IO. ERR_AGAIN: the process is not there yet; ERR_DEVICE_LOST: it died
- * of this file. */
+ * it outlives the file. ERR_NOT_FOUND, ERR_DENIED, ERR_INVALID (no regular file), ERR_UNSUPPORTED
+ * (container, or no video in it), ERR_CORRUPT, ERR_IO. ERR_AGAIN: the process is not there yet;
+ * ERR_DEVICE_LOST: it died of this file. */
 int  source_file_open(struct source_file **out, struct decode_process *process, const char *path,
                       const atomic_bool *stop, struct why *why);
 void source_file_close(struct source_file **file); /* NULL-safe */

@@ -16,7 +16,7 @@ FASTEST = os.path.join(MODELS, "FastestDet.onnx")
 
 
 def model(*arguments):
-    return subprocess.run([PROGRAM, "model", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([PROGRAM, "model", *arguments], capture_output=True, text=True, check=False, timeout=300)
 
 
 def checked(*arguments):
@@ -35,8 +35,15 @@ for wrong in ([], ["paint", "a.onnx"], ["check"], ["compare", "a.onnx"], ["quant
     result = model(*wrong)
     ok(result.returncode == 2 and result.stderr.startswith("sightline model: "), f"wrong usage: {' '.join(wrong)}")
 here = folder()
+default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "gpu", "models", "default.onnx")
 result = model("check", os.path.join(here, "none.onnx"))
-ok(result.returncode == 1 and "No such file" in result.stdout, "a model that is not there")
+ok(result.returncode == 1 and "there is no such file" in result.stdout, "a model that is not there")
+os.mkfifo(os.path.join(here, "fifo"))
+for arguments in (["check", os.path.join(here, "fifo")], ["compare", default, os.path.join(here, "fifo")],
+                  ["check", default, "--classes", os.path.join(here, "fifo")]):
+    result = model(*arguments)
+    ok(result.returncode == 1 and "fifo: this is not a regular file" in result.stdout + result.stderr,
+       f"a FIFO is waited for by nobody: {' '.join(arguments)}")
 with open(os.path.join(here, "text.onnx"), "w", encoding="utf-8") as file:
     file.write("not a model\n")
 code, answer = checked(os.path.join(here, "text.onnx"))
@@ -45,7 +52,6 @@ ok(code == 1 and not answer["usable"] and "not an ONNX file" in answer["problem"
 
 # ---- the model that comes with Sightline, whose size is open ----
 
-default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "gpu", "models", "default.onnx")
 code, answer = checked(default)
 ok(code == 0 and answer["usable"] and (answer["input"]["shape"], answer["input"]["width"], answer["input"]["height"]) ==
    ("picture", 512, 288), f"the default model takes the picture's shape: {answer.get('input')}")
