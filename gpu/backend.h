@@ -82,8 +82,10 @@ struct backend_ops {
      * Every other error as open()'s. */
     int (*open_boxes)(struct runner *runner, const struct boxes_settings *settings,
                       struct why *why);
-    /* `batch` pictures in host memory to what detector_session_run() gives out, the same boxes in
-     * the same order; *prepare_ns: until the pictures were with the device. What output() gives is
+    /* NULL: none. Whether run_boxes() reads this picture in the device memory where it lies. */
+    bool (*reads)(const struct runner *runner, const struct frame *frame);
+    /* `batch` pictures, in host memory or such as reads() says yes to, to what
+     * detector_session_run() gives out, the same boxes in the same order; *prepare_ns: until the pictures were with the device. What output() gives is
      * not touched. ERR_UNSUPPORTED: one of them is larger than it takes, and nothing was done;
      * ERR_INVALID: one cannot be analysed; ERR_DEVICE_LOST: as run(). */
     int (*run_boxes)(struct runner *runner, struct frame *const *frames, int batch,

@@ -75,6 +75,11 @@ static int open_boxes(struct runner *runner, const struct boxes_settings *settin
     return loaded->open_boxes(runner, settings, why);
 }
 
+static bool reads(const struct runner *runner, const struct frame *frame)
+{
+    return loaded->reads(runner, frame);
+}
+
 static int run_boxes(struct runner *runner, struct frame *const *frames, int batch,
                      struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
                      struct why *why)
@@ -97,6 +102,7 @@ const struct backend_ops BACKEND_CUDA = {.name         = "cuda",
                                          .run          = run,
                                          .output       = output,
                                          .open_boxes   = open_boxes,
+                                         .reads        = reads,
                                          .run_boxes    = run_boxes,
                                          .close        = close_runner};
 

@@ -34,6 +34,12 @@ int detector_device_open(struct detector_device *device, const struct backend_op
     return 0;
 }
 
+bool detector_device_reads(const struct detector_device *device, const struct frame *frame)
+{
+    return device->gives_boxes && device->backend->reads != NULL &&
+           device->backend->reads(device->runner, frame);
+}
+
 int detector_device_run(struct detector_device *device, struct frame *const *frames, int batch,
                         struct box (*boxes)[LIMIT_BOXES], int *counts,
                         struct detector_timing *timing, struct why *why)

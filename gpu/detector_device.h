@@ -20,6 +20,9 @@ int detector_device_open(struct detector_device *device, const struct backend_op
                          struct runner *runner, const struct boxes_settings *settings,
                          struct why *why);
 
+/* Whether detector_device_run() takes a picture where it is, in a device's memory. */
+bool detector_device_reads(const struct detector_device *device, const struct frame *frame);
+
 /* As detector_session_run(), with counts and timing at 0 before. ERR_UNSUPPORTED: nothing was done,
  * the processor is to do it. */
 int detector_device_run(struct detector_device *device, struct frame *const *frames, int batch,

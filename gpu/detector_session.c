@@ -270,6 +270,16 @@ static void prepare_picture(struct detector_session *session, const struct kept_
     prepare_run(kept->plan, frame, tensor);
 }
 
+/* The picture where it can be read by who prepares it: the processor, or the shape's device. */
+static struct frame *readable(const struct detector_session *session, struct frame *frame,
+                              int shape, bool prepares)
+{
+    if (frame->device == NULL ||
+        (!prepares && detector_device_reads(&session->devices[shape], frame)))
+        return frame;
+    return frame_in_host(frame, FRAME_COPY_INFERENCE);
+}
+
 /* The group's pictures in order, in the tensor too when it `prepares`: at once, as a plan may be gone
  * with the next picture. Returns how many, or a negative code. */
 static int collect_group(struct detector_session *session, struct frame *const *frames, int batch,
@@ -279,6 +289,7 @@ static int collect_group(struct detector_session *session, struct frame *const *
 
     for (int i = first; i < batch; i++) {
         struct kept_plan *kept;
+        struct frame     *frame;
         int               rc;
 
         if (session->places[i].slot >= 0)
@@ -289,10 +300,13 @@ static int collect_group(struct detector_session *session, struct frame *const *
             shape = kept->shape;
         if (kept->shape != shape)
             continue;
+        if ((frame = readable(session, frames[i], shape, prepares)) == NULL)
+            return why_set(why, ERR_IO, "a picture cannot be copied out of CUDA device %d",
+                           frames[i]->device->number);
         if (prepares)
-            prepare_picture(session, kept, count, frames[i]);
+            prepare_picture(session, kept, count, frame);
         session->places[i]           = (struct place){shape, count};
-        session->group_frames[count] = frames[i];
+        session->group_frames[count] = frame;
         session->order[count++]      = i;
     }
     return count;

@@ -29,8 +29,62 @@ void frame_unref(struct frame **frame)
         return;
     before = atomic_fetch_sub_explicit(&held->references, 1, memory_order_acq_rel);
     ASSERT(before > 0);
-    if (before == 1 && held->release != NULL)
-        held->release(held);
+    if (before == 1) {
+        struct frame *copy = atomic_load_explicit(&held->in_host, memory_order_acquire);
+
+        frame_unref(&copy);
+        if (held->release != NULL)
+            held->release(held);
+    }
+}
+
+/* ---- out of a card's memory ---- */
+
+static _Atomic uint64_t copies[FRAME_COPIES];
+
+const char *frame_copy_name(enum frame_copy why)
+{
+    static const char *const NAMES[FRAME_COPIES] = {"inference", "motion", "view", "held"};
+
+    ASSERT((unsigned)why < FRAME_COPIES);
+    return NAMES[why];
+}
+
+void frame_count_copy(enum frame_copy why)
+{
+    atomic_fetch_add_explicit(&copies[why], 1, memory_order_relaxed);
+}
+
+uint64_t frame_copies(enum frame_copy why)
+{
+    return atomic_load_explicit(&copies[why], memory_order_relaxed);
+}
+
+struct frame *frame_in_host(struct frame *frame, enum frame_copy why)
+{
+    struct frame *copy, *first = NULL;
+
+    if (frame->device == NULL)
+        return frame;
+    copy = atomic_load_explicit(&frame->in_host, memory_order_acquire);
+    if (copy != NULL)
+        return copy;
+    copy = frame->device->copy(frame);
+    if (copy == NULL)
+        return NULL;
+    ASSERT(copy->device == NULL && copy->format == frame->format &&
+           copy->width_px == frame->width_px && copy->height_px == frame->height_px);
+    copy->slot       = frame->slot;
+    copy->generation = frame->generation;
+    copy->number     = frame->number;
+    copy->pts_ns     = frame->pts_ns;
+    copy->wall_ns    = frame->wall_ns;
+    copy->decoded_ns = frame->decoded_ns;
+    frame_count_copy(why);
+    if (atomic_compare_exchange_strong(&frame->in_host, &first, copy))
+        return copy;
+    frame_unref(&copy); /* another thread was faster */
+    return first;
 }
 
 struct frame *frame_alloc(enum frame_format format, int width_px, int height_px)

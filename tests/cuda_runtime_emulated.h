@@ -61,7 +61,13 @@ struct emulated_descriptor {
     struct cudnn_conv_data  data;
 };
 
-static struct emulated_stream *streams[64]; /* that are open */
+static struct emulated_stream *streams[64];    /* that are open */
+static struct emulated_stream  default_stream; /* NULL; as late as the others */
+
+static struct emulated_stream *stream_of(cudaStream_t stream)
+{
+    return stream != NULL ? (void *)stream : &default_stream;
+}
 
 static bool fails(void)
 {
@@ -165,7 +171,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    struct emulated_stream *waited = (void *)stream;
+    struct emulated_stream *waited = stream_of(stream);
 
     run_until(waited, waited->count);
     return fails() ? cudaErrorLaunchFailure : cudaSuccess;
@@ -176,6 +182,7 @@ cudaError_t cudaDeviceSynchronize(void)
     for (int i = 0; i < 64; i++)
         if (streams[i] != NULL)
             run_until(streams[i], streams[i]->count);
+    run_until(&default_stream, default_stream.count);
     return fails() ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
@@ -216,7 +223,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     struct emulated_event  *recorded = (void *)event;
-    struct emulated_stream *from     = (void *)stream;
+    struct emulated_stream *from     = stream_of(stream);
 
     if (fails())
         return cudaErrorUnknown;
@@ -294,7 +301,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     (void)kind;
     if (fails())
         return cudaErrorUnknown;
-    operation        = enqueue((void *)stream);
+    operation        = enqueue(stream_of(stream));
     operation->to    = to;
     operation->from  = from;
     operation->bytes = bytes;

@@ -177,7 +177,7 @@ int cuda_frames_check(const struct cuda_frames *frames, struct frame *const *giv
 
         if (rc != 0)
             return rc;
-        if (planes.bytes > frames->room)
+        if (given[i]->device == NULL && planes.bytes > frames->room)
             return why_set(why, ERR_UNSUPPORTED,
                            "a picture of %dx%d is larger than the %lld MiB that the CUDA backend "
                            "keeps for pictures (SIGHTLINE_CUDA_FRAMES_MIB)",
@@ -253,17 +253,24 @@ static void set_target(const struct cuda_frames *frames, const struct cuda_memor
     args->y.at += index * args->y.image;
 }
 
-static int prepare_one(struct cuda_frames *frames, const struct frame *frame, int index,
-                       int64_t *used, const struct cuda_memory *memory, struct why *why)
+/* The kernels come behind what is on `stream` now. */
+static int wait_for(struct cuda_frames *frames, cudaStream_t stream, const char *what,
+                    struct why *why)
+{
+    TRY(cudaEventRecord(frames->arrived, stream), what);
+    TRY(cudaStreamWaitEvent(frames->settings.compute, frames->arrived, 0), what);
+    return 0;
+}
+
+/* A picture in host memory to where `args` then read it. */
+static int bring(struct cuda_frames *frames, const struct frame *frame, int64_t *used,
+                 struct cuda_prepare *args, struct why *why)
 {
     const struct cuda_frames_settings *settings = &frames->settings;
-    struct cuda_prepare                args;
     struct cuda_planes                 planes;
-    const struct kind                 *kind;
-    int                                rc;
+    int                                rc = cuda_planes_of(&planes, frame, why);
 
-    if ((rc = kind_of(frames, frame, &kind, why)) != 0 ||
-        (rc = cuda_planes_of(&planes, frame, why)) != 0)
+    if (rc != 0)
         return rc;
     if (planes.bytes > frames->room - *used) {
         /* The kernels so far have read all that was copied so far. */
@@ -274,14 +281,32 @@ static int prepare_one(struct cuda_frames *frames, const struct frame *frame, in
     TRY(cudaMemcpyAsync(frames->pictures + *used, frames->staging + *used, (size_t)planes.bytes,
                         cudaMemcpyHostToDevice, settings->copy),
         "copying pictures");
-    TRY(cudaEventRecord(frames->arrived, settings->copy), "copying pictures");
-    TRY(cudaStreamWaitEvent(settings->compute, frames->arrived, 0), "copying pictures");
-    args = kind->args;
-    cuda_prepare_from(&args, frame, &planes, frames->pictures + *used);
-    set_target(frames, memory, index, &args);
-    TRY((cudaError_t)cuda_launch_prepare(&args, 1, settings->compute), "preparing pictures");
-    frames->areas[index] = kind->tables.area;
+    cuda_prepare_from(args, frame, &planes, frames->pictures + *used);
     *used += planes.bytes;
+    return wait_for(frames, settings->copy, "copying pictures", why);
+}
+
+static int prepare_one(struct cuda_frames *frames, const struct frame *frame, int index,
+                       int64_t *used, const struct cuda_memory *memory, struct why *why)
+{
+    struct cuda_prepare args;
+    const struct kind  *kind;
+    int                 rc = kind_of(frames, frame, &kind, why);
+
+    if (rc != 0)
+        return rc;
+    args = kind->args;
+    if (frame->device == NULL) {
+        rc = bring(frames, frame, used, &args, why);
+    } else {
+        cuda_prepare_in_place(&args, frame);
+        rc = wait_for(frames, frame->device->stream, "waiting for the decoder", why);
+    }
+    if (rc != 0)
+        return rc;
+    set_target(frames, memory, index, &args);
+    TRY((cudaError_t)cuda_launch_prepare(&args, 1, frames->settings.compute), "preparing pictures");
+    frames->areas[index] = kind->tables.area;
     return 0;
 }
 

@@ -4,7 +4,10 @@
  * and the one after it is brought into pinned memory. All memory is taken at open: pinned and device
  * memory for FRAMES_BYTES of pictures (SIGHTLINE_CUDA_FRAMES_MIB; a batch that needs more goes in
  * turns), tables for the kinds of pictures (size, format, colours) seen last, and the lists of boxes.
- * One thread, the runner's. Every failure of the device is ERR_DEVICE_LOST. */
+ * One thread, the runner's. Every failure of the device is ERR_DEVICE_LOST.
+ *
+ * A picture that lies in the memory of the runner's device already (struct frame_device) is read
+ * where it is: the kernels wait for the stream that writes it, and nothing is copied. */
 #ifndef SIGHTLINE_GPU_CUDA_CUDA_FRAMES_H
 #define SIGHTLINE_GPU_CUDA_CUDA_FRAMES_H
 
@@ -34,7 +37,8 @@ void cuda_frames_close(struct cuda_frames **frames); /* NULL-safe; both streams 
 int cuda_frames_check(const struct cuda_frames *frames, struct frame *const *given, int batch,
                       struct why *why);
 /* Starts the copies and the kernels; the network's step cuda_frames_first_step() comes next on the
- * compute stream. The pictures are not looked at afterwards. ERR_MEMORY: of the processor's, for a
+ * compute stream. Pictures in host memory are not looked at afterwards, those on the device until the
+ * compute stream has been waited for. ERR_MEMORY: of the processor's, for a
  * new kind of picture; what was started goes on. */
 int cuda_frames_prepare(struct cuda_frames *frames, struct frame *const *given, int batch,
                         const struct cuda_memory *memory, struct why *why);

@@ -134,24 +134,42 @@ int cuda_tables_pack(struct cuda_prepare *args, const struct prepare_tables *tab
     return 0;
 }
 
-void cuda_prepare_from(struct cuda_prepare *args, const struct frame *frame,
-                       const struct cuda_planes *planes, const uint8_t *at)
+static void set_planes(struct cuda_prepare *args, enum frame_format format,
+                       const uint8_t *const plane[3], const int64_t pitch_bytes[3])
 {
-    bool packed = frame->format == FRAME_BGR24 || frame->format == FRAME_RGB24;
-    bool halved = frame->format == FRAME_I420 || frame->format == FRAME_I422 ||
-                  frame->format == FRAME_NV12;
+    bool packed = format == FRAME_BGR24 || format == FRAME_RGB24;
+    bool halved = format == FRAME_I420 || format == FRAME_I422 || format == FRAME_NV12;
 
-    args->components = frame->format == FRAME_GRAY8 ? 1 : 3;
+    args->components = format == FRAME_GRAY8 ? 1 : 3;
     for (int k = 0; k < 3; k++) {
-        bool paired = frame->format == FRAME_NV12 && k > 0;
-        int  plane  = packed ? 0 : paired ? 1 : k;
+        bool paired = format == FRAME_NV12 && k > 0;
+        int  from   = packed ? 0 : paired ? 1 : k;
         int  within = packed ? k : paired ? k - 1 : 0;
 
-        args->component[k]   = at + planes->offset[plane] + within;
-        args->pitch_bytes[k] = planes->pitch_bytes[plane];
+        if ((uint32_t)k >= args->components)
+            from = within = 0; /* never read */
+        args->component[k]   = plane[from] + within;
+        args->pitch_bytes[k] = pitch_bytes[from];
         args->step_bytes[k]  = packed ? 3 : paired ? 2 : 1;
         args->table[k]       = k > 0 && halved;
     }
+}
+
+void cuda_prepare_from(struct cuda_prepare *args, const struct frame *frame,
+                       const struct cuda_planes *planes, const uint8_t *at)
+{
+    const uint8_t *plane[3] = {at + planes->offset[0], at + planes->offset[1],
+                               at + planes->offset[2]};
+
+    set_planes(args, frame->format, plane, planes->pitch_bytes);
+}
+
+void cuda_prepare_in_place(struct cuda_prepare *args, const struct frame *frame)
+{
+    int64_t pitch_bytes[3] = {frame->stride_bytes[0], frame->stride_bytes[1],
+                              frame->stride_bytes[2]};
+
+    set_planes(args, frame->format, frame->plane, pitch_bytes);
 }
 
 int cuda_prepare_first_step(const struct cuda_plan *plan)

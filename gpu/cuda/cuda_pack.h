@@ -34,6 +34,8 @@ int cuda_tables_pack(struct cuda_prepare *args, const struct prepare_tables *tab
 /* Where the picture is. */
 void cuda_prepare_from(struct cuda_prepare *args, const struct frame *frame,
                        const struct cuda_planes *planes, const uint8_t *at);
+/* The same for one that lies on the device already. */
+void cuda_prepare_in_place(struct cuda_prepare *args, const struct frame *frame);
 
 /* The first step of a plan that is left to do when pictures are prepared straight into what step 0
  * would write; 0: they are prepared into the model's input. */

@@ -11,7 +11,7 @@
 #include "gpu/graph.h"
 #include "gpu/head.h"
 
-#define CUDA_PLUGIN_ABI    2
+#define CUDA_PLUGIN_ABI    3
 #define CUDA_PLUGIN_SYMBOL "sightline_cuda_plugin"
 
 /* What the plug-in asks of the program. */

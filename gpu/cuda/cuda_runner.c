@@ -487,6 +487,13 @@ static int open_boxes(struct runner *base, const struct boxes_settings *settings
     return rc;
 }
 
+static bool reads(const struct runner *base, const struct frame *frame)
+{
+    const struct cuda_runner *runner = (const struct cuda_runner *)(const void *)base;
+
+    return frame->device != NULL && frame->device->number == runner->device;
+}
+
 static int run_boxes(struct runner *base, struct frame *const *frames, int batch,
                      struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
                      struct why *why)
@@ -537,5 +544,6 @@ const struct backend_ops BACKEND_CUDA_DEVICE = {.name         = "cuda",
                                                 .run          = run,
                                                 .output       = output,
                                                 .open_boxes   = open_boxes,
+                                                .reads        = reads,
                                                 .run_boxes    = run_boxes,
                                                 .close        = close_runner};

@@ -2,6 +2,7 @@
 #include "server/camera/decode_stream_private.h"
 
 #include "config/clock.h"
+#include "config/err.h"
 
 #define LATE_NS           (100 * NS_PER_MS) /* by more: the newest picture is worth more than all */
 #define JPEG_EVERY_NS     (100 * NS_PER_MS)
@@ -48,7 +49,15 @@ static void note_lateness(struct decode_stream *stream, int64_t now_ns)
     pthread_mutex_unlock(&stream->lock);
 }
 
-static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
+static int encode_jpeg(struct picture_jpeg **jpeg, struct frame *frame, int max_width_px,
+                       struct camera_unit **unit)
+{
+    const struct frame *picture = frame_in_host(frame, FRAME_COPY_VIEW);
+
+    return picture == NULL ? ERR_IO : picture_jpeg_encode(jpeg, picture, max_width_px, unit);
+}
+
+static void make_jpeg(struct decode_stream *stream, struct frame *frame)
 {
     struct camera_unit *unit = NULL;
     unsigned            wanted;
@@ -61,7 +70,7 @@ static void make_jpeg(struct decode_stream *stream, const struct frame *frame)
         return;
     }
     if (frame->decoded_ns + JPEG_EARLY_NS < stream->next_jpeg_ns ||
-        picture_jpeg_encode(&stream->jpeg, frame, PICTURE_JPEG_WIDTH_PX, &unit) != 0)
+        encode_jpeg(&stream->jpeg, frame, PICTURE_JPEG_WIDTH_PX, &unit) != 0)
         return;
     stream->next_jpeg_ns += JPEG_EVERY_NS;
     if (stream->next_jpeg_ns < frame->decoded_ns)
@@ -85,11 +94,11 @@ static int snapshot_width(struct decode_stream *stream, int64_t now_ns)
 }
 
 /* Of the picture in hand, whether it is to be analysed or not. */
-static void make_snapshot(struct decode_stream *stream, const struct frame *frame, int width_px)
+static void make_snapshot(struct decode_stream *stream, struct frame *frame, int width_px)
 {
     struct picture_jpeg *jpeg = NULL;
     struct camera_unit  *unit = NULL;
-    int                  rc   = picture_jpeg_encode(&jpeg, frame, width_px, &unit);
+    int                  rc   = encode_jpeg(&jpeg, frame, width_px, &unit);
 
     picture_jpeg_close(&jpeg);
     stream->next_snapshot_ns = frame->decoded_ns + SNAPSHOT_EVERY_NS;
@@ -111,11 +120,13 @@ static void make_snapshot(struct decode_stream *stream, const struct frame *fram
  * detector happens to be. */
 static bool worth_analysing(struct decode_stream *stream, struct frame *frame)
 {
-    bool wanted;
+    const struct frame *picture;
+    bool                wanted;
 
     if (stream->motion == NULL)
         return true;
-    frame->still = !motion_look(stream->motion, frame);
+    picture      = frame_in_host(frame, FRAME_COPY_MOTION);
+    frame->still = picture != NULL && !motion_look(stream->motion, picture);
     if (stream->fastest)
         return true;
     wanted = motion_gate_wants(&stream->gate, !frame->still,

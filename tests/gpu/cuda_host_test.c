@@ -125,8 +125,9 @@ static void close_pair(struct pair *pair)
     detector_session_close(&pair->processor);
 }
 
-/* How many boxes, or -1 when they differ. */
-static int compare_boxes(struct pair *pair, struct frame *const *frames, int batch)
+/* How many boxes, or -1 when they differ. Both pictures are the same. */
+static int compare_both(struct pair *pair, struct frame *const *frames,
+                        struct frame *const *in_host, int batch)
 {
     static struct box      got[BATCH][LIMIT_BOXES], expected[BATCH][LIMIT_BOXES];
     int                    got_count[BATCH], expected_count[BATCH], all = 0;
@@ -134,7 +135,7 @@ static int compare_boxes(struct pair *pair, struct frame *const *frames, int bat
     struct why             why = {""};
 
     if (detector_session_run(pair->device, frames, batch, got, got_count, &timing, &why) != 0 ||
-        detector_session_run(pair->processor, frames, batch, expected, expected_count, &timing,
+        detector_session_run(pair->processor, in_host, batch, expected, expected_count, &timing,
                              &why) != 0) {
         diag("%s", why.text);
         return -1;
@@ -146,6 +147,11 @@ static int compare_boxes(struct pair *pair, struct frame *const *frames, int bat
             return -1;
     }
     return all;
+}
+
+static int compare_boxes(struct pair *pair, struct frame *const *frames, int batch)
+{
+    return compare_both(pair, frames, frames, batch);
 }
 
 static void test_boxes(const char *what, int rounds, int most_px)
@@ -219,6 +225,186 @@ static void test_bad_picture(void)
     frame_unref(&frames[1]);
 }
 
+/* ---- pictures that a decoder has left in a device's memory ---- */
+
+struct surface {
+    struct frame frame; /* first */
+    uint8_t     *written, *at;
+};
+
+static struct frame *copy_out(const struct frame *frame)
+{
+    struct frame *copy = frame_alloc(frame->format, frame->width_px, frame->height_px);
+
+    cudaStreamSynchronize(frame->device->stream);
+    for (int k = 0; k < 2; k++) {
+        struct frame_plane size = frame_plane_of(frame->format, k, frame->width_px,
+                                                 frame->height_px);
+
+        for (int y = 0; y < size.rows; y++)
+            memcpy((uint8_t *)(uintptr_t)copy->plane[k] + y * copy->stride_bytes[k],
+                   frame->plane[k] + y * frame->stride_bytes[k], (size_t)size.row_bytes);
+    }
+    return copy;
+}
+
+static struct frame *copy_nothing(const struct frame *frame)
+{
+    (void)frame;
+    return NULL;
+}
+
+static void free_surface(struct frame *frame)
+{
+    struct surface *surface = (struct surface *)frame;
+
+    cudaStreamSynchronize(frame->device->stream);
+    cudaFree(surface->at);
+    free(surface->written);
+    free(surface);
+}
+
+/* The NV12 picture once more, on the device, where it will be written as late as may be. */
+static struct frame *new_surface(const struct frame *picture, const struct frame_device *device)
+{
+    struct surface *surface = room_for(1, sizeof *surface);
+    int             pitch   = (picture->width_px + 1 + (int)pick(0, 200)) & ~1;
+    int             rows    = picture->height_px + (picture->height_px + 1) / 2;
+    void           *at      = NULL;
+
+    surface->written = room_for((int64_t)pitch * rows, 1);
+    for (int y = 0; y < rows; y++) {
+        int  k   = y >= picture->height_px;
+        int  row = k == 0 ? y : y - picture->height_px;
+        bool odd = k == 1 && picture->width_px % 2 != 0;
+
+        memcpy(surface->written + (ptrdiff_t)y * pitch,
+               picture->plane[k] + row * picture->stride_bytes[k],
+               (size_t)(picture->width_px + (odd ? 1 : 0)));
+    }
+    if (cudaMalloc(&at, (size_t)pitch * (size_t)rows) != cudaSuccess ||
+        cudaMemcpyAsync(at, surface->written, (size_t)pitch * (size_t)rows, cudaMemcpyHostToDevice,
+                        device->stream) != cudaSuccess)
+        abort();
+    surface->at             = at;
+    surface->frame          = (struct frame){.references   = 1,
+                                             .format       = FRAME_NV12,
+                                             .width_px     = picture->width_px,
+                                             .height_px    = picture->height_px,
+                                             .stride_bytes = {pitch, pitch},
+                                             .device       = device,
+                                             .release      = free_surface};
+    surface->frame.plane[0] = surface->at;
+    surface->frame.plane[1] = surface->at + (ptrdiff_t)pitch * picture->height_px;
+    return &surface->frame;
+}
+
+/* Batches in which some pictures lie on the device and some do not. How many of them had the boxes of
+ * the same pictures in host memory; `surfaces`, `boxes`: how many there were. */
+static int compare_surfaces(struct pair *pair, const struct frame_device *device, int rounds,
+                            int *surfaces, int *boxes)
+{
+    int same = 0, most = detector_session_best_batch(pair->device);
+
+    *surfaces = *boxes = 0;
+    for (int round = 0; round < rounds; round++) {
+        struct frame *frames[BATCH], *in_host[BATCH];
+        int           batch = (int)pick(1, most), found;
+
+        for (int i = 0; i < batch; i++) {
+            bool apart = i > 0 && pick(0, 3) == 0;
+
+            in_host[i] = some_frame((int)pick(1, 300), (int)pick(1, 300), FRAME_NV12);
+            frames[i]  = apart ? frame_ref(in_host[i]) : new_surface(in_host[i], device);
+            *surfaces += !apart;
+        }
+        found = compare_both(pair, frames, in_host, batch);
+        same += found >= 0;
+        *boxes += found > 0 ? found : 0;
+        for (int i = 0; i < batch; i++) {
+            frame_unref(&frames[i]);
+            frame_unref(&in_host[i]);
+        }
+    }
+    return same;
+}
+
+static void test_surfaces(const struct frame_device *device, const char *what)
+{
+    struct frame_device other = *device;
+    uint64_t            before;
+    struct pair         pair;
+    int                 same, surfaces, boxes;
+
+    open_pair(&pair);
+    before = frame_copies(FRAME_COPY_INFERENCE);
+    same   = compare_surfaces(&pair, device, 12, &surfaces, &boxes);
+    ok(same == 12 && boxes > 12,
+       "%s: %d of 12 batches have the boxes of host memory, bit for bit; %d boxes of %d pictures",
+       what, same, boxes, surfaces);
+    is_int((long long)(frame_copies(FRAME_COPY_INFERENCE) - before), 0, "and none was copied");
+    other.number = 1;
+    before       = frame_copies(FRAME_COPY_INFERENCE);
+    same         = compare_surfaces(&pair, &other, 6, &surfaces, &boxes);
+    is_int(same, 6, "pictures on another device have the same boxes");
+    is_int((long long)(frame_copies(FRAME_COPY_INFERENCE) - before), surfaces,
+           "through a copy, counted");
+    close_pair(&pair);
+}
+
+/* What the pool does with pictures on a device that it has lost. */
+static void test_surface_without_device(const struct frame_device *device)
+{
+    struct frame_device      dead = {.copy = copy_nothing};
+    struct frame            *in_host, *frame;
+    uint64_t                 before = frame_copies(FRAME_COPY_INFERENCE);
+    struct box               boxes[LIMIT_BOXES];
+    struct detector_timing   timing;
+    struct detector_session *session;
+    struct pair              pair;
+    struct why               why = {""};
+    int                      same, surfaces, boxes_seen, count;
+
+    if (detector_session_open_on(&pair.device, detector, backend_find("cpu", NULL), PRECISION_F32,
+                                 &why) != 0 ||
+        detector_session_open_on(&pair.processor, detector, backend_find("cpu", NULL),
+                                 PRECISION_F32, &why) != 0)
+        abort();
+    same = compare_surfaces(&pair, device, 3, &surfaces, &boxes_seen);
+    ok(same == 3 && frame_copies(FRAME_COPY_INFERENCE) - before == (uint64_t)surfaces,
+       "without its device a picture is copied and analysed by the processor");
+    in_host = some_frame(64, 48, FRAME_NV12);
+    frame   = new_surface(in_host, device);
+    before  = frame_copies(FRAME_COPY_INFERENCE);
+    same    = compare_both(&pair, &frame, &in_host, 1) >= 0;
+    same += compare_both(&pair, &frame, &frame, 1) >= 0;
+    ok(same == 2 && frame_copies(FRAME_COPY_INFERENCE) - before == 1, "and copied once at most");
+    frame_unref(&frame);
+    frame   = new_surface(in_host, &dead);
+    session = pair.device;
+    is_int(detector_session_run(session, &frame, 1, &boxes, &count, &timing, &why), ERR_IO,
+           "one that cannot be copied: %s", why.text);
+    is_int(detector_session_run(session, &in_host, 1, &boxes, &count, &timing, &why), 0,
+           "and the session goes on");
+    frame_unref(&frame);
+    frame_unref(&in_host);
+    close_pair(&pair);
+}
+
+static void test_decoders(void)
+{
+    struct frame_device own = {.copy = copy_out}, common = {.copy = copy_out};
+    cudaStream_t        stream;
+
+    if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess)
+        abort();
+    own.stream = stream;
+    test_surfaces(&own, "pictures on a decoder's stream");
+    test_surfaces(&common, "pictures on the default stream");
+    test_surface_without_device(&own);
+    cudaStreamDestroy(stream);
+}
+
 /* ---- every call that can fail ---- */
 
 /* A session opened and run with call `at` failing; the code, and whether all was given back. */
@@ -290,6 +476,7 @@ int main(void)
     test_boxes("as graphs", 24, 300);
     test_turns();
     test_bad_picture();
+    test_decoders();
     setenv("SIGHTLINE_CUDA_EAGER", "1", 1);
     test_boxes("without graphs", 12, 200);
     setenv("SIGHTLINE_CUDA_BATCH", "2", 1); /* fewer graphs: a call of the runtime is a session */

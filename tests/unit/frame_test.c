@@ -89,6 +89,84 @@ static void check_references(void)
     ok(nothing == NULL, "no frame is no harm");
 }
 
+/* ---- a picture in a device's memory ---- */
+
+static atomic_int copies_made, copies_left;
+
+static void release_copy(struct frame *frame)
+{
+    atomic_fetch_sub(&copies_left, 1);
+    free(frame);
+}
+
+static struct frame *make_copy(const struct frame *frame)
+{
+    struct frame *copy = calloc(1, sizeof *copy);
+
+    if (copy == NULL)
+        return NULL;
+    *copy = (struct frame){.references = 1,
+                           .format     = frame->format,
+                           .width_px   = frame->width_px,
+                           .height_px  = frame->height_px,
+                           .release    = release_copy};
+    atomic_fetch_add(&copies_made, 1);
+    atomic_fetch_add(&copies_left, 1);
+    return copy;
+}
+
+static struct frame *make_nothing(const struct frame *frame)
+{
+    (void)frame;
+    return NULL;
+}
+
+static void *ask_for_copy(void *arg)
+{
+    return frame_in_host(arg, FRAME_COPY_VIEW);
+}
+
+static void check_copies(void)
+{
+    struct frame_device device = {.copy = make_copy};
+    struct frame       *frame  = calloc(1, sizeof *frame), *none;
+    pthread_t           threads[4];
+    void               *copy[4];
+
+    if (frame == NULL)
+        return;
+    *frame = (struct frame){.references = 1,
+                            .format     = FRAME_NV12,
+                            .width_px   = 64,
+                            .height_px  = 48,
+                            .number     = 77,
+                            .release    = count_release};
+    atomic_store(&released, 0);
+    ok(frame_in_host(frame, FRAME_COPY_VIEW) == frame, "a picture in host memory is there");
+    frame->device = &device;
+    for (int i = 0; i < 4; i++)
+        ok(pthread_create(&threads[i], NULL, ask_for_copy, frame) == 0, "asking thread %d", i);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], &copy[i]);
+    ok(copy[0] != NULL && copy[0] != frame && copy[0] == copy[1] && copy[0] == copy[2] &&
+           copy[0] == copy[3] && ((struct frame *)copy[0])->number == 77,
+       "four threads have one copy of a picture on a device, with its number");
+    is_int(atomic_load(&copies_left), 1, "and no other is left");
+    is_int((long long)frame_copies(FRAME_COPY_VIEW), atomic_load(&copies_made), "each is counted");
+    is_int((long long)frame_copies(FRAME_COPY_MOTION), 0, "as what it was made for");
+    is_text(frame_copy_name(FRAME_COPY_MOTION), "motion", "which has a name");
+    frame_unref(&frame);
+    ok(atomic_load(&copies_left) == 0 && atomic_load(&released) == 1, "it goes with its picture");
+    frame       = calloc(1, sizeof *frame);
+    device.copy = make_nothing;
+    if (frame == NULL)
+        return;
+    *frame = (struct frame){.references = 1, .device = &device, .release = count_release};
+    none   = frame_in_host(frame, FRAME_COPY_VIEW);
+    ok(none == NULL, "a picture that cannot be copied");
+    frame_unref(&frame);
+}
+
 static void check_iou(void)
 {
     struct box a = {0, 0, 10, 10, 1, OBJECT_CAR}, half = {5, 0, 15, 10, 1, OBJECT_CAR};
@@ -110,6 +188,7 @@ int main(void)
     ok(frame_alloc(FRAME_I420, 5, -1) == NULL, "no height");
     ok(frame_alloc(FRAME_I420, LIMIT_PICTURE_PX + 1, 5) == NULL, "too wide");
     check_references();
+    check_copies();
     check_iou();
     return done_testing();
 }
