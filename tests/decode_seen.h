@@ -97,6 +97,20 @@ __attribute__((unused)) static void wait_for_frames(struct seen *seen, int count
     pthread_mutex_unlock(&seen->lock);
 }
 
+/* Until the newest picture, of those from the from-th on, is the one with this number in it. */
+__attribute__((unused)) static void wait_for_drawn(struct seen *seen, int from, int number)
+{
+    pthread_mutex_lock(&seen->lock);
+    while (seen->count <= from || seen->drawn[seen->count - 1] != number)
+        pthread_cond_wait(&seen->changed, &seen->lock);
+    pthread_mutex_unlock(&seen->lock);
+}
+
+/* What a stream does with every picture can be seen only while the machine has time for every
+ * picture: a decoder that is seconds behind leaves some out, as it should. */
+#define all_decoded(status) ((status)->relief == CAMERA_DECODES_ALL)
+#define skip_behind(what)   skip_one("%s: this machine has no time for every picture", (what))
+
 __attribute__((unused)) static struct decode_status wait_for_end(struct decode_stream *stream,
                                                                  struct seen          *seen)
 {
