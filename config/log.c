@@ -3,6 +3,7 @@
 #include "config/log.h"
 
 #include "config/clock.h"
+#include "config/plural.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -93,8 +94,8 @@ void log_write(enum log_level level, const char *who, const char *format, ...)
         return;
     clock_format_utc(now_ns, when);
     if (swallowed > 0) {
-        head = snprintf(line, sizeof line - 1, "%s warning log: %llu lines were not written", when,
-                        (unsigned long long)swallowed);
+        head = snprintf(line, sizeof line - 1, "%s warning log: left out: %llu line%s", when,
+                        (unsigned long long)swallowed, plural(swallowed));
         write_line(line, (size_t)head);
     }
     head = snprintf(line, sizeof line - 1, "%s %s %s: ", when, LEVEL_NAMES[level], who);

@@ -76,7 +76,8 @@ static int settle_names(struct class_names *names, const struct class_map_settin
             return 0;
         return why_set(
             why, ERR_UNSUPPORTED,
-            "%s does not say what its %d classes are: give a file with one name in each line "
+            "%s does not say what its classes are, %d in number: give a file with one name in each "
+            "line "
             "(classes under \"model:\" in the configuration, or --classes), or add the metadata "
             "property \"names\" to the model, for example \"person,car\"",
             model->path, own);

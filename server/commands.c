@@ -1,6 +1,7 @@
 #include "server/commands.h"
 
 #include "config/err.h"
+#include "config/plural.h"
 #include "config/settings.h"
 
 #include <stdio.h>
@@ -79,7 +80,7 @@ int command_config(int argc, char **argv)
     if (rc != 0)
         return 1;
     printf("%s: good: %d camera%s\n", file, settings->camera_count,
-           settings->camera_count == 1 ? "" : "s");
+           plural((uint64_t)settings->camera_count));
     settings_free(&settings);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "config/plural.h"
 #include "server/camera/ffmpeg_log.h"
 #include "server/commands.h"
 #include "server/count_options.h"
@@ -126,8 +127,8 @@ static void on_progress(uv_timer_t *timer)
     for (int i = 0; i < BAR_CELLS; i++)
         bar[i] = i < cells ? '#' : '.';
     bar[BAR_CELLS] = '\0';
-    fprintf(stderr, "\r[%s] %3.0f %%  %llu pictures, %llu counted ", bar, stats.progress * 100,
-            (unsigned long long)run->report.frames_analysed,
+    fprintf(stderr, "\r[%s] %3.0f %%  %llu picture%s, %llu counted ", bar, stats.progress * 100,
+            (unsigned long long)run->report.frames_analysed, plural(run->report.frames_analysed),
             (unsigned long long)run->report.events);
 }
 
@@ -177,8 +178,8 @@ static void say_missing(struct run *run)
         why_set(missing, 0, "the file is damaged: %llu of its packets could not be decoded",
                 (unsigned long long)stats.decode_errors);
     else if (counted.frames_failed > 0)
-        why_set(missing, 0, "%llu pictures could not be analysed",
-                (unsigned long long)counted.frames_failed);
+        why_set(missing, 0, "%llu picture%s could not be analysed",
+                (unsigned long long)counted.frames_failed, plural(counted.frames_failed));
 }
 
 static int run_loop(struct run *run, const struct detector *detector,

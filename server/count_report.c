@@ -2,6 +2,7 @@
 
 #include "config/err.h"
 #include "config/json_writer.h"
+#include "config/plural.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -212,9 +213,9 @@ int count_report_print(const struct count_report *report, const struct count_opt
 
     if (options->json)
         return print_json(report, source);
-    printf("%s: %" PRIu64 " pictures, %" PRIu64 " analysed, %.1f s%s\n", source,
-           report->frames_decoded, report->frames_analysed, duration_s(report),
-           report->missing.text[0] == '\0' ? "" : "; not complete");
+    printf("%s: %" PRIu64 " picture%s, %" PRIu64 " analysed, %.1f s%s\n", source,
+           report->frames_decoded, plural(report->frames_decoded), report->frames_analysed,
+           duration_s(report), report->missing.text[0] == '\0' ? "" : "; not complete");
     for (int i = 0; i < camera->line_count; i++)
         print_line(camera->lines[i].name, &report->lines[i]);
     for (int i = 0; i < camera->zone_count; i++)

@@ -1,5 +1,6 @@
 /* `sightline discover`: lists the ONVIF cameras of the network as they answer. */
 #include "config/json_writer.h"
+#include "config/plural.h"
 #include "server/camera/discovery.h"
 #include "server/commands.h"
 
@@ -63,7 +64,7 @@ static void on_ended(void *arg, int networks, int dropped)
     struct look *look = arg;
 
     fprintf(stderr, "%d camera%s; asked on %d network%s\n", look->count,
-            look->count == 1 ? "" : "s", networks, networks == 1 ? "" : "s");
+            plural((uint64_t)look->count), networks, plural((uint64_t)networks));
     if (dropped > 0)
         fprintf(stderr, "%d more than %d answered\n", dropped, DISCOVERY_DEVICES_MAX);
     discovery_stop(&look->discovery);

@@ -1,5 +1,6 @@
 /* What the API may ask of the rest of the server: answers, from the loop, out of what is there. */
 #include "config/clock.h"
+#include "config/plural.h"
 #include "server/jobs.h"
 #include "server/model_change.h"
 #include "server/server.h"
@@ -167,8 +168,8 @@ static void ledger_problems(const struct server *server, struct problem_list *li
         add_problem(list, "disk", false, text);
     }
     if (health.lost > 0) {
-        snprintf(text, sizeof text, "%llu events were lost because the ledger could not keep up",
-                 (unsigned long long)health.lost);
+        snprintf(text, sizeof text, "the ledger could not keep up: %llu event%s lost",
+                 (unsigned long long)health.lost, plural(health.lost));
         add_problem(list, "ledger", false, text);
     }
 }

@@ -3,6 +3,7 @@
  * metrics. */
 #include "config/clock.h"
 #include "config/err.h"
+#include "config/plural.h"
 #include "server/model_tools.h"
 
 #include <pthread.h>
@@ -144,12 +145,12 @@ static int print_result(const struct bench *bench, const struct bench_thread *th
                 (double)(threads[i].last_ns - threads[i].first_ns);
     free(all);
     if (!options->json) {
-        printf("%s on %s %s, batch %d, %d thread%s, %d runs\n"
+        printf("%s on %s %s, batch %d, %d thread%s, %d run%s\n"
                "  %.3f ms for a run (5 %%: %.3f, 95 %%: %.3f)\n"
                "  %.1f pictures a second, %.1f GFLOP/s\n",
                options->detector.model_path, bench->backend->name, precision, bench->batch,
-               options->threads, options->threads == 1 ? "" : "s", runs, part[0], part[1], part[2],
-               rate, rate * gflop);
+               options->threads, plural((uint64_t)options->threads), runs, plural((uint64_t)runs),
+               part[0], part[1], part[2], rate, rate * gflop);
         return 0;
     }
     json_init(&json, MODEL_JSON_MAX_BYTES);

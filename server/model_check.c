@@ -1,5 +1,6 @@
 /* `sightline model check FILE`: everything there is to know of a model, and all that is missing. */
 #include "config/err.h"
+#include "config/plural.h"
 #include "gpu/cpu/backend_cpu.h"
 #include "gpu/head.h"
 #include "gpu/model_about.h"
@@ -166,7 +167,8 @@ static void print_classes(const struct detector *detector)
     const struct class_map   *classes = detector_classes(detector);
     const struct class_names *names   = detector_class_names(detector);
 
-    printf("  classes     %d, of which %d are counted:", classes->count, classes->counted_count);
+    printf("  classes     %d, of which %d %s counted:", classes->count, classes->counted_count,
+           classes->counted_count == 1 ? "is" : "are");
     for (int i = 0; i < classes->counted_count; i++) {
         int         number = classes->counted[i];
         const char *ours   = object_class_name((enum object_class)classes->object_class[number]);
@@ -212,8 +214,10 @@ static void print_missing(const struct check *check)
     printf("  cannot be used: %s\n", check->problem.text);
     for (int i = 0; i < check->about.operator_count; i++)
         if (!check->about.operators[i].known)
-            printf("  unknown     %s (%d times): %s\n", check->about.operators[i].name,
-                   check->about.operators[i].count, check->about.operators[i].advice);
+            printf("  unknown     %s (%d time%s): %s\n", check->about.operators[i].name,
+                   check->about.operators[i].count,
+                   plural((uint64_t)check->about.operators[i].count),
+                   check->about.operators[i].advice);
 }
 
 static void print_check(const struct check *check, const struct model_arguments *options)

@@ -2,6 +2,7 @@
  * real pictures, against float32 on the processor: how far the outputs are from each other, and
  * whether the boxes that matter are the same, by the rule of gpu/quantize.h. */
 #include "config/err.h"
+#include "config/plural.h"
 #include "gpu/cpu/backend_cpu.h"
 #include "gpu/quantize.h"
 #include "server/model_tools.h"
@@ -176,7 +177,7 @@ static void print_table(const struct compare *compare)
     double pictures = compare->picture_count;
 
     printf("%d picture%s; reference: cpu f32, %.2f ms a picture\n", compare->picture_count,
-           compare->picture_count == 1 ? "" : "s", (double)compare->network_ns / 1e6 / pictures);
+           plural((uint64_t)compare->picture_count), (double)compare->network_ns / 1e6 / pictures);
     if (compare->way_count == 0)
         printf("this machine has no other backend or precision for this model\n");
     else

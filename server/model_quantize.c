@@ -2,6 +2,7 @@
  * names, to gpu/quantize.h, which measures on them. They are decoded once and kept, since each is
  * looked at many times. */
 #include "config/err.h"
+#include "config/plural.h"
 #include "gpu/quantize.h"
 #include "server/model_tools.h"
 #include "server/picture_file.h"
@@ -71,7 +72,8 @@ static int read_folder(struct pictures *pictures, const char *folder, struct why
     }
     free(entries);
     if (pictures->full)
-        fprintf(stderr, "%d pictures are taken; no more fit\n", pictures->count);
+        fprintf(stderr, "%d picture%s fit; the others are left out\n", pictures->count,
+                plural((uint64_t)pictures->count));
     return 0;
 }
 
@@ -97,10 +99,11 @@ static int print_report(const struct quantize_report *report, const char *out_pa
 
     if (!as_json) {
         printf("%s\n"
-               "  %.1f %% of %d boxes above %.1f agree with float32, on %d of %d pictures\n"
-               "  %d of %d layers stay in float32 (without them %.1f %% agree)\n",
-               out_path, 100.0 * (double)report->agreement, report->boxes, (double)QUANTIZE_SCORE,
-               report->compared, report->pictures, report->kept, report->layers,
+               "  %.1f %% of %d box%s above %.1f agree with float32, on %d of %d pictures\n"
+               "  in float32 stay %d of %d layers (without them %.1f %% agree)\n",
+               out_path, 100.0 * (double)report->agreement, report->boxes,
+               report->boxes == 1 ? "" : "es", (double)QUANTIZE_SCORE, report->compared,
+               report->pictures, report->kept, report->layers,
                100.0 * (double)report->agreement_all);
         if (report->agreement < CALIBRATION_AGREEMENT_MIN)
             printf("  too few agree: it runs in 8 bits only when that is asked for by name\n");

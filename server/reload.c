@@ -4,6 +4,7 @@
  * and orchestrators replace files. */
 #include "config/err.h"
 #include "config/log.h"
+#include "config/plural.h"
 #include "server/model_change.h"
 #include "server/server.h"
 
@@ -77,7 +78,7 @@ static void apply(struct reload *reload)
             log_error("configuration", "%s", reload->problems.problem[i].text);
         server->reload_problem = reload->problems.problem[0];
         why_prefix(&server->reload_problem, "the changed file is refused (%d problem%s)",
-                   reload->problems.count, reload->problems.count == 1 ? "" : "s");
+                   reload->problems.count, plural((uint64_t)reload->problems.count));
         api_health_changed(server->api);
         return;
     }
@@ -95,8 +96,8 @@ static void apply(struct reload *reload)
     }
     if (log_level_from_text(reload->loaded->log_level, &level))
         log_set_level(level);
-    log_info("configuration", "%s is read again: %d cameras%s", reload->file,
-             reload->loaded->camera_count,
+    log_info("configuration", "%s is read again: %d camera%s%s", reload->file,
+             reload->loaded->camera_count, plural((uint64_t)reload->loaded->camera_count),
              server->restart_needed ? "; some settings take effect at the next start" : "");
     settings_free(&reload->loaded);
     api_health_changed(server->api);

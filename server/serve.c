@@ -3,6 +3,7 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "config/plain_file.h"
+#include "config/plural.h"
 #include "server/camera/ffmpeg_log.h"
 #include "server/model_change.h"
 #include "server/server.h"
@@ -33,7 +34,7 @@ int settings_start(struct server *server, struct why *why)
         for (int i = 0; i < problems.count && i < SETTINGS_MAX_PROBLEMS; i++)
             fprintf(stderr, "%s\n", problems.problem[i].text);
         return why_set(why, rc, "%s is refused: %d problem%s", server->settings_file,
-                       problems.count, problems.count == 1 ? "" : "s");
+                       problems.count, plural((uint64_t)problems.count));
     }
     server->cameras_allowed   = server->settings->cameras_allowed;
     server->uploads_file_mib  = server->settings->uploads_file_mib;
@@ -197,8 +198,9 @@ int ledger_start(struct server *server, struct why *why)
         return rc;
     }
     uv_timer_start(&server->ledger_retry, on_ledger_retry, LEDGER_RETRY_MS, LEDGER_RETRY_MS);
-    log_info("ledger", "%llu events so far in %s",
-             (unsigned long long)ledger_last_seq(server->ledger), server->settings->data);
+    log_info("ledger", "%llu event%s so far in %s",
+             (unsigned long long)ledger_last_seq(server->ledger),
+             plural(ledger_last_seq(server->ledger)), server->settings->data);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "config/plural.h"
 #include "storage/ledger_state.h"
 
 #include <errno.h>
@@ -90,8 +91,9 @@ void ledger_close(struct ledger **ledger)
         pthread_mutex_unlock(&(*ledger)->lock);
         ledger_writer_stop(*ledger);
         if ((*ledger)->queue_count > 0)
-            log_error("ledger", "%zu events could not be stored before the end: %s",
-                      (*ledger)->queue_count, (*ledger)->health.problem);
+            log_error("ledger", "%zu event%s could not be stored before the end: %s",
+                      (*ledger)->queue_count, plural((*ledger)->queue_count),
+                      (*ledger)->health.problem);
     }
     destroy(*ledger);
     *ledger = NULL;

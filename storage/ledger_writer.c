@@ -5,6 +5,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "config/plural.h"
 #include "storage/ledger_state.h"
 
 #include <errno.h>
@@ -206,7 +207,8 @@ static void note_success(struct ledger *ledger, const struct store_group *group,
     pthread_mutex_lock(&ledger->lock);
     drop_group(ledger, group);
     if (!ledger->health.writable)
-        log_info("ledger", "writes again; %zu events wait", ledger->queue_count);
+        log_info("ledger", "writes again, with %zu event%s that waited", ledger->queue_count,
+                 plural(ledger->queue_count));
     ledger->health.writable       = true;
     ledger->health.problem[0]     = '\0';
     ledger->health.last_commit_ns = took_ns;

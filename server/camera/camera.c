@@ -7,6 +7,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "config/plural.h"
 #include "server/camera/camera_backoff.h"
 #include "server/camera/camera_names.h"
 
@@ -387,16 +388,16 @@ static void fail_without_picture(struct camera *camera)
 
     decode_stream_status(camera->stream, &status);
     if (camera->packets_now > 0 && camera->keys_now == 0)
-        snprintf(reason, sizeof reason, "no key frame for %.0f s, though %llu packets came",
-                 within_s, (unsigned long long)camera->packets_now);
+        snprintf(reason, sizeof reason, "no key frame for %.0f s, though %llu packet%s came",
+                 within_s, (unsigned long long)camera->packets_now, plural(camera->packets_now));
     else if (camera->packets_now > 0 && camera->view)
         snprintf(reason, sizeof reason, "no picture that a viewer can begin with for %.0f s",
                  within_s);
     else if (camera->packets_now > 0)
         snprintf(reason, sizeof reason,
-                 "decoder: no picture for %.0f s out of %llu packets (%llu errors in all)",
-                 within_s, (unsigned long long)camera->packets_now,
-                 (unsigned long long)status.decode_errors);
+                 "decoder: no picture for %.0f s out of %llu packet%s (%llu error%s in all)",
+                 within_s, (unsigned long long)camera->packets_now, plural(camera->packets_now),
+                 (unsigned long long)status.decode_errors, plural(status.decode_errors));
     else
         snprintf(reason, sizeof reason, "no picture within %.0f s (%.100s)", within_s,
                  camera->reason);

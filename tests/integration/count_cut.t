@@ -70,6 +70,10 @@ ok(code == NOT_COMPLETE and cut["frames"] > 0, f"a cut one does not: {cut['why']
 code, text, message = count(os.path.join(PLACE, "cut.mp4"), "--fps", "2", "--line", "middle:0.5,0,0.5,1")
 ok(code == NOT_COMPLETE and "; not complete\n" in text and "line middle" in text and "not complete" in message, "as text, too")
 
+make("one.mp4", *H264, "-frames:v", "1")
+code, text, _ = count(os.path.join(PLACE, "one.mp4"), "--line", "middle:0.5,0,0.5,1")
+ok(code == 0 and ": 1 picture, 1 analysed, " in text, f"one picture is one picture: {text.splitlines()[0] if text else ''}")
+
 make("late.mp4", *H264) # the table of its pictures stands at its end
 with open(os.path.join(PLACE, "late.mp4"), "rb") as file:
     late = file.read()

@@ -96,7 +96,7 @@ equal((code, sorted((o["name"], o["count"]) for o in answer["operators"] if not 
       (1, [("FancyOne", 2), ("FancyTwo", 1)]), "all unknown operators are told at once")
 equal((answer["producer"], answer["opset"]), ("somebody", 17), "and who made the file")
 result = model("check", unknown)
-ok(result.returncode == 1 and "FancyTwo (1 times)" in result.stdout, "for people too")
+ok(result.returncode == 1 and "FancyTwo (1 time)" in result.stdout, "for people too")
 
 if not os.path.exists(YOLOX):
     diag("no models: the rest is skipped")

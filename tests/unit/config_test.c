@@ -5,6 +5,7 @@
 #include "config/json_writer.h"
 #include "config/log.h"
 #include "config/object_class.h"
+#include "config/plural.h"
 #include "config/why.h"
 #include "tests/tap.h"
 
@@ -54,6 +55,9 @@ static void test_small(void)
     is_text(text, "1969-12-31T23:59:59.999Z", "before 1970");
     ok(log_level_from_text("debug", &level) && level == LOG_DEBUG, "level by name");
     ok(!log_level_from_text("loud", &level), "no such level");
+    is_text(plural(0), "s", "no pictures");
+    is_text(plural(1), "", "one picture");
+    is_text(plural(2), "s", "two pictures");
     is_text(err_text(ERR_FULL), "queue is full", "text of a code");
     is_int(err_http_status(ERR_NOT_FOUND), 404, "HTTP status of a code");
     ok(object_class_from_name("bus", &object_class) && object_class == OBJECT_BUS, "class by name");
