@@ -358,15 +358,49 @@ static bool same_stream(const struct settings_camera *a, const struct settings_c
     return settings_camera_equal(&copy, b);
 }
 
-static void change_rules(struct pipeline_camera *camera, const struct settings_camera *settings)
+static int zone_by_name(const struct settings_camera *camera, const char *name)
 {
-    if (camera->counter != NULL) {
-        counter_finish(camera->counter, &camera->last_time, on_event, camera);
-        tell_occupancy(camera);
+    for (int i = 0; i < camera->zone_count; i++) {
+        if (strcmp(camera->zones[i].name, name) == 0)
+            return i;
     }
-    counter_close(&camera->counter); /* the next picture opens it with the new rules */
-    memset(camera->occupancy, 0, sizeof camera->occupancy);
+    return -1;
+}
+
+/* What was told of a zone stays with its name; of one that is gone, that nobody is in it. */
+static void move_occupancy(struct pipeline_camera *camera, const struct settings_camera *settings)
+{
+    const struct pipeline_output *output = &camera->pipeline->settings.output;
+    static const uint32_t         nobody[OBJECT_CLASSES];
+    uint32_t                      moved[LIMIT_ZONES][OBJECT_CLASSES] = {{0}};
+
+    for (int i = 0; i < camera->settings.zone_count; i++) {
+        const char *name = camera->settings.zones[i].name;
+        int         to   = zone_by_name(settings, name);
+
+        if (to >= 0)
+            memcpy(moved[to], camera->occupancy[i], sizeof moved[to]);
+        else if (memcmp(camera->occupancy[i], nobody, sizeof nobody) != 0)
+            output->occupancy(output->arg, camera->settings.name, name, nobody);
+    }
+    memcpy(camera->occupancy, moved, sizeof moved);
+}
+
+/* The tracker goes on, and with it every line and zone that is not among what differs. */
+static int change_rules(struct pipeline_camera *camera, const struct settings_camera *settings,
+                        struct why *why)
+{
+    int rc = 0;
+
+    if (camera->counter != NULL)
+        rc = counter_change(camera->counter, settings, on_event, camera, why);
+    if (rc != 0)
+        return rc;
+    move_occupancy(camera, settings);
     camera->settings = *settings;
+    if (camera->counter != NULL)
+        tell_occupancy(camera);
+    return 0;
 }
 
 /* What differs may be the main stream, the rules, or both. */
@@ -379,8 +413,11 @@ static int change_camera(struct pipeline_camera *camera, const struct settings_c
     other.view   = camera->settings.view;
     other.begun  = camera->settings.begun; /* notes on the disk: whoever is counted goes on */
     other.played = camera->settings.played;
-    if (!settings_camera_equal(&camera->settings, &other))
-        change_rules(camera, &other);
+    if (!settings_camera_equal(&camera->settings, &other)) {
+        int rc = change_rules(camera, &other, why);
+        if (rc != 0)
+            return rc;
+    }
     camera->settings.begun  = settings->begun;
     camera->settings.played = settings->played;
     // As settings_camera_equal().

@@ -57,7 +57,8 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
 void pipeline_close(struct pipeline **pipeline);
 
 /* Makes the cameras those of the list: new ones start, those that are gone stop, changed ones
- * restart (only their lines and zones if nothing else changed), all others are left alone. Copies. */
+ * restart (if nothing but lines, zones or classes changed, only those lines and zones that did:
+ * counter_change()), all others are left alone. Copies. */
 int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *cameras, int count,
                    struct why *why);
 

@@ -4,76 +4,17 @@
  * new, who goes on and who is gone. The rules themselves are in line.h and zone.h; here they get
  * their observations and become events. Inside, all times are those of the pictures (pts); an
  * event's is moved to the wall clock by the newest picture's pair of both. */
-#include "server/count/counter.h"
+#include "server/count/counter_inside.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/assert.h"
-#include "config/err.h"
-#include "server/count/line.h"
-#include "server/count/way.h"
-#include "server/count/zone.h"
-
-/* Part of every rule's digest: grows whenever the meaning of a line or a zone changes. */
-#define RULE_VERSION 1U
-
-/* Visits of lost objects that one zone keeps open; of more, the oldest ends at once. */
-#define LEFT_MAX 32
 
 /* A person stands behind another or a pillar for a few seconds; an exit should not come later. */
 #define LEFT_NS INT64_C(5000000000)
 
-/* The stay of one object in one zone. */
-struct visit {
-    struct zone_state state;
-    bool              counted;      /* its entry was emitted: its exit must be */
-    enum object_class object_class; /* as its entry said */
-};
-
-/* What is known of one track. */
-struct follow {
-    struct track track; /* as last given out; `early` is not kept */
-    struct point foot;  /* at its last observation, px */
-    double       size_px;
-    struct way   way;
-};
-
-/* A visit whose track is gone; times are of the wall clock, which outlives a stream's. */
-struct left_visit {
-    struct visit  visit;
-    struct follow follow;
-    int64_t       entry_wall_ns, last_wall_ns;
-};
-
-struct counter {
-    struct settings_camera settings;
-    int                    width_px, height_px;
-    struct line            lines[LIMIT_LINES];
-    struct zone            zones[LIMIT_ZONES];
-    uint32_t               line_rules[LIMIT_LINES];
-    uint32_t               zone_rules[LIMIT_ZONES];
-
-    struct follow     *follows;     /* LIMIT_TRACKS slots */
-    struct line_state *line_states; /* [slot * line_count + line] */
-    struct visit      *visits;      /* [slot * zone_count + zone] */
-    struct left_visit *left;        /* [zone * LEFT_MAX + n] */
-    int                left_count[LIMIT_ZONES];
-    int                order[LIMIT_TRACKS]; /* slots in use, by track id */
-    int                follow_count;
-    int                free_slots[LIMIT_TRACKS];
-    int                free_count;
-    bool               all_gone; /* reset: the lives of all follows are over */
-
-    /* Of the picture that is being counted. */
-    struct counter_time time;
-    int64_t             wall_less_pts_ns;
-    counter_event_fn   *emit;
-    void               *arg;
-};
-
-static void forget_all(struct counter *counter)
+void counter_forget_all(struct counter *counter)
 {
     counter->follow_count = 0;
     counter->free_count   = LIMIT_TRACKS;
@@ -82,125 +23,9 @@ static void forget_all(struct counter *counter)
     counter->all_gone = false;
 }
 
-/* FNV-1a over the bytes of the word, the lowest first: the same on every machine. */
-static uint32_t digest_word(uint32_t hash, uint32_t word)
-{
-    for (int shift = 0; shift < 32; shift += 8)
-        hash = (hash ^ (word >> shift & 0xff)) * 16777619U;
-    return hash;
-}
-
-static uint32_t digest_float(uint32_t hash, float number)
-{
-    uint32_t word;
-
-    memcpy(&word, &number, sizeof word);
-    return digest_word(hash, word);
-}
-
-static uint32_t rule_digest(const struct settings_point *points, int count, unsigned classes,
-                            int inertia)
-{
-    uint32_t hash = digest_word(2166136261U, RULE_VERSION);
-
-    hash = digest_word(hash, (uint32_t)count);
-    hash = digest_word(hash, classes);
-    hash = digest_word(hash, (uint32_t)inertia);
-    for (int i = 0; i < count; i++)
-        hash = digest_float(digest_float(hash, points[i].x), points[i].y);
-    return hash;
-}
-
-static void place(struct counter *counter, int width_px, int height_px)
-{
-    const struct settings_camera *settings = &counter->settings;
-
-    counter->width_px  = width_px;
-    counter->height_px = height_px;
-    for (int i = 0; i < settings->line_count; i++)
-        line_init(&counter->lines[i], &settings->lines[i], width_px, height_px);
-    for (int i = 0; i < settings->zone_count; i++)
-        zone_init(&counter->zones[i], &settings->zones[i], width_px, height_px);
-}
-
-static int check(const struct settings_camera *settings, int width_px, int height_px,
-                 struct why *why)
-{
-    if (width_px < 1 || height_px < 1 || width_px > LIMIT_PICTURE_PX ||
-        height_px > LIMIT_PICTURE_PX)
-        return why_set(why, ERR_INVALID, "a picture of %d x %d px cannot be counted on", width_px,
-                       height_px);
-    ASSERT(settings->line_count >= 0 && settings->line_count <= LIMIT_LINES);
-    ASSERT(settings->zone_count >= 0 && settings->zone_count <= LIMIT_ZONES);
-    return 0;
-}
-
-int counter_open(struct counter **out, const struct settings_camera *camera, int width_px,
-                 int height_px, struct why *why)
-{
-    struct counter *counter = NULL;
-    size_t          lines, zones;
-    int             rc;
-
-    *out = NULL;
-    if ((rc = check(camera, width_px, height_px, why)) != 0)
-        return rc;
-    /* At least one of each: an allocation of nothing may be NULL. */
-    lines = camera->line_count > 0 ? (size_t)camera->line_count : 1;
-    zones = camera->zone_count > 0 ? (size_t)camera->zone_count : 1;
-    rc    = ERR_MEMORY;
-    if ((counter = calloc(1, sizeof *counter)) == NULL)
-        goto fail;
-    counter->follows     = calloc(LIMIT_TRACKS, sizeof *counter->follows);
-    counter->line_states = calloc(LIMIT_TRACKS * lines, sizeof *counter->line_states);
-    counter->visits      = calloc(LIMIT_TRACKS * zones, sizeof *counter->visits);
-    counter->left        = calloc(LEFT_MAX * zones, sizeof *counter->left);
-    if (counter->follows == NULL || counter->line_states == NULL || counter->visits == NULL ||
-        counter->left == NULL)
-        goto fail;
-    counter->settings = *camera;
-    memset(&counter->settings.password, 0, sizeof counter->settings.password);
-    for (int i = 0; i < camera->line_count; i++)
-        counter->line_rules[i] = rule_digest(camera->lines[i].points, camera->lines[i].point_count,
-                                             camera->lines[i].classes, 0);
-    for (int i = 0; i < camera->zone_count; i++)
-        counter->zone_rules[i] = rule_digest(camera->zones[i].points, camera->zones[i].point_count,
-                                             camera->zones[i].classes, camera->zones[i].inertia);
-    forget_all(counter);
-    place(counter, width_px, height_px);
-    *out = counter;
-    return 0;
-
-fail:
-    counter_close(&counter);
-    return why_set(why, rc, "not enough memory to count on one more camera");
-}
-
-void counter_close(struct counter **counter)
-{
-    if (*counter == NULL)
-        return;
-    free((*counter)->follows);
-    free((*counter)->line_states);
-    free((*counter)->visits);
-    free((*counter)->left);
-    free(*counter);
-    *counter = NULL;
-}
-
 void counter_reset(struct counter *counter)
 {
     counter->all_gone = counter->follow_count > 0;
-}
-
-static struct line_state *line_state(struct counter *counter, int slot, int line)
-{
-    return &counter->line_states[slot * counter->settings.line_count + line];
-}
-
-static struct visit *visit_of(const struct counter *counter, int slot, int zone)
-{
-    return &counter->visits[slot * counter->settings.zone_count + zone];
 }
 
 static bool wanted(const struct counter *counter, unsigned classes, enum object_class object_class)
@@ -276,13 +101,13 @@ static void emit_exit(struct counter *counter, const struct follow *follow, stru
     counter->emit(counter->arg, &event);
 }
 
-static void end_left_visit(struct counter *counter, int zone, int index)
+void counter_end_left_visit(struct counter *counter, int zone, int index)
 {
-    struct left_visit *left = &counter->left[zone * LEFT_MAX + index];
+    struct left_visit *left = counter_left(counter, zone, index);
 
     emit_exit(counter, &left->follow, &left->visit, zone, left->entry_wall_ns, left->last_wall_ns);
-    counter->left_count[zone]--;
-    memmove(left, left + 1, (size_t)(counter->left_count[zone] - index) * sizeof *left);
+    counter->states.left_count[zone]--;
+    memmove(left, left + 1, (size_t)(counter->states.left_count[zone] - index) * sizeof *left);
 }
 
 /* Did the object's box touch the picture's border? Then it did not hide, it left. */
@@ -295,39 +120,59 @@ static bool at_border(const struct counter *counter, const struct box *box)
            box->y1 >= (float)counter->height_px - margin_y;
 }
 
-/* The track is gone inside a zone: its visit stays open for a while, for whoever takes it over. */
-static void leave_visit(struct counter *counter, int slot, int zone, bool at_once)
+/* When the object was last inside: of one that was on its way out, when it set out. */
+static int64_t last_inside_ns(const struct visit *visit)
 {
-    struct visit        *visit  = visit_of(counter, slot, zone);
+    return visit->state.last_in ? visit->state.last_ns : visit->state.change_ns;
+}
+
+void counter_end_visit(struct counter *counter, int slot, int zone)
+{
+    struct visit *visit = counter_visit(counter, slot, zone);
+
+    if (visit->state.inside)
+        emit_exit(counter, &counter->follows[slot], visit, zone,
+                  visit->state.entry_ns + counter->wall_less_pts_ns,
+                  last_inside_ns(visit) + counter->wall_less_pts_ns);
+}
+
+/* The track is gone inside a zone: its visit stays open for a while, for whoever takes it over. */
+static void leave_visit(struct counter *counter, int slot, int zone)
+{
+    const struct visit  *visit  = counter_visit(counter, slot, zone);
     const struct follow *follow = &counter->follows[slot];
-    int64_t              entry  = visit->state.entry_ns + counter->wall_less_pts_ns;
-    int64_t              last   = visit->state.last_ns + counter->wall_less_pts_ns;
-    struct left_visit   *left;
 
     if (!visit->state.inside)
         return;
-    if (!visit->state.last_in) /* it was on its way out */
-        last = visit->state.change_ns + counter->wall_less_pts_ns;
-    if (at_once || !visit->state.last_in || at_border(counter, &follow->track.box)) {
-        emit_exit(counter, follow, visit, zone, entry, last);
+    if (!visit->state.last_in || at_border(counter, &follow->track.box)) {
+        counter_end_visit(counter, slot, zone);
         return;
     }
-    if (counter->left_count[zone] == LEFT_MAX)
-        end_left_visit(counter, zone, 0);
-    left  = &counter->left[zone * LEFT_MAX + counter->left_count[zone]++];
-    *left = (struct left_visit){*visit, *follow, entry, last};
+    if (counter->states.left_count[zone] == COUNTER_LEFT_MAX)
+        counter_end_left_visit(counter, zone, 0);
+    *counter_left(counter, zone, counter->states.left_count[zone]++) = (struct left_visit){
+        *visit, *follow, visit->state.entry_ns + counter->wall_less_pts_ns,
+        last_inside_ns(visit) + counter->wall_less_pts_ns};
+}
+
+void counter_end_line(struct counter *counter, int slot, int line)
+{
+    struct line_crossing crossing;
+
+    if (line_end(&counter->lines[line], counter_line_state(counter, slot, line), &crossing))
+        emit_crossing(counter, &counter->follows[slot], line, &crossing);
 }
 
 /* A track is gone for ever. */
 static void end_follow(struct counter *counter, int slot, bool at_once)
 {
-    struct line_crossing crossing;
-
     for (int i = 0; i < counter->settings.line_count; i++)
-        if (line_end(&counter->lines[i], line_state(counter, slot, i), &crossing))
-            emit_crossing(counter, &counter->follows[slot], i, &crossing);
+        counter_end_line(counter, slot, i);
     for (int i = 0; i < counter->settings.zone_count; i++)
-        leave_visit(counter, slot, i, at_once);
+        if (at_once)
+            counter_end_visit(counter, slot, i);
+        else
+            leave_visit(counter, slot, i);
     counter->free_slots[counter->free_count++] = slot;
 }
 
@@ -335,7 +180,7 @@ static void end_all(struct counter *counter, bool at_once)
 {
     for (int i = 0; i < counter->follow_count; i++)
         end_follow(counter, counter->order[i], at_once);
-    forget_all(counter);
+    counter_forget_all(counter);
 }
 
 /* How well a visit left behind by `old` fits `follow`; smaller is better, 1 and more not at all.
@@ -355,12 +200,12 @@ static double misfit(const struct follow *follow, const struct follow *old, int6
 static void take_over_visit(struct counter *counter, int slot, int zone)
 {
     const struct follow *follow = &counter->follows[slot];
-    struct visit        *visit  = visit_of(counter, slot, zone);
+    struct visit        *visit  = counter_visit(counter, slot, zone);
     double               best   = 1.0, fit;
     int                  index = -1, other = -1;
 
-    for (int i = 0; i < counter->left_count[zone]; i++) {
-        const struct left_visit *left          = &counter->left[zone * LEFT_MAX + i];
+    for (int i = 0; i < counter->states.left_count[zone]; i++) {
+        const struct left_visit *left          = counter_left(counter, zone, i);
         int64_t                  first_wall_ns = follow->track.first_ns + counter->wall_less_pts_ns;
 
         if ((fit = misfit(follow, &left->follow, first_wall_ns - left->last_wall_ns)) < best) {
@@ -372,7 +217,7 @@ static void take_over_visit(struct counter *counter, int slot, int zone)
         int                  candidate = counter->order[i];
         const struct follow *old       = &counter->follows[candidate];
         if (candidate == slot || old->track.seen ||
-            !visit_of(counter, candidate, zone)->state.inside)
+            !counter_visit(counter, candidate, zone)->state.inside)
             continue;
         if ((fit = misfit(follow, old, follow->track.first_ns - old->track.last_seen_ns)) < best) {
             best  = fit;
@@ -380,27 +225,27 @@ static void take_over_visit(struct counter *counter, int slot, int zone)
         }
     }
     if (other >= 0) {
-        struct visit *old     = visit_of(counter, other, zone);
+        struct visit *old     = counter_visit(counter, other, zone);
         visit->counted        = old->counted;
         visit->object_class   = old->object_class;
         visit->state.entry_ns = old->state.entry_ns;
         visit->state.inside   = true;
         memset(old, 0, sizeof *old);
     } else if (index >= 0) {
-        struct left_visit *left = &counter->left[zone * LEFT_MAX + index];
+        struct left_visit *left = counter_left(counter, zone, index);
         visit->counted          = left->visit.counted;
         visit->object_class     = left->visit.object_class;
         visit->state.entry_ns   = left->entry_wall_ns - counter->wall_less_pts_ns;
         visit->state.inside     = true;
         left->visit.counted     = false;
-        end_left_visit(counter, zone, index);
+        counter_end_left_visit(counter, zone, index);
     }
 }
 
 static void step_zone(struct counter *counter, int slot, int zone, int64_t time_ns, double band_px)
 {
     struct follow *follow = &counter->follows[slot];
-    struct visit  *visit  = visit_of(counter, slot, zone);
+    struct visit  *visit  = counter_visit(counter, slot, zone);
     bool           first  = !visit->state.seen;
 
     switch (zone_step(&counter->zones[zone], &visit->state, follow->foot, time_ns, band_px)) {
@@ -433,8 +278,8 @@ static void observe(struct counter *counter, int slot, const struct box *box, in
                                            (float)(follow->foot.y / counter->height_px)};
     way_add(&follow->way, point);
     for (int i = 0; i < counter->settings.line_count; i++) {
-        int count = line_step(&counter->lines[i], line_state(counter, slot, i), follow->foot,
-                              time_ns, band_px, crossings);
+        int count = line_step(&counter->lines[i], counter_line_state(counter, slot, i),
+                              follow->foot, time_ns, band_px, crossings);
         for (int k = 0; k < count; k++)
             emit_crossing(counter, follow, i, &crossings[k]);
     }
@@ -448,9 +293,9 @@ static int begin_follow(struct counter *counter, const struct track *track)
 
     memset(&counter->follows[slot], 0, sizeof counter->follows[slot]);
     for (int i = 0; i < counter->settings.line_count; i++)
-        memset(line_state(counter, slot, i), 0, sizeof *counter->line_states);
+        memset(counter_line_state(counter, slot, i), 0, sizeof *counter->states.lines);
     for (int i = 0; i < counter->settings.zone_count; i++)
-        memset(visit_of(counter, slot, i), 0, sizeof *counter->visits);
+        memset(counter_visit(counter, slot, i), 0, sizeof *counter->states.visits);
     counter->follows[slot].track = *track;
     return slot;
 }
@@ -522,9 +367,9 @@ void counter_update(struct counter *counter, const struct track *tracks, int cou
         counter->follows[slot].track.early_count = 0;
     }
     for (int zone = 0; zone < counter->settings.zone_count; zone++)
-        for (int i = 0; i < counter->left_count[zone];)
-            if (time->wall_ns - counter->left[zone * LEFT_MAX + i].last_wall_ns > LEFT_NS)
-                end_left_visit(counter, zone, i);
+        for (int i = 0; i < counter->states.left_count[zone];)
+            if (time->wall_ns - counter_left(counter, zone, i)->last_wall_ns > LEFT_NS)
+                counter_end_left_visit(counter, zone, i);
             else
                 i++;
 }
@@ -535,8 +380,8 @@ void counter_finish(struct counter *counter, const struct counter_time *time,
     begin_picture(counter, time, emit, arg);
     end_all(counter, true);
     for (int zone = 0; zone < counter->settings.zone_count; zone++)
-        while (counter->left_count[zone] > 0)
-            end_left_visit(counter, zone, 0);
+        while (counter->states.left_count[zone] > 0)
+            counter_end_left_visit(counter, zone, 0);
 }
 
 static void rescale_follow(struct follow *follow, double by_x, double by_y)
@@ -562,7 +407,7 @@ void counter_resize(struct counter *counter, int width_px, int height_px)
         int slot = counter->order[i];
         rescale_follow(&counter->follows[slot], by_x, by_y);
         for (int line = 0; line < counter->settings.line_count; line++) {
-            struct line_state *state = line_state(counter, slot, line);
+            struct line_state *state = counter_line_state(counter, slot, line);
             state->last.x *= by_x;
             state->last.y *= by_y;
             state->band_px *= by_y;
@@ -570,10 +415,10 @@ void counter_resize(struct counter *counter, int width_px, int height_px)
         }
     }
     for (int zone = 0; zone < counter->settings.zone_count; zone++)
-        for (int i = 0; i < counter->left_count[zone]; i++)
-            rescale_follow(&counter->left[zone * LEFT_MAX + i].follow, by_x, by_y);
+        for (int i = 0; i < counter->states.left_count[zone]; i++)
+            rescale_follow(&counter_left(counter, zone, i)->follow, by_x, by_y);
     counter_reset(counter);
-    place(counter, width_px, height_px);
+    counter_place(counter, width_px, height_px);
 }
 
 void counter_occupancy(const struct counter *counter, int index, uint32_t inside[OBJECT_CLASSES])
@@ -583,12 +428,12 @@ void counter_occupancy(const struct counter *counter, int index, uint32_t inside
     if (counter->all_gone)
         return; /* nothing is known until the next picture */
     for (int i = 0; i < counter->follow_count; i++) {
-        const struct visit *visit = visit_of(counter, counter->order[i], index);
+        const struct visit *visit = counter_visit(counter, counter->order[i], index);
         if (visit->counted)
             inside[visit->object_class]++;
     }
-    for (int i = 0; i < counter->left_count[index]; i++) {
-        const struct visit *visit = &counter->left[index * LEFT_MAX + i].visit;
+    for (int i = 0; i < counter->states.left_count[index]; i++) {
+        const struct visit *visit = &counter_left(counter, index, i)->visit;
         if (visit->counted)
             inside[visit->object_class]++;
     }

@@ -52,6 +52,15 @@ void         counter_update(struct counter *counter, const struct track *tracks,
 void counter_finish(struct counter *counter, const struct counter_time *time,
                     counter_event_fn *emit, void *arg);
 
+/* The camera of the same name has other lines, zones or classes from the next picture on. A line or
+ * zone of which nothing changed but its place in the list or the names of its directions goes on as
+ * if nothing had happened: ways half over it, visits, dwell. One that is gone, renamed or drawn anew
+ * ends for everybody as in counter_finish(), and begins with what the next picture shows. When the
+ * camera's classes change, only visits of the classes that it counts no longer end, and who is of a
+ * new class enters now. `camera` is copied; ERR_MEMORY: nothing has changed. */
+int counter_change(struct counter *counter, const struct settings_camera *camera,
+                   counter_event_fn *emit, void *arg, struct why *why);
+
 /* Objects inside a zone now, by class. `index` as in settings_camera.zones. */
 void counter_occupancy(const struct counter *counter, int index, uint32_t inside[OBJECT_CLASSES]);
 

@@ -1,12 +1,12 @@
 /* tests/unit/counter_clips_test.c: recorded detections of real clips through tracker and counter,
  * against truth. links: count
  *
- * The boxes are YOLOX-nano's at every frame (score from 0.2, suppression at 0.5); the truth was
- * counted by eye. Each clip is counted at its full rate and at lower ones, as a camera is that
- * shares a machine with others. */
+ * The truth was counted by eye. Each clip is counted at its full rate and at lower ones, as a
+ * camera is that shares a machine with others. */
 #include "server/count/counter.h"
 #include "server/count/tracker.h"
 
+#include "tests/detections.h"
 #include "tests/tap.h"
 
 struct clip {
@@ -35,55 +35,7 @@ static const struct clip clips[] = {
     {"vehicle_survaillance", 640, 352, 265, 24.04, 1, {{"line", 215, 200, 460, 200, 4, 0, 1}}},
 };
 
-#define FRAMES_MAX 1500
-
-static struct box boxes[FRAMES_MAX][LIMIT_BOXES];
-static int        box_counts[FRAMES_MAX];
-
-static bool class_of_coco(int coco, enum object_class *object_class)
-{
-    static const int classes[] = {0, 1, 2, 3, 5, 7};
-
-    for (int i = 0; i < OBJECT_CLASSES; i++)
-        if (classes[i] == coco) {
-            *object_class = (enum object_class)i;
-            return true;
-        }
-    return false;
-}
-
-static bool load(const char *folder, const char *name)
-{
-    char  path[700], text[256];
-    FILE *file;
-    int   count = 0;
-
-    snprintf(path, sizeof path, "%s/detections/%s.yolox_nano.txt", folder, name);
-    memset(box_counts, 0, sizeof box_counts);
-    file = fopen(path, "r");
-    if (file == NULL)
-        return false;
-    while (fgets(text, sizeof text, file) != NULL) {
-        int        frame, coco;
-        float      x, y, width, height;
-        struct box box;
-
-        if (sscanf(text, "%d,%d,%f,%f,%f,%f,%f", &frame, &coco, &box.score, &x, &y, &width,
-                   &height) != 7)
-            continue;
-        if (frame < 0 || frame >= FRAMES_MAX || box_counts[frame] == LIMIT_BOXES ||
-            !class_of_coco(coco, &box.object_class))
-            continue;
-        box.x0                            = x;
-        box.y0                            = y;
-        box.x1                            = x + width;
-        box.y1                            = y + height;
-        boxes[frame][box_counts[frame]++] = box;
-        count++;
-    }
-    fclose(file);
-    return count > 0;
-}
+static struct detections detections;
 
 struct tally {
     int      a_to_b[2], b_to_a[2], entries, exits;
@@ -157,7 +109,7 @@ static uint32_t count_clip(const struct clip *clip, const struct settings_camera
             next_s += 1 / fps;
         time.pts_ns = time.wall_ns = (int64_t)(now_s * 1e9) + 1;
         time.frame                 = (uint64_t)frame;
-        tracker_update(tracker, boxes[frame], box_counts[frame], time.pts_ns);
+        tracker_update(tracker, detections.boxes[frame], detections.counts[frame], time.pts_ns);
         tracks = tracker_tracks(tracker, &count);
         counter_update(counter, tracks, count, &time, tally_event, tally);
         if (camera->zone_count > 0) {
@@ -237,7 +189,8 @@ int main(void)
     if (folder == NULL)
         skip_all("no material: the recorded detections are not there");
     for (size_t i = 0; i < sizeof clips / sizeof clips[0]; i++) {
-        if (!ok(load(folder, clips[i].name), "detections of %s", clips[i].name))
+        if (!ok(detections_load(&detections, folder, clips[i].name), "detections of %s",
+                clips[i].name))
             continue;
         check_clip(&clips[i]);
         if (i == 1)
