@@ -1,6 +1,7 @@
 #include "server/camera/file_demux.h"
 
 #include "config/err.h"
+#include "server/camera/file_end.h"
 
 #include <errno.h>
 #include <libavformat/avformat.h>
@@ -305,7 +306,8 @@ int file_demux_read(struct file_demux *file, AVPacket *packet, struct why *why)
             return ERR_CLOSED;
         av_code = av_read_frame(file->format, packet);
         if (av_code == AVERROR_EOF)
-            return ERR_NOT_FOUND;
+            return file_end_is_cut(file->fd, file->format->iformat->name, why) ? ERR_CORRUPT
+                                                                               : ERR_NOT_FOUND;
         if (av_code == AVERROR_EXIT)
             return ERR_CLOSED;
         if (av_code < 0) {

@@ -33,7 +33,7 @@ double                   file_demux_duration_s(const struct file_demux *file); /
 
 /* The next packet of the video stream, reference-counted. FILE_DEMUX_CHANGED: none, but what follows is
  * coded as the parameters now say: a recorder wrote one codec after the other. ERR_NOT_FOUND at the end
- * of the file; ERR_CLOSED; ERR_IO or ERR_CORRUPT when the rest cannot be read. */
+ * of the file; ERR_CLOSED; ERR_IO or ERR_CORRUPT when the rest cannot be read, or is cut off. */
 int file_demux_read(struct file_demux *file, AVPacket *packet, struct why *why);
 /* Where in the file that packet lies, 0..1. */
 double file_demux_progress(const struct file_demux *file, const AVPacket *packet);

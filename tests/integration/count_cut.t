@@ -67,6 +67,20 @@ equal(code, 0, "a whole MKV ends with 0")
 code, cut, _ = count(changed("cut.mkv", mkv[:len(mkv) // 2]))
 ok(code == NOT_COMPLETE and cut["frames"] > 0, f"a cut one does not: {cut['why']}")
 
+# AVI says in its header how many bytes it has; cut between two pictures, all of them can be read.
+avi = make("whole.avi", *H264)
+code, _, _ = count(os.path.join(PLACE, "whole.avi"))
+equal(code, 0, "a whole AVI ends with 0")
+code, cut, _ = count(changed("cut.avi", avi[:avi.rindex(b"00dc", 0, len(avi) // 2)]))
+ok(code == NOT_COMPLETE and 0 < cut["frames"] < full["frames"] and "cut off" in cut["why"], f"a cut one does not: {cut['why']}")
+
+# A transport stream has no length: that its last packet is not whole is all that there is to see.
+ts = make("whole.ts", *H264)
+code, _, _ = count(os.path.join(PLACE, "whole.ts"))
+equal(code, 0, "a whole transport stream ends with 0")
+code, cut, _ = count(changed("cut.ts", ts[:len(ts) // 2 // 188 * 188 + 100]))
+ok(code == NOT_COMPLETE and 0 < cut["frames"] < full["frames"] and "cut off" in cut["why"], f"a cut one does not: {cut['why']}")
+
 code, text, message = count(os.path.join(PLACE, "cut.mp4"), "--fps", "2", "--line", "middle:0.5,0,0.5,1")
 ok(code == NOT_COMPLETE and "; not complete\n" in text and "line middle" in text and "not complete" in message, "as text, too")
 
