@@ -104,7 +104,8 @@ enum node_kind {
     NODE_SCATTER_ND, /* x, indices (…×D), updates: a copy of x in which the slice at each index
                               of D numbers is replaced, in order */
     NODE_TOP_K,      /* x: along `axis`, the indices of the K largest (topk.smallest: smallest), K
-                         being the output's dimension; best first, of equals the lower index first */
+                         being the output's dimension; best first, of equals the lower index first,
+                         and what is not a number behind every number */
     NODE_CUM_SUM,    /* x: running sums along `axis`; see cumulate */
     NODE_GRID_SAMPLE, /* x (N×C×H×W), grid (N×Ho×Wo×2: x, y in -1..1): N×C×Ho×Wo; see grid */
     NODE_REMOVED,

@@ -2,6 +2,7 @@
  * from the data that the network sees: they are brought into range before each use. */
 #include "gpu/cpu/cpu_runner.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A whole number within 0..size-1 from whatever `x` is, also when it is not a number. */
@@ -148,13 +149,16 @@ struct ranking {
     int64_t      step; /* between them */
 };
 
-/* True when index a comes behind index b. Whole numbers in float32 compare exactly. */
+/* True when index a comes behind index b: one order of all numbers, those that are none at its end.
+ * Whole numbers in float32 compare exactly. */
 static bool behind(const struct ranking *r, float a, float b)
 {
     float xa = r->x[(int64_t)a * r->stride], xb = r->x[(int64_t)b * r->stride];
 
-    if (xa != xb)
+    if (xa < xb || xa > xb)
         return r->smallest ? xa > xb : xa < xb;
+    if (isnan(xa) != isnan(xb))
+        return isnan(xa);
     return a > b;
 }
 

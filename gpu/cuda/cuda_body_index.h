@@ -67,6 +67,17 @@ BODY void body_take_slices(const struct cuda_take_slices *args, uint32_t image, 
     view_store(&args->y, image, index, view_load(&args->x, image, from));
 }
 
+/* True when number `other` comes before `own`, `earlier`: it has the smaller index. One order of all
+ * numbers, as behind() of gpu/cpu/cpu_plain_index.c: those that are none at its end. */
+BODY int top_k_before(int32_t smallest, float other, float own, int earlier)
+{
+    if (other < own || other > own)
+        return smallest ? other < own : other > own;
+    if ((other != other) != (own != own))
+        return own != own;
+    return earlier;
+}
+
 /* Its place is the number of those before it: no order of threads and no memory of its own. */
 BODY void body_top_k(const struct cuda_top_k *args, uint32_t image, uint32_t thread)
 {
@@ -78,10 +89,7 @@ BODY void body_top_k(const struct cuda_top_k *args, uint32_t image, uint32_t thr
     for (uint32_t i = 0; i < args->count; i++) {
         float other = view_load(&args->x, image, first + i * args->inner);
 
-        if (other == own)
-            before += i < at;
-        else
-            before += args->smallest ? other < own : other > own;
+        before += top_k_before(args->smallest, other, own, i < at) != 0;
     }
     if (before < args->best)
         view_store(&args->y, image, (outer * args->best + before) * args->inner + inner, (float)at);
