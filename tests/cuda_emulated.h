@@ -207,21 +207,33 @@ __attribute__((unused)) static void emulated_close(struct emulated *run)
     free(run->memory.arena);
 }
 
+/* What a buffer holds before its first step is what others left there: not-a-numbers at worst. */
+__attribute__((unused)) static void emulated_step(struct emulated *run, int number)
+{
+    const struct cuda_step *step = &run->plan->steps[number];
+    union cuda_args         args;
+
+    for (int i = 0; i < run->plan->buffer_count; i++) {
+        const struct cuda_buffer *buffer = &run->plan->buffers[i];
+
+        if (buffer->first_step == number)
+            memset(run->memory.arena + buffer->offset * run->memory.batch, 0xff,
+                   (size_t)buffer->bytes * (size_t)run->memory.batch);
+    }
+    cuda_bind_step(run->plan, step, &run->memory, &args);
+    if (step->kind == CUDA_STEP_CONV)
+        emulate_conv(&args.conv, run->memory.batch);
+    else
+        cuda_start_step(step->kind, &args, run->memory.batch, NULL);
+}
+
 /* From step `first` on: 1 when the input's picture is there already. */
 __attribute__((unused)) static void emulated_run(struct emulated *run, const float *input,
                                                  int first)
 {
     run->memory.input = input;
-    for (int i = first; i < run->plan->step_count; i++) {
-        const struct cuda_step *step = &run->plan->steps[i];
-        union cuda_args         args;
-
-        cuda_bind_step(run->plan, step, &run->memory, &args);
-        if (step->kind == CUDA_STEP_CONV)
-            emulate_conv(&args.conv, run->memory.batch);
-        else
-            cuda_start_step(step->kind, &args, run->memory.batch, NULL);
-    }
+    for (int i = first; i < run->plan->step_count; i++)
+        emulated_step(run, i);
 }
 
 __attribute__((unused)) static const float *emulated_output(const struct emulated *run, int index)

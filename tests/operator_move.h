@@ -90,6 +90,30 @@ static void case_slice_lanes(struct trial *t)
         t->y.at[i] = act_relu(t->x.at[from * pixels + i]);
 }
 
+/* The same before a convolution, which adds up all lanes: those behind the last channel must be
+ * numbers. */
+static void case_slice_conv(struct trial *t)
+{
+    struct conv  c    = {.groups = 1, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    int64_t      from = pick(t, 1, 15), channels = pick(t, 2, 40), end = from + channels, pixels;
+    struct array part, w;
+
+    set_input(t, 4, (int64_t[]){1, end + pick(t, 0, 9), pick(t, 1, 9), pick(t, 1, 9)});
+    pixels = t->x.size[2] * t->x.size[3];
+    onnx_ints(&t->onnx, "from", 1, &from);
+    onnx_ints(&t->onnx, "end", 1, &end);
+    onnx_ints(&t->onnx, "one", 1, (int64_t[]){1});
+    onnx_node(&t->onnx, "Slice", t->from[1] == 'b' ? "xb,from,end,one" : "x,from,end,one", "a", "");
+    w = random_array(t, 4, (int64_t[]){pick(t, 9, 40), channels, 1, 1});
+    constant(t, "w", &w);
+    onnx_node(&t->onnx, "Conv", "a,w", "y", "");
+    part         = t->x;
+    part.size[1] = channels;
+    part.at += from * pixels;
+    t->y = conv_all(&part, &w, NULL, &c, &t->spread);
+    free(w.at);
+}
+
 /* A slice with steps in both directions of height and width. */
 static void case_slice_steps(struct trial *t)
 {

@@ -351,7 +351,7 @@ int plan_lanes(struct cuda_builder *builder)
 
 /* ---- channels ---- */
 
-/* `count` channels of x, named in `map`, into y from channel `begin` on. */
+/* `count` channels of x, named in `map`, into the first ones of y; lanes behind them count too. */
 static int add_channels(struct cuda_builder *builder, struct cuda_tensor *x, struct cuda_tensor *y,
                         const int32_t *map, int64_t count)
 {
@@ -370,6 +370,7 @@ static int add_channels(struct cuda_builder *builder, struct cuda_tensor *x, str
     step->output                     = y;
     step->args.channels.x            = picture_of(x);
     step->args.channels.y            = picture_of(y);
+    step->args.channels.y.channels   = (uint32_t)count;
     step->args.channels.aligned_from = aligned ? from : -1;
     step->table                      = builder_constant(builder, count * (int64_t)sizeof *table);
     if (step->table < 0)
@@ -462,7 +463,7 @@ bool plan_channels(struct cuda_builder *builder, int *rc)
     if (!builder_is_picture(y) || !builder_has_picture(builder, node->input[0]) ||
         x->dimension[2] != y->dimension[2] || x->dimension[3] != y->dimension[3])
         return false;
-    if ((map = builder_alloc(builder, y->dimension[1], sizeof *map)) == NULL ||
+    if ((map = builder_alloc(builder, round_lanes(y->dimension[1]), sizeof *map)) == NULL ||
         (from = builder_picture(builder, node->input[0])) == NULL) {
         *rc = ERR_MEMORY;
         return true;
@@ -482,7 +483,11 @@ bool plan_channels(struct cuda_builder *builder, int *rc)
         builder->places[node->output].picture = to;
         return true;
     }
+    /* Nothing but this writes the lanes behind the last channel: a copy is no part of a joined value. */
+    for (int64_t c = y->dimension[1]; c < round_lanes(y->dimension[1]); c++)
+        map[c] = -1;
     to  = builder_new_picture(builder, node->output);
-    *rc = to != NULL ? add_channels(builder, from, to, map, y->dimension[1]) : ERR_MEMORY;
+    *rc = to != NULL ? add_channels(builder, from, to, map, round_lanes(y->dimension[1]))
+                     : ERR_MEMORY;
     return true;
 }

@@ -84,6 +84,7 @@ static const struct {
     {"Transpose", case_transpose, 0, 0.02, 13},
     {"Slice and Concat of channels", case_slice_concat, 0, 0.02, 13},
     {"Slice between lanes", case_slice_lanes, 0, 0.02, 13},
+    {"Slice between lanes, Conv", case_slice_conv, 3e-5, 0.1, 13},
     {"Slice with steps", case_slice_steps, 0, 0.02, 13},
     {"Reshape, Transpose, Split: a shuffle", case_shuffle, 0, 0.02, 13},
     {"DepthToSpace, SpaceToDepth", case_depth_space, 0, 0.02, 13},
