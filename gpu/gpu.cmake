@@ -63,5 +63,15 @@ if(TARGET gpu)
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mfma;-mprefer-vector-width=512")
     endif()
 
+    # The planner and the kernels' bodies once more, without the rounding to half precision: then what
+    # they compute is float32's to its last digits, which shows what is wrong and not merely rough.
+    foreach(test cuda_plan cuda_models)
+        add_executable(${test}_wide_test tests/unit/${test}_test.c ${cuda_planner})
+        target_compile_definitions(${test}_wide_test PRIVATE CUDA_HALF_AS_FLOAT)
+        set_target_properties(${test}_wide_test PROPERTIES
+            RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+        target_link_libraries(${test}_wide_test PRIVATE gpu)
+    endforeach()
+
     include(gpu/cuda/cuda.cmake)
 endif()

@@ -50,6 +50,7 @@ static const struct {
     {"Transpose", case_transpose, 1e-3},
     {"Slice and Concat of channels", case_slice_concat, 1e-3},
     {"Slice between lanes", case_slice_lanes, 1e-3},
+    {"Slice between lanes, Conv", case_slice_conv, 2e-2},
     {"Slice with steps", case_slice_steps, 1e-3},
     {"Reshape, Transpose, Split: a shuffle", case_shuffle, 1e-3},
     {"Gather", case_gather, 1e-3},
@@ -61,7 +62,38 @@ static const struct {
     {"TopK, ArgMax", case_top_k, 1e-3},
     {"GridSample", case_grid_sample, 5e-3},
     {"Where", case_where, 1e-3},
+    {"MatMul of stacks", case_stacks, 5e-3},
+    {"Einsum", case_einsum, 5e-3},
+    {"GELU, Mish, HardSwish written out", case_written_out, 5e-3},
+    {"Min, Max, Mod, Pow", case_two_numbers, 5e-3},
+    {"comparisons and logic", case_compare, 1e-3},
+    {"Div, Mod, Mul, Sub of integers", case_whole_numbers, 1e-3},
+    {"Min, Max, Sum, Mean of three", case_many, 5e-3},
+    {"Clip with computed limits, PRelu", case_clip_and_prelu, 5e-3},
+    {"GlobalMaxPool", case_global_max, 5e-3},
+    {"ReduceSum, Max, Min, Prod, L1, L2, SumSquare", case_reduce, 5e-3},
+    {"LogSoftmax", case_log_softmax, 5e-3},
+    {"InstanceNormalization, GroupNormalization", case_group_norm, 5e-3},
+    {"LpNormalization", case_lp_norm, 5e-3},
+    {"Expand, Tile", case_expand_tile, 1e-3},
+    {"DepthToSpace, SpaceToDepth", case_depth_space, 1e-3},
+    {"ConvTranspose", case_conv_transpose, 2e-2},
+#if defined(CUDA_HALF_AS_FLOAT) /* half precision has neither such large nor such fine numbers */
+    {"functions of one number", case_function, 0},
+    {"Floor, Ceil, Round, Sign", case_step_function, 0},
+#endif
 };
+
+/* Without the rounding only the order of sums is the kernels' own. */
+static double tolerance_of(size_t row)
+{
+#if defined(CUDA_HALF_AS_FLOAT)
+    (void)row;
+    return 2e-4;
+#else
+    return CASES[row].tolerance;
+#endif
+}
 
 /* The model on one picture twice in a batch; the greatest error, negative when it was refused. */
 typedef double run_trial_fn(struct trial *trial, const struct model *model);
@@ -119,7 +151,7 @@ static void test_case(size_t row, run_trial_fn *run_trial)
             refused++;
         } else {
             error = run_trial(&t, model);
-            if (!(error >= 0) || error > CASES[row].tolerance)
+            if (!(error >= 0) || error > tolerance_of(row))
                 diag("trial %d: error %g", i, error);
             refused += !(error >= 0);
             worst = error > worst ? error : worst;
@@ -130,7 +162,7 @@ static void test_case(size_t row, run_trial_fn *run_trial)
         free(t.y.at);
         free(t.spread.at);
     }
-    ok(refused == 0 && worst <= CASES[row].tolerance, "%s: %d shapes, worst error %.1e",
+    ok(refused == 0 && worst <= tolerance_of(row), "%s: %d shapes, worst error %.1e",
        CASES[row].name, TRIALS, worst);
 }
 

@@ -28,6 +28,18 @@ BODY half_bits half_store(float x)
     return __half_as_ushort(__float2half_rn(x));
 }
 
+#elif defined(CUDA_HALF_AS_FLOAT)
+
+BODY float half_load(half_bits bits)
+{
+    return bits;
+}
+
+BODY half_bits half_store(float x)
+{
+    return x;
+}
+
 #else
 
 BODY float half_load(half_bits bits)

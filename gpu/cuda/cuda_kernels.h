@@ -16,7 +16,11 @@
 
 #define CUDA_LANES 8 /* channels that one thread handles: 16 bytes, the widest load */
 
+#if defined(CUDA_HALF_AS_FLOAT)
+typedef float half_bits; /* a test's: the same plan and kernels without the rounding */
+#else
 typedef uint16_t half_bits; /* IEEE 754 binary16 */
+#endif
 
 /* As in gpu/graph.h, repeated as the kernels are compiled without it; cuda_plan.c checks. */
 struct cuda_activation {
