@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Every third picture is held back. */
 #define HELD_BACK 3
@@ -45,6 +46,17 @@ int quantize_matches(const struct box *a, int a_count, const struct box *b, int 
 
 /* ---- running a detector over pictures ---- */
 
+int quantize_tell(const struct quantizer *q, float done)
+{
+    const struct quantize_step *step = &q->step;
+
+    if (q->settings->progress == NULL ||
+        q->settings->progress(q->settings->context, step->from + (step->to - step->from) * done,
+                              step->what))
+        return 0;
+    return why_set(q->why, ERR_CLOSED, "stopped: nothing is written");
+}
+
 int quantize_run(struct quantizer *q, struct detector_session *session, int index,
                  struct box boxes[LIMIT_BOXES], int *count)
 {
@@ -74,6 +86,7 @@ static int look_at_pictures(struct quantizer *q)
     rc = quantize_ranges_open(q, &seeing);
     if (rc != 0)
         goto close_exact;
+    q->step = (struct quantize_step){0, 0.3F, "ranges"};
     for (int i = 0; rc == 0 && i < q->settings->picture_count; i++) {
         struct quantize_boxes *kept = &q->exact[i];
         rc                          = quantize_run(q, exact, i, kept->box, &kept->count);
@@ -82,9 +95,8 @@ static int look_at_pictures(struct quantizer *q)
             rc = quantize_run(q, seeing, i, boxes, &count);
             quantize_ranges_next(q);
         }
-        if (rc == 0 &&
-            !quantize_tell(q, 0.3F * (float)i / (float)q->settings->picture_count, "ranges"))
-            rc = why_set(q->why, ERR_CLOSED, "stopped");
+        if (rc == 0)
+            rc = quantize_tell(q, (float)(i + 1) / (float)q->settings->picture_count);
     }
     detector_session_close(&seeing);
 close_exact:
@@ -113,8 +125,9 @@ static int write_copy(const struct quantizer *q, const struct calibration *calib
     if (rc == 0 && (out = fopen(part, "wb")) == NULL)
         rc = why_set(q->why, ERR_IO, "%s: %s", part, strerror(errno));
     if (out != NULL) {
-        bool good = fwrite(copy, 1, new_count, out) == new_count;
-        good      = fclose(out) == 0 && good;
+        bool good = fwrite(copy, 1, new_count, out) == new_count && fflush(out) == 0 &&
+                    fsync(fileno(out)) == 0;
+        good = fclose(out) == 0 && good;
         if (!good || rename(part, path) != 0) {
             rc = why_set(q->why, ERR_IO, "%s: could not be written: %s", path, strerror(errno));
             remove(part);
@@ -149,6 +162,9 @@ int quantize_model(const struct quantize_settings *settings, struct quantize_rep
     rc      = q.exact != NULL ? look_at_pictures(&q) : why_set(why, ERR_MEMORY, "out of memory");
     if (rc == 0)
         rc = quantize_search(&q, &best);
+    q.step = (struct quantize_step){1, 1, "done"};
+    if (rc == 0)
+        rc = quantize_tell(&q, 1);
     if (rc == 0 && settings->out_path != NULL)
         rc = write_copy(&q, &best);
     calibration_free(&best);

@@ -35,7 +35,8 @@ struct quantize_settings {
      * frame_unref(). 0 or a negative code. */
     int (*picture)(void *context, int index, struct frame **frame, struct why *why);
     void *context;
-    /* May be NULL: how far it is, 0..1, and with what. False: stop (ERR_CLOSED). */
+    /* May be NULL: how far it is, 0..1, and with what; after every picture, that is, every few times
+     * 10 ms. False: stop (ERR_CLOSED), and nothing is written. */
     bool (*progress)(void *context, float done, const char *what);
 };
 

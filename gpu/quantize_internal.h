@@ -21,6 +21,12 @@ struct quantize_range {
     double     *mean_sum;
 };
 
+/* What is in hand, and from where to where it is of the whole, 0..1. */
+struct quantize_step {
+    float       from, to;
+    const char *what;
+};
+
 struct quantizer {
     const struct quantize_settings *settings;
     struct quantize_report         *report;
@@ -32,15 +38,17 @@ struct quantizer {
     int                             range_count, pictures;
     struct quantize_range          *ranges;
     bool                            out_of_memory;
+    struct quantize_step            step;
 };
 
 bool quantize_held_back(int index);
 int  quantize_run(struct quantizer *q, struct detector_session *session, int index,
                   struct box boxes[LIMIT_BOXES], int *count);
 
+/* After each picture: `done` of the step is, 0..1. ERR_CLOSED: stop. */
+int quantize_tell(const struct quantizer *q, float done);
+
 /* quantize_search.c */
-/* False: stop. */
-bool quantize_tell(const struct quantizer *q, float done, const char *what);
 /* From the ranges to what is written: how wide they are, and which layers stay in float32. */
 int quantize_search(struct quantizer *q, struct calibration *best);
 

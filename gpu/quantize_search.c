@@ -34,9 +34,25 @@
 /* Between the mean of the pictures' extremes (0) and the extreme of all (1), or beyond. */
 static const float WIDTHS[] = {1.25F, 1.0F, 1.6F, 0.7F};
 
-bool quantize_tell(const struct quantizer *q, float done, const char *what)
+/* ---- how far it is ---- */
+
+/* Parts of the whole, by what they take of a network whose layers are looked at; each begins where the
+ * one before ends. */
+static const struct quantize_step ALL_LAYERS = {0.30F, 0.32F, "8 bits everywhere"},
+                                  WIDTH      = {0.32F, 0.40F, "how wide the ranges are"},
+                                  EACH_LAYER = {0.40F, 0.70F, "what each layer does"},
+                                  INTO_FLOAT = {0.70F, 0.80F, "layers into float32"},
+                                  WIDTH_THEN = {0.80F, 0.85F, "how wide the ranges are"},
+                                  MORE_FLOAT = {0.85F, 0.90F, "layers into float32"},
+                                  BACK       = {0.90F, 1.00F, "layers back into 8 bits"};
+
+/* The number-th of `count` parts of a step is in hand. */
+static void begin_part(struct quantizer *q, const struct quantize_step *step, int number, int count)
 {
-    return q->settings->progress == NULL || q->settings->progress(q->settings->context, done, what);
+    float each = (step->to - step->from) / (float)count;
+
+    q->step = (struct quantize_step){step->from + each * (float)number,
+                                     step->from + each * (float)(number + 1), step->what};
 }
 
 /* ---- what a calibration gives ---- */
@@ -119,8 +135,11 @@ static int judge(struct quantizer *q, const struct calibration *calibration, int
         goto done;
     if (most > all)
         most = all;
-    for (int i = 0; rc == 0 && i < most; i++)
+    for (int i = 0; rc == 0 && i < most; i++) {
         rc = judge_picture(q, session, (int)((int64_t)i * all / most), verdict);
+        if (rc == 0)
+            rc = quantize_tell(q, (float)(i + 1) / (float)most);
+    }
     detector_session_close(&session);
 done:
     candidate = NULL;
@@ -166,11 +185,6 @@ struct search {
     float               enough;      /* where the work in float32 is too much */
     double              float_work;
 };
-
-static int stopped(const struct quantizer *q)
-{
-    return why_set(q->why, ERR_CLOSED, "stopped");
-}
 
 static int by_hurt(const void *a, const void *b)
 {
@@ -273,10 +287,8 @@ static int measure_layers(struct search *search)
         if (!quantize_is_layer(q, calibration->values[i].name))
             continue;
         search->layers[search->count++].value = i;
-        rc                                    = measure_chain(search, i, &search->apart[i]);
-        if (rc == 0 && !quantize_tell(q, 0.3F + 0.4F * (float)i / (float)calibration->count,
-                                      "what each layer does"))
-            rc = stopped(q);
+        begin_part(q, &EACH_LAYER, i, calibration->count);
+        rc = measure_chain(search, i, &search->apart[i]);
     }
     keep_all(calibration, false);
     for (int i = 0; i < search->count; i++) {
@@ -305,19 +317,17 @@ static bool is_good(const struct search *search, const struct verdict *verdict)
 }
 
 /* Into float32, the worst first, until the boxes agree. */
-static int keep_layers(struct search *search, struct verdict *verdict)
+static int keep_layers(struct search *search, const struct quantize_step *step,
+                       struct verdict *verdict)
 {
     int rc = 0;
 
     while (rc == 0 && search->kept < search->count && !is_good(search, verdict)) {
         int more = search->kept / 8 + 1;
+        begin_part(search->q, step, search->kept, search->count);
         for (int i = 0; i < more && search->kept < search->count; i++)
             set_kept(search, &search->layers[search->kept++], true);
         rc = judge_all(search->q, search->calibration, verdict);
-        if (rc == 0 &&
-            !quantize_tell(search->q, 0.7F + 0.2F * (float)search->kept / (float)search->count,
-                           "layers into float32"))
-            rc = stopped(search->q);
     }
     return rc;
 }
@@ -332,15 +342,13 @@ static int put_back(struct search *search, struct verdict *verdict)
         if (search->layers[i].work < TRIAL_WORK_MIN)
             continue;
         set_kept(search, &search->layers[i], false);
+        begin_part(search->q, &BACK, trials, TRIALS_MAX);
         rc = judge_all(search->q, search->calibration, &without);
         if (rc == 0 && agrees(&without, search->wanted))
             *verdict = without;
         else
             set_kept(search, &search->layers[i], true);
         trials++;
-        if (rc == 0 && !quantize_tell(search->q, 0.9F + 0.1F * (float)trials / (float)TRIALS_MAX,
-                                      "layers back into 8 bits"))
-            rc = stopped(search->q);
     }
     return rc;
 }
@@ -349,13 +357,16 @@ static int put_back(struct search *search, struct verdict *verdict)
 
 /* The width whose boxes are nearest, with the layers that are kept so far: on the pictures held back,
  * as those that the ranges come from never leave them. */
-static int choose_width(struct search *search, struct verdict *verdict)
+static int choose_width(struct search *search, const struct quantize_step *step,
+                        struct verdict *verdict)
 {
+    static const int COUNT = sizeof WIDTHS / sizeof WIDTHS[0];
+
     struct calibration *best = search->calibration;
     struct quantizer   *q    = search->q;
     int                 rc   = 0;
 
-    for (size_t i = 1; rc == 0 && i < sizeof WIDTHS / sizeof WIDTHS[0]; i++) {
+    for (int i = 1; rc == 0 && i < COUNT; i++) {
         struct calibration other;
         struct verdict     judged;
         rc = quantize_ranges_finish(q, WIDTHS[i], &other);
@@ -363,6 +374,7 @@ static int choose_width(struct search *search, struct verdict *verdict)
             break;
         for (int k = 0; k < best->count; k++)
             other.values[k].keep_float = best->values[k].keep_float;
+        begin_part(q, step, i - 1, COUNT - 1);
         rc = judge_all(q, &other, &judged);
         if (rc == 0 && judged.apart[PART_HELD_BACK] < verdict->apart[PART_HELD_BACK]) {
             struct calibration worse = *best;
@@ -383,16 +395,16 @@ static int choose_layers(struct search *search, struct verdict *verdict)
     search->next   = calloc(room, sizeof *search->next);
     search->apart  = calloc(room, sizeof *search->apart);
     int rc         = search->layers != NULL && search->next != NULL && search->apart != NULL
-                         ? choose_width(search, verdict)
+                         ? choose_width(search, &WIDTH, verdict)
                          : why_set(search->q->why, ERR_MEMORY, "out of memory for the layers");
     if (rc == 0)
         rc = measure_layers(search);
     if (rc == 0)
-        rc = keep_layers(search, verdict);
+        rc = keep_layers(search, &INTO_FLOAT, verdict);
     if (rc == 0)
-        rc = choose_width(search, verdict);
+        rc = choose_width(search, &WIDTH_THEN, verdict);
     if (rc == 0)
-        rc = keep_layers(search, verdict);
+        rc = keep_layers(search, &MORE_FLOAT, verdict);
     if (rc == 0)
         rc = put_back(search, verdict);
     free(search->layers);
@@ -411,6 +423,7 @@ int quantize_search(struct quantizer *q, struct calibration *best)
     struct verdict verdict;
     int            rc = quantize_ranges_finish(q, WIDTHS[0], best);
 
+    begin_part(q, &ALL_LAYERS, 0, 1);
     if (rc == 0)
         rc = judge_all(q, best, &verdict);
     if (rc != 0)

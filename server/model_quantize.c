@@ -8,6 +8,7 @@
 #include "server/picture_file.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,31 @@
 /* Enough for 1000 pictures of 640x480, or 170 of 1920x1080. */
 #define KEPT_BYTES_MAX (INT64_C(1) << 30)
 
+/* Somebody has pressed Ctrl-C, or the system ends. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* What was begun is given up between two pictures, so that no half file stays behind. */
+static void watch_signals(void)
+{
+    static const int NUMBERS[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction give_up   = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART}, before;
+
+    sigemptyset(&give_up.sa_mask);
+    for (size_t i = 0; i < sizeof NUMBERS / sizeof *NUMBERS; i++)
+        if (sigaction(NUMBERS[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(NUMBERS[i], &give_up, NULL);
+}
+
 struct pictures {
+    bool          on_terminal;
+    int           told_percent;
+    const char   *told;
     int           count;
     int64_t       bytes;
     int           skipped; /* files that hold no picture */
@@ -35,6 +60,10 @@ static int keep_picture(void *arg, struct frame *frame, int number)
     struct pictures *pictures = arg;
 
     (void)number;
+    if (interrupted) {
+        frame_unref(&frame);
+        return ERR_CLOSED;
+    }
     if (pictures->count == LIMIT_QUANTIZE_PICTURES ||
         pictures->bytes + bytes_of(frame) > KEPT_BYTES_MAX) {
         pictures->full = true;
@@ -63,14 +92,22 @@ static int read_folder(struct pictures *pictures, const char *folder, struct why
         struct why skipped;
 
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        if (!pictures->full && picture_file_read(path, LIMIT_QUANTIZE_PICTURES, keep_picture,
-                                                 pictures, &skipped) != 0) {
+        if (pictures->on_terminal)
+            fprintf(stderr, "\rreading, file %d of %d ", i + 1, count);
+        if (!pictures->full && !interrupted &&
+            picture_file_read(path, LIMIT_QUANTIZE_PICTURES, keep_picture, pictures, &skipped) !=
+                0 &&
+            !interrupted) {
             pictures->skipped++;
             fprintf(stderr, "left out: %s\n", skipped.text);
         }
         free(entries[i]);
     }
     free(entries);
+    if (pictures->on_terminal)
+        fputc('\n', stderr);
+    if (interrupted)
+        return why_set(why, ERR_CLOSED, "stopped: nothing is written");
     if (pictures->full)
         fprintf(stderr, "%d picture%s fit; the others are left out\n", pictures->count,
                 plural((uint64_t)pictures->count));
@@ -88,9 +125,15 @@ static int picture(void *context, int index, struct frame **frame, struct why *w
 
 static bool progress(void *context, float done, const char *what)
 {
-    (void)context;
-    fprintf(stderr, "\r%3.0f %%  %-40.40s", 100.0 * (double)done, what);
-    return true;
+    struct pictures *pictures = context;
+    int              percent  = (int)(100.0F * done + 0.5F);
+
+    if (pictures->on_terminal && (percent != pictures->told_percent || what != pictures->told)) {
+        fprintf(stderr, "\r%3d %%  %-40.40s", percent, what);
+        pictures->told_percent = percent;
+        pictures->told         = what;
+    }
+    return !interrupted;
 }
 
 static int print_report(const struct quantize_report *report, const char *out_path, bool as_json)
@@ -153,9 +196,12 @@ int model_quantize(const struct model_arguments *options)
                                                           100.0F,
                                          .picture  = picture,
                                          .context  = &pictures,
-                                         .progress = isatty(STDERR_FILENO) ? progress : NULL};
-    int                      rc       = read_folder(&pictures, options->calibrate, &why);
+                                         .progress = progress};
+    int                      rc;
 
+    watch_signals();
+    pictures.on_terminal = isatty(STDERR_FILENO) != 0;
+    rc                   = read_folder(&pictures, options->calibrate, &why);
     if (options->output != NULL)
         snprintf(out_path, sizeof out_path, "%s", options->output);
     else
@@ -163,7 +209,7 @@ int model_quantize(const struct model_arguments *options)
     settings.picture_count = pictures.count;
     if (rc == 0)
         rc = quantize_model(&settings, &report, &why);
-    if (settings.progress != NULL)
+    if (pictures.told != NULL)
         fputc('\n', stderr);
     for (int i = 0; i < pictures.count; i++)
         frame_unref(&pictures.frame[i]);

@@ -6,7 +6,9 @@ has chosen to keep in float32. FastestDet; with SIGHTLINE_QUANTIZE_FULL=1 YOLOX-
 """
 import json
 import os
+import pty
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -47,4 +49,24 @@ for name in CASES:
     ok(row.get("precision") == "int8" and row["boxes"] > 200 and row["share"] >= WANTED,
        f"{name} in 8 bits on {len(pictures)} pictures that took no part: {row}")
     ok(row.get("boxes_extra", 1e9) <= row.get("boxes", 0) * (1 - WANTED), "and as few boxes are only there in 8 bits")
+# Ctrl-C while it searches, which is told on a terminal.
+out = os.path.join(here, "stopped.onnx")
+terminal, its_end = pty.openpty()
+with subprocess.Popen([PROGRAM, "model", "quantize", os.path.join(models, CASES[0]), "--calibrate", measured, "-o", out],
+                      stderr=its_end) as running:
+    os.close(its_end)
+    told, asked = b"", False
+    while True:
+        try:
+            told += os.read(terminal, 4096)
+        except OSError: # it has ended
+            break
+        if not asked and b"what each layer does" in told:
+            asked = True
+            running.send_signal(signal.SIGINT)
+    code = running.wait(timeout=60)
+ok(b"reading, file 1 of " in told and b"% " in told and b"how wide" in told, "it says how far it is throughout")
+ok(asked and code == 1 and b"stopped" in told, f"Ctrl-C ends it: {told.splitlines()[-1].decode()}")
+ok(not [name for name in os.listdir(here) if name.startswith("stopped")], "and no file is left behind")
+os.close(terminal)
 done()

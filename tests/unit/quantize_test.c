@@ -172,6 +172,71 @@ static bool stop(void *context, float done, const char *what)
     return ++((struct pictures *)context)->stopped_at < 4;
 }
 
+/* What each step of the search is called, in the order of their beginnings, until the told-th one. */
+#define STEPS_MAX 16
+static struct {
+    const char *what[STEPS_MAX];
+    int         count, stop_at; /* -1: never */
+    float       done;
+    bool        back;           /* it has gone back */
+    int         pictures, most; /* looked at between two words of it */
+} steps_told;
+
+static bool tell(void *context, float done, const char *what)
+{
+    (void)context;
+    if (steps_told.count == 0 || steps_told.what[steps_told.count - 1] != what)
+        steps_told.what[steps_told.count++ % STEPS_MAX] = what;
+    if (done < steps_told.done || done > 1.0F)
+        steps_told.back = true;
+    steps_told.done     = done;
+    steps_told.pictures = 0;
+    return steps_told.count - 1 != steps_told.stop_at;
+}
+
+static int picture_told(void *context, int index, struct frame **frame, struct why *why)
+{
+    if (++steps_told.pictures > steps_told.most)
+        steps_told.most = steps_told.pictures;
+    return picture(context, index, frame, why);
+}
+
+/* Every step of the search says how far it is after every picture, and can be stopped. */
+static void test_progress(struct quantize_settings settings)
+{
+    struct quantize_report report;
+    struct why             why = {""};
+    char                   part[128];
+    int                    steps, tried = 0, ended = 0, clean = 0;
+
+    settings.picture_count = QUANTIZE_PICTURES_MIN;
+    settings.agreement_min = 1.0F;
+    settings.picture       = picture_told;
+    settings.progress      = tell;
+    snprintf(part, sizeof part, "%s.part", settings.out_path);
+    memset(&steps_told, 0, sizeof steps_told);
+    steps_told.stop_at = -1;
+    is_int(quantize_model(&settings, &report, &why), 0, "it tells how far it is: %s", why.text);
+    steps = steps_told.count;
+    ok(steps >= 6 && steps <= STEPS_MAX, "in %d steps, from \"%s\" to \"%s\"", steps,
+       steps_told.what[0], steps_told.what[steps - 1]);
+    ok(!steps_told.back && steps_told.done == 1.0F, "from 0 to 1, never back");
+    ok(steps_told.most <= 2, "with %d pictures between two words of it", steps_told.most);
+    unlink(settings.out_path);
+    for (int i = 0; i < steps; i++) {
+        if (i > 3 && i < steps - 1) /* as long as the whole */
+            continue;
+        tried++;
+        memset(&steps_told, 0, sizeof steps_told);
+        steps_told.stop_at = i;
+        ended += quantize_model(&settings, &report, &why) == ERR_CLOSED &&
+                 steps_told.count == i + 1 && steps_told.pictures == 0;
+        clean += access(settings.out_path, F_OK) != 0 && access(part, F_OK) != 0;
+    }
+    is_int(ended, tried, "each step can be stopped at once: %s", why.text);
+    is_int(clean, tried, "and leaves no file behind");
+}
+
 /* While the model is calibrated another file takes its place. */
 static char replaced_path[64], replacing_path[700];
 
@@ -306,6 +371,8 @@ static void test_quantize(void)
     ok(access(out[0], F_OK) != 0, "and nothing is written");
     settings.progress = stop;
     is_int(quantize_model(&settings, &report[0], &why), ERR_CLOSED, "it stops when told to");
+    settings.detector.model_path = model_path("FastestDet.onnx");
+    test_progress(settings);
     settings.picture_count = 2;
     is_int(quantize_model(&settings, &report[0], &why), ERR_LIMIT, "two pictures are too few");
     unlink(out[0]);
