@@ -6,22 +6,38 @@
 
 #define MINUTE_NS (60 * NS_PER_S)
 
+static int64_t gap_of(double wanted_fps)
+{
+    if (wanted_fps > 0 && 3e9 / wanted_fps > (double)COVERAGE_GAP_NS)
+        return (int64_t)(3e9 / wanted_fps);
+    return COVERAGE_GAP_NS;
+}
+
 void coverage_begin(struct coverage *coverage, double wanted_fps, int64_t now_ns)
 {
     memset(coverage, 0, sizeof *coverage);
-    coverage->gap_ns = COVERAGE_GAP_NS;
-    if (wanted_fps > 0 && 3e9 / wanted_fps > (double)COVERAGE_GAP_NS)
-        coverage->gap_ns = (int64_t)(3e9 / wanted_fps);
+    coverage->gap_ns      = gap_of(wanted_fps);
     coverage->reported_ns = now_ns;
     coverage->minute      = now_ns / MINUTE_NS;
     coverage->last_minute = -1;
 }
 
+void coverage_set_rate(struct coverage *coverage, double wanted_fps)
+{
+    if (coverage->gap_ns > coverage->next_gap_ns)
+        coverage->next_gap_ns = coverage->gap_ns;
+    coverage->gap_ns = gap_of(wanted_fps);
+}
+
 void coverage_frame(struct coverage *coverage, int64_t frame_ns)
 {
     int64_t since_ns = frame_ns - coverage->last_frame_ns;
+    int64_t gap_ns   = coverage->gap_ns;
 
-    if (coverage->last_frame_ns != 0 && since_ns > 0 && since_ns <= coverage->gap_ns)
+    if (coverage->next_gap_ns > gap_ns)
+        gap_ns = coverage->next_gap_ns;
+    coverage->next_gap_ns = 0;
+    if (coverage->last_frame_ns != 0 && since_ns > 0 && since_ns <= gap_ns)
         coverage->analysed_ns += since_ns;
     coverage->last_frame_ns = frame_ns;
 }

@@ -19,7 +19,8 @@ struct coverage_span {
 };
 
 struct coverage {
-    int64_t gap_ns; /* longest time that one picture vouches for */
+    int64_t gap_ns;      /* longest time that one picture vouches for */
+    int64_t next_gap_ns; /* for the next one alone, after the rate has changed; else 0 */
     int64_t last_frame_ns;
     int64_t reported_ns; /* elapsed time up to here was given out */
     int64_t analysed_ns; /* since reported_ns */
@@ -29,6 +30,8 @@ struct coverage {
 };
 
 void coverage_begin(struct coverage *coverage, double wanted_fps, int64_t now_ns);
+/* Another wanted rate from now on; the next picture still vouches for the time since the last one. */
+void coverage_set_rate(struct coverage *coverage, double wanted_fps);
 void coverage_frame(struct coverage *coverage, int64_t frame_ns);
 /* From here to there pictures came without a gap and nothing moved in them: as good as analysed. */
 void coverage_still(struct coverage *coverage, int64_t since_ns, int64_t until_ns);

@@ -76,7 +76,7 @@ static int index_of(const struct pipeline *pipeline, const struct pipeline_camer
     return -1;
 }
 
-static void on_event(void *arg, const struct event *event)
+void pipeline_on_event(void *arg, const struct event *event)
 {
     struct pipeline_camera       *camera = arg;
     const struct pipeline_output *output = &camera->pipeline->settings.output;
@@ -106,7 +106,7 @@ static int follow_stream(struct pipeline_camera *camera, const struct frame *fra
     return 0;
 }
 
-static void tell_occupancy(struct pipeline_camera *camera)
+void pipeline_tell_occupancy(struct pipeline_camera *camera)
 {
     const struct pipeline_output *output = &camera->pipeline->settings.output;
     uint32_t                      inside[OBJECT_CLASSES];
@@ -173,9 +173,9 @@ static void count_frame(struct pipeline_camera *camera, const struct inference_r
     }
     tracker_update(camera->tracker, result->boxes, result->box_count, frame->pts_ns);
     tracks = tracker_tracks(camera->tracker, &count);
-    counter_update(camera->counter, tracks, count, &time, on_event, camera);
+    counter_update(camera->counter, tracks, count, &time, pipeline_on_event, camera);
     camera->last_time = time;
-    tell_occupancy(camera);
+    pipeline_tell_occupancy(camera);
     pipeline_take_still(camera);
     coverage_frame(&camera->coverage, frame->wall_ns);
     camera->active = is_active(result, count);
@@ -197,7 +197,7 @@ static void finish_if_done(struct pipeline_camera *camera)
         return;
     camera->finished = true;
     if (camera->counter != NULL)
-        counter_finish(camera->counter, &camera->last_time, on_event, camera);
+        counter_finish(camera->counter, &camera->last_time, pipeline_on_event, camera);
     output->finished(output->arg, index_of(camera->pipeline, camera));
 }
 
@@ -286,8 +286,8 @@ static void remove_camera(struct pipeline *pipeline, struct pipeline_camera *cam
     if (pipeline->inference_pool != NULL)
         inference_pool_clear_slot(pipeline->inference_pool, camera->slot);
     if (camera->counter != NULL) {
-        counter_finish(camera->counter, &camera->last_time, on_event, camera);
-        tell_occupancy(camera);
+        counter_finish(camera->counter, &camera->last_time, pipeline_on_event, camera);
+        pipeline_tell_occupancy(camera);
     }
     pipeline_flush_coverage(camera, clock_wall_ns());
     counter_close(&camera->counter);
@@ -342,93 +342,6 @@ static int add_camera(struct pipeline *pipeline, const struct settings_camera *s
     return 0;
 }
 
-/* Whether only the lines, zones, classes or the main stream differ: then the stream can go on. */
-static bool same_stream(const struct settings_camera *a, const struct settings_camera *b)
-{
-    struct settings_camera copy = *a;
-
-    copy.view       = b->view;
-    copy.classes    = b->classes;
-    copy.begun      = b->begun;
-    copy.played     = b->played;
-    copy.line_count = b->line_count;
-    copy.zone_count = b->zone_count;
-    memcpy(copy.lines, b->lines, sizeof copy.lines);
-    memcpy(copy.zones, b->zones, sizeof copy.zones);
-    return settings_camera_equal(&copy, b);
-}
-
-static int zone_by_name(const struct settings_camera *camera, const char *name)
-{
-    for (int i = 0; i < camera->zone_count; i++) {
-        if (strcmp(camera->zones[i].name, name) == 0)
-            return i;
-    }
-    return -1;
-}
-
-/* What was told of a zone stays with its name; of one that is gone, that nobody is in it. */
-static void move_occupancy(struct pipeline_camera *camera, const struct settings_camera *settings)
-{
-    const struct pipeline_output *output = &camera->pipeline->settings.output;
-    static const uint32_t         nobody[OBJECT_CLASSES];
-    uint32_t                      moved[LIMIT_ZONES][OBJECT_CLASSES] = {{0}};
-
-    for (int i = 0; i < camera->settings.zone_count; i++) {
-        const char *name = camera->settings.zones[i].name;
-        int         to   = zone_by_name(settings, name);
-
-        if (to >= 0)
-            memcpy(moved[to], camera->occupancy[i], sizeof moved[to]);
-        else if (memcmp(camera->occupancy[i], nobody, sizeof nobody) != 0)
-            output->occupancy(output->arg, camera->settings.name, name, nobody);
-    }
-    memcpy(camera->occupancy, moved, sizeof moved);
-}
-
-/* The tracker goes on, and with it every line and zone that is not among what differs. */
-static int change_rules(struct pipeline_camera *camera, const struct settings_camera *settings,
-                        struct why *why)
-{
-    int rc = 0;
-
-    if (camera->counter != NULL)
-        rc = counter_change(camera->counter, settings, on_event, camera, why);
-    if (rc != 0)
-        return rc;
-    move_occupancy(camera, settings);
-    camera->settings = *settings;
-    if (camera->counter != NULL)
-        tell_occupancy(camera);
-    return 0;
-}
-
-/* What differs may be the main stream, the rules, or both. */
-static int change_camera(struct pipeline_camera *camera, const struct settings_camera *settings,
-                         struct why *why)
-{
-    struct settings_view   view  = settings->view;
-    struct settings_camera other = *settings;
-
-    other.view   = camera->settings.view;
-    other.begun  = camera->settings.begun; /* notes on the disk: whoever is counted goes on */
-    other.played = camera->settings.played;
-    if (!settings_camera_equal(&camera->settings, &other)) {
-        int rc = change_rules(camera, &other, why);
-        if (rc != 0)
-            return rc;
-    }
-    camera->settings.begun  = settings->begun;
-    camera->settings.played = settings->played;
-    // As settings_camera_equal().
-    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
-    if (memcmp(&camera->settings.view, &view, sizeof view) == 0)
-        return 0;
-    main_stream_close(&camera->main_stream);
-    camera->settings.view = view;
-    return pipeline_open_main(camera, why);
-}
-
 static struct pipeline_camera *find(const struct pipeline *pipeline, const char *name)
 {
     for (int i = 0; i < pipeline->count; i++) {
@@ -443,7 +356,7 @@ static bool is_wanted(const struct pipeline_camera *camera, const struct setting
 {
     for (int i = 0; i < count; i++) {
         if (strcmp(cameras[i].name, camera->settings.name) == 0)
-            return cameras[i].enabled && same_stream(&camera->settings, &cameras[i]);
+            return cameras[i].enabled && pipeline_same_stream(&camera->settings, &cameras[i]);
     }
     return false;
 }
@@ -466,7 +379,7 @@ int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *came
             rc = add_camera(pipeline, &cameras[i], delay_ms, why);
             delay_ms += START_STAGGER_MS;
         } else if (!settings_camera_equal(&camera->settings, &cameras[i])) {
-            rc = change_camera(camera, &cameras[i], why);
+            rc = pipeline_change_camera(camera, &cameras[i], why);
         }
     }
     return rc;

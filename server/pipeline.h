@@ -57,8 +57,8 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
 void pipeline_close(struct pipeline **pipeline);
 
 /* Makes the cameras those of the list: new ones start, those that are gone stop, changed ones
- * restart (if nothing but lines, zones or classes changed, only those lines and zones that did:
- * counter_change()), all others are left alone. Copies. */
+ * restart, all others are left alone. A changed rate, line, zone or class restarts nothing: the stream
+ * and all other lines and zones go on (counter_change()). Copies. */
 int pipeline_apply(struct pipeline *pipeline, const struct settings_camera *cameras, int count,
                    struct why *why);
 

@@ -1,5 +1,6 @@
-/* server/pipeline_inside.h: what the two halves of the pipeline share: pipeline.c, the way of a
- * picture, and pipeline_watch.c, what is looked after every second. Nobody else includes it. */
+/* server/pipeline_inside.h: what the parts of the pipeline share: pipeline.c, the way of a picture,
+ * pipeline_change.c, what changes meanwhile, and pipeline_watch.c, what is looked after every second.
+ * Nobody else includes it. */
 #ifndef SIGHTLINE_SERVER_PIPELINE_INSIDE_H
 #define SIGHTLINE_SERVER_PIPELINE_INSIDE_H
 
@@ -60,6 +61,21 @@ struct pipeline {
     int64_t busy_ns, ticked_ns; /* its workers' time until then, and when that was */
 };
 
+/* ---- pipeline.c ---- */
+
+/* counter_event_fn; arg: the camera. */
+void pipeline_on_event(void *arg, const struct event *event);
+/* Tells of each zone in which others are than was told last. There is a counter. */
+void pipeline_tell_occupancy(struct pipeline_camera *camera);
+
+/* ---- pipeline_change.c ---- */
+
+/* Do only the lines, zones, classes, the rate or the main stream differ, so that it can go on? */
+bool pipeline_same_stream(const struct settings_camera *a, const struct settings_camera *b);
+/* To such settings. On an error what could not be changed is as it was. */
+int pipeline_change_camera(struct pipeline_camera *camera, const struct settings_camera *settings,
+                           struct why *why);
+
 /* ---- pipeline_main.c ---- */
 
 /* After the camera is opened, if it has a second stream. */
@@ -69,6 +85,8 @@ int pipeline_open_main(struct pipeline_camera *camera, struct why *why);
 
 /* Of a camera's sink; on a decode worker. */
 void pipeline_on_still(void *arg, int64_t wall_ns);
+/* The rate at which it is analysed now: its own, or under overload its share of that. */
+void pipeline_give_rate(struct pipeline_camera *camera);
 /* What the motion gate kept back was watched: into the coverage. */
 void pipeline_take_still(struct pipeline_camera *camera);
 void pipeline_flush_coverage(struct pipeline_camera *camera, int64_t now_ns);

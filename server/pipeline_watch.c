@@ -50,6 +50,22 @@ static double busy_part(struct pipeline *pipeline, const struct inference_pool_s
     return part;
 }
 
+void pipeline_give_rate(struct pipeline_camera *camera)
+{
+    const struct rate_share *share  = &camera->pipeline->share;
+    struct camera_stats      source = {.source_fps = 0};
+    double                   fps;
+
+    if (camera->settings.detect_fps <= 0 && share->share < 1)
+        camera_stats(camera->camera, &source);
+    fps = rate_share_fps(share, camera->settings.detect_fps,
+                         source.source_fps > 0 ? source.source_fps : source.decoded_fps);
+    if (fps == camera->given_fps)
+        return;
+    camera->given_fps = fps;
+    camera_set_rate(camera->camera, fps);
+}
+
 /* Every camera gets the same share of what it wants. */
 static void share_rates(struct pipeline *pipeline)
 {
@@ -65,20 +81,8 @@ static void share_rates(struct pipeline *pipeline)
         log_warning("inference", "the detector cannot keep up: every camera is slowed down");
     else if (before < 1 && pipeline->share.share >= 1)
         log_info("inference", "every camera is analysed at its wanted rate again");
-    for (int i = 0; i < pipeline->count; i++) {
-        struct pipeline_camera *camera = pipeline->cameras[i];
-        struct camera_stats     source = {.source_fps = 0};
-        double                  fps;
-
-        if (camera->settings.detect_fps <= 0 && pipeline->share.share < 1)
-            camera_stats(camera->camera, &source);
-        fps = rate_share_fps(&pipeline->share, camera->settings.detect_fps,
-                             source.source_fps > 0 ? source.source_fps : source.decoded_fps);
-        if (fps == camera->given_fps)
-            continue;
-        camera->given_fps = fps;
-        camera_set_rate(camera->camera, fps);
-    }
+    for (int i = 0; i < pipeline->count; i++)
+        pipeline_give_rate(pipeline->cameras[i]);
 }
 
 void pipeline_on_tick(uv_timer_t *timer)

@@ -118,9 +118,11 @@ static int clip_write(AVFormatContext *out, AVCodecContext *encoder, AVFrame *pi
     return rc;
 }
 
-/* False when this FFmpeg has no such encoder or container: the test skips. */
-__attribute__((unused)) static bool clip_make(const char *path, const char *container,
-                                              const struct clip *clip)
+/* With pictures as `draw` makes them. False when this FFmpeg has no such encoder or container: the
+ * test skips. */
+__attribute__((unused)) static bool clip_make_drawn(const char *path, const char *container,
+                                                    const struct clip *clip,
+                                                    void (*draw)(AVFrame *picture, int number))
 {
     const AVCodec   *codec   = avcodec_find_encoder_by_name(clip->encoder);
     AVCodecContext  *encoder = NULL;
@@ -160,7 +162,7 @@ __attribute__((unused)) static bool clip_make(const char *path, const char *cont
     for (int i = 0; i < clip->frames; i++) {
         if (av_frame_get_buffer(picture, 0) < 0)
             goto done;
-        clip_draw(picture, i);
+        draw(picture, i);
         picture->pts = clip->first_pts + i;
         if (clip_write(out, encoder, picture, packet) < 0)
             goto done;
@@ -179,6 +181,12 @@ done:
     if (!made)
         unlink(path);
     return made;
+}
+
+__attribute__((unused)) static bool clip_make(const char *path, const char *container,
+                                              const struct clip *clip)
+{
+    return clip_make_drawn(path, container, clip, clip_draw);
 }
 
 #endif

@@ -104,6 +104,9 @@ void camera_close(struct camera **camera);
 
 /* Wanted analysis rate, pictures a second; 0: every picture. Any time. */
 void camera_set_rate(struct camera *camera, double fps);
+/* Another settings.detect_fps, for a source that asks for its pictures one by one: it asks as often,
+ * and the stream goes on. What is analysed is for camera_set_rate(). */
+void camera_ask_at(struct camera *camera, double fps);
 /* Whether something is followed in the pictures: then those in which nothing moves are given out as
  * well. */
 void camera_set_active(struct camera *camera, bool active);

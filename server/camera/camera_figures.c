@@ -9,6 +9,13 @@ void camera_set_rate(struct camera *camera, double fps)
     decode_stream_set_rate(camera->stream, fps);
 }
 
+void camera_ask_at(struct camera *camera, double fps)
+{
+    camera->settings.detect_fps = fps;
+    if (camera->source != NULL && camera->ops->set_rate != NULL)
+        camera->ops->set_rate(camera->source, fps);
+}
+
 void camera_set_active(struct camera *camera, bool active)
 {
     decode_stream_set_active(camera->stream, active);

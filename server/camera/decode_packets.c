@@ -359,6 +359,10 @@ static int64_t take_parameters(struct decode_stream *stream, struct decode_entry
         rc = begin_coding(stream, entry->parameters, entry->time_base, entry->frame_rate, &why);
         if (rc == 0)
             publish_stream(stream, entry->frame_rate, 0);
+    } else if (entry->frame_rate.num > 0 && entry->frame_rate.den > 0) {
+        pthread_mutex_lock(&stream->lock);
+        stream->status.source_fps = av_q2d(entry->frame_rate);
+        pthread_mutex_unlock(&stream->lock);
     }
     avcodec_parameters_free(&entry->parameters);
     if (rc == 0)

@@ -59,6 +59,8 @@ struct source_ops {
      * NULL. */
     void (*close)(struct source **source);
     void (*counters)(const struct source *source, struct source_counters *counters);
+    /* Another settings.detect_fps, while it runs. NULL: nothing that the source does depends on it. */
+    void (*set_rate)(struct source *source, double fps);
 };
 
 struct source {

@@ -104,18 +104,22 @@ static bool on_picture(void *arg, const uint8_t *data, size_t bytes)
     return !http->ended;
 }
 
+/* Until the next picture is due. */
+static void wait_for_turn(struct http_source *http)
+{
+    int64_t left_ns = http->asked_ns + http->period_ns - clock_monotonic_ns();
+
+    http_source_wait(http, left_ns > 0 ? left_ns : 0);
+}
+
 static void on_whole_picture(struct http_source *http)
 {
-    int64_t left_ns;
-
     if (!mjpeg_is_picture(http->body, http->body_bytes)) {
         http_source_end(http, SOURCE_END_ERROR, "what the camera sends is no JPEG picture");
         return;
     }
-    if (!on_picture(http, http->body, http->body_bytes))
-        return;
-    left_ns = http->asked_ns + http->period_ns - clock_monotonic_ns();
-    http_source_wait(http, left_ns > 0 ? left_ns : 0);
+    if (on_picture(http, http->body, http->body_bytes))
+        wait_for_turn(http);
 }
 
 /* ---- answers ---- */
@@ -261,6 +265,12 @@ void http_source_wait(struct http_source *http, int64_t ns)
 
 /* ---- open, close ---- */
 
+/* Between two requests for a single picture. */
+static int64_t period_ns(double fps)
+{
+    return (int64_t)(1e9 / (fps > 0 && fps < PICTURES_S_MAX ? fps : PICTURES_S_MAX));
+}
+
 static int open_http(struct http_source *http, const struct settings_camera *settings,
                      struct why *why)
 {
@@ -272,11 +282,8 @@ static int open_http(struct http_source *http, const struct settings_camera *set
         .trust = {.unverified = settings->tls_unverified, .fingerprint = settings->tls_fingerprint},
     };
     const struct camera_http_events events = {http, on_head, on_body, on_done};
-    double rate = settings->detect_fps > 0 && settings->detect_fps < PICTURES_S_MAX
-                      ? settings->detect_fps
-                      : PICTURES_S_MAX;
 
-    http->period_ns = (int64_t)(1e9 / rate);
+    http->period_ns = period_ns(settings->detect_fps);
     if (camera_url_parse(&http->url, settings->url, why) != 0)
         return ERR_INVALID;
     if (http->url.scheme != CAMERA_URL_HTTP && http->url.scheme != CAMERA_URL_HTTPS)
@@ -337,9 +344,23 @@ static void read_counters(const struct source *source, struct source_counters *c
     *counters = ((const struct http_source *)source)->counters;
 }
 
+static void set_rate(struct source *source, double fps)
+{
+    struct http_source *http = (struct http_source *)source;
+
+    http->period_ns = period_ns(fps);
+    if (http->kind != HTTP_JPEG || !http->streaming || http->ended)
+        return;
+    tell_stream(http);
+    /* It may be waiting for much longer than the new rate wants. */
+    if (!http->fetching)
+        wait_for_turn(http);
+}
+
 const struct source_ops source_http = {
     .name     = "http",
     .open     = open_source,
     .close    = close_source,
     .counters = read_counters,
+    .set_rate = set_rate,
 };

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """kill -9 in mid-run, again and again: no acknowledged event is lost, none is there twice, and the
-sums of the roll-ups are the events. One file camera and one RTSP camera from a real RTSP server."""
+sums of the roll-ups are the events. One file camera and one RTSP camera from a real RTSP server, whose
+rules change in every run while they count."""
 import json
 import os
 import random
@@ -26,15 +27,23 @@ RULES = """    detect: {fps: 8}
     zones:
       all: {coordinates: "0.02,0.3,0.98,0.3,0.98,0.98,0.02,0.98", inertia: 1}
 """
-CONFIG = f"""http: {{port: 0}}
+# What is drawn anew while the others go on.
+MOVED = """      moved: {coordinates: "0.02,%g,0.98,%g,0.98,0.98,0.02,0.98", inertia: 1}
+"""
+
+
+def config(top):
+    rules = RULES + MOVED % (top, top)
+    return f"""http: {{port: 0}}
 data: data
 model: {MODEL}
 cameras:
   file:
     ffmpeg: {{inputs: [{{path: {STREET}}}]}}
-{RULES}  net:
+{rules}  net:
     ffmpeg: {{inputs: [{{path: {rtsp.url}}}]}}
-{RULES}"""
+{rules}"""
+
 
 acknowledged = {}
 doubled = []
@@ -64,14 +73,16 @@ random.seed(seed)
 server = None
 for run in range(RUNS):
     if server is None:
-        server = Server(CONFIG)
+        server = Server(config(0.3))
     else:
         server.start()
     stop = threading.Event()
     thread = threading.Thread(target=follow, args=(server.address, stop))
     thread.start()
     # A random moment of a run is what is tested: there is no event to wait for.
-    time.sleep(random.uniform(0.2, 2.5) * (2 if SLOW > 1 else 1))
+    for top in (0.4, 0.3):
+        time.sleep(random.uniform(0.1, 1.25) * (2 if SLOW > 1 else 1))
+        server.write(config(top))
     if run % 10 == 9:
         for camera in server.get("/api/v1/cameras")["cameras"]:
             if camera["state"] == "streaming":

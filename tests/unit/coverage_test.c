@@ -65,6 +65,17 @@ int main(void)
     sums = play(&coverage, START, 0.5, 120, 0, 0);
     is_int(sums.analysed_ms, 0, "a rate far below the wanted one vouches for nothing");
 
+    coverage_begin(&coverage, 0.2, START);
+    coverage_frame(&coverage, START);
+    coverage_set_rate(&coverage, 5);
+    coverage_frame(&coverage, START + 5 * NS_PER_S);
+    is_int(coverage.analysed_ns, 5 * NS_PER_S, "a faster rate: what the slow one saw is seen");
+    coverage_frame(&coverage, START + 10 * NS_PER_S);
+    is_int(coverage.analysed_ns, 5 * NS_PER_S, "a hole from then on");
+    coverage_set_rate(&coverage, 0.2);
+    coverage_frame(&coverage, START + 15 * NS_PER_S);
+    is_int(coverage.analysed_ns, 10 * NS_PER_S, "a slow one again: none");
+
     coverage_begin(&coverage, 5, START);
     play(&coverage, START, 5, 30, 0, 0);
     sums = play(&coverage, START - 3600 * NS_PER_S, 5, 30, 0, 0);

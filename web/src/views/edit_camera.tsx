@@ -105,7 +105,7 @@ function Shapes({ camera }: { camera: Camera }) {
           stays in the history, and another name begins at zero.
         </p>
       )}
-      {camera.managed ? <Saving fps={fps} anew={camera.source.startsWith('upload:') && rate !== firstRate} problem={problem} busy={busy.value} error={error.value} /> : <AsText shapes={shapes.value} problem={problem} />}
+      {camera.managed ? <Saving fps={fps} problem={problem} busy={busy.value} error={error.value} /> : <AsText shapes={shapes.value} problem={problem} />}
     </form>
   );
 }
@@ -140,13 +140,12 @@ function ShapeRow({ shape, chosen, onChoose, onChange, onRemove }: RowProperties
   );
 }
 
-function Saving({ fps, anew, problem, busy, error }: { fps: Signal<string>; anew: boolean; problem: string; busy: string; error: string }) {
+function Saving({ fps, problem, busy, error }: { fps: Signal<string>; problem: string; busy: string; error: string }) {
   return (
     <>
       <label class="edit-rate">Pictures analysed each second (0: every one)
         <input class="field" name="fps" inputMode="decimal" value={fps.value} onInput={(event) => (fps.value = event.currentTarget.value)} />
       </label>
-      {anew && <p class="advice">With another rate a video that is playing begins again, and what it has counted is counted again.</p>}
       <p class="bad-text" role="alert">{problem}</p>
       <Busy words={busy} />
       <Wrong words={error} />
