@@ -181,6 +181,11 @@ struct detector_shape_stats detector_shape_stats(const struct detector *detector
     return detector_shapes_stats(detector->shapes);
 }
 
+void detector_shape_problem(const struct detector *detector, int index, struct why *why)
+{
+    detector_shapes_problem(detector->shapes, index, why);
+}
+
 bool detector_is_shaped(const struct detector *detector)
 {
     return detector_shapes_may_grow(detector->shapes);

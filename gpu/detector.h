@@ -62,7 +62,9 @@ struct detector_settings {
 struct detector_shape_stats {
     int      count;   /* sizes in use */
     uint64_t refused; /* kinds of pictures that went into the nearest of them instead of another */
+    int      failed;  /* sizes that do not work, at most DETECTOR_SHAPES_FAILED */
 };
+#define DETECTOR_SHAPES_FAILED 8 /* of so many it is told; then no further ones are tried */
 
 int detector_open(struct detector **out, const struct detector_settings *settings, struct why *why);
 void detector_close(struct detector **detector);
@@ -77,6 +79,8 @@ const struct backend_ops   *detector_backend(const struct detector *detector);
 const struct model         *detector_graph(const struct detector *detector);
 int                         detector_best_batch(const struct detector *detector);
 struct detector_shape_stats detector_shape_stats(const struct detector *detector);
+/* Which size does not work and why, of the index-th of `failed`. At once. */
+void detector_shape_problem(const struct detector *detector, int index, struct why *why);
 /* Whether it takes more sizes than the model's own. */
 bool detector_is_shaped(const struct detector *detector);
 

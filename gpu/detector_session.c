@@ -34,7 +34,6 @@ struct detector_session {
     struct runner            *runners[DETECTOR_SHAPES_MAX]; /* NULL: not met; the first is there */
     struct detector_device    devices[DETECTOR_SHAPES_MAX]; /* of each runner */
     bool                      keeps_outputs;
-    bool                      shape_failed; /* one could not be opened: told once */
     int                       best_batch;
     float                    *tensor; /* best_batch×3×H×W of the largest shape */
     /* Whose padding each slot of the tensor has, as it is laid out for one shape. */
@@ -348,11 +347,8 @@ static int meet_shape(struct detector_session *session, const struct frame *fram
     rc = open_shape(session, *shape, runner_precision(session->runners[0]), why);
     if (rc == 0 || rc == ERR_DEVICE_LOST)
         return rc;
-    if (!session->shape_failed)
-        log_warning("detector", "pictures of %dx%d go through the model's own size: %s",
-                    frame->width_px, frame->height_px, why->text);
-    session->shape_failed = true;
-    *shape                = 0;
+    detector_shapes_fail(session->detector->shapes, *shape, why);
+    *shape = 0;
     return 0;
 }
 

@@ -10,15 +10,22 @@
 #include "config/log.h"
 #include "gpu/input_shape.h"
 
+struct failed_shape {
+    struct input_shape size;
+    struct why         why;
+};
+
 struct detector_shapes {
     int                names_count; /* immutable, as the next two and all shapes below `count` */
     bool               may_grow;
     struct input_shape own;
 
     pthread_mutex_t       opening; /* one runner at a time */
-    pthread_mutex_t       lock;    /* guards all below; held while a model is loaded */
-    bool                  failed;  /* another size did not work: no more are tried */
-    atomic_int            count;   /* this and the next are read without the lock, too */
+    pthread_mutex_t       telling; /* a leaf: guards the next two */
+    int                   failed_count;
+    struct failed_shape   failed[DETECTOR_SHAPES_FAILED];
+    pthread_mutex_t       lock;  /* guards all below; held while a model is loaded */
+    atomic_int            count; /* this and the next are read without the lock, too */
     atomic_uint_fast64_t  refused;
     struct input_shape    size[DETECTOR_SHAPES_MAX];
     struct detector_shape shape[DETECTOR_SHAPES_MAX];
@@ -43,6 +50,7 @@ int detector_shapes_open(struct detector_shapes **out, const struct detector_sha
     shapes->size[0]  = shapes->own;
     shapes->shape[0] = *own;
     pthread_mutex_init(&shapes->opening, NULL);
+    pthread_mutex_init(&shapes->telling, NULL);
     pthread_mutex_init(&shapes->lock, NULL);
     return 0;
 }
@@ -57,6 +65,7 @@ void detector_shapes_close(struct detector_shapes **out)
     for (int i = 0; i < shapes->count; i++)
         model_close(&shapes->model[i]);
     pthread_mutex_destroy(&shapes->lock);
+    pthread_mutex_destroy(&shapes->telling);
     pthread_mutex_destroy(&shapes->opening);
     free(shapes);
 }
@@ -96,6 +105,41 @@ static int load(const struct detector_shapes *shapes, struct input_shape size,
     return open_head(shapes, shape, why);
 }
 
+/* With the other lock held. */
+static bool has_failed(const struct detector_shapes *shapes, struct input_shape size)
+{
+    for (int i = 0; i < shapes->failed_count; i++)
+        if (shapes->failed[i].size.width_px == size.width_px &&
+            shapes->failed[i].size.height_px == size.height_px)
+            return true;
+    return false;
+}
+
+static void note_failed(struct detector_shapes *shapes, struct input_shape size,
+                        const struct why *why)
+{
+    struct failed_shape failed = {.size = size};
+
+    why_set(&failed.why, 0, "an input of %dx%d fails, its pictures go through another size: %s",
+            size.width_px, size.height_px, why->text);
+    pthread_mutex_lock(&shapes->telling);
+    if (shapes->failed_count < DETECTOR_SHAPES_FAILED && !has_failed(shapes, size)) {
+        shapes->failed[shapes->failed_count++] = failed;
+        log_warning("detector", "%s", failed.why.text);
+    }
+    pthread_mutex_unlock(&shapes->telling);
+}
+
+static bool may_try(struct detector_shapes *shapes, struct input_shape size)
+{
+    bool may;
+
+    pthread_mutex_lock(&shapes->telling);
+    may = shapes->failed_count < DETECTOR_SHAPES_FAILED && !has_failed(shapes, size);
+    pthread_mutex_unlock(&shapes->telling);
+    return may;
+}
+
 /* Under the lock. The number of the new shape, or -1. */
 static int add(struct detector_shapes *shapes, struct input_shape size)
 {
@@ -104,11 +148,8 @@ static int add(struct detector_shapes *shapes, struct input_shape size)
     struct why             why    = {""};
 
     if (load(shapes, size, shape, &shapes->model[number], &why) != 0) {
-        log_warning("detector", "pictures go through an input of %dx%d only, as %dx%d fails: %s",
-                    shapes->own.width_px, shapes->own.height_px, size.width_px, size.height_px,
-                    why.text);
         model_close(&shapes->model[number]);
-        shapes->failed = true;
+        note_failed(shapes, size, &why);
         return -1;
     }
     shapes->size[number] = size;
@@ -126,7 +167,7 @@ static int find(struct detector_shapes *shapes, int picture_width_px, int pictur
         if (shapes->size[i].width_px == wanted.width_px &&
             shapes->size[i].height_px == wanted.height_px)
             return i;
-    if (!shapes->failed && shapes->count < DETECTOR_SHAPES_MAX)
+    if (shapes->count < DETECTOR_SHAPES_MAX && may_try(shapes, wanted))
         number = add(shapes, wanted);
     if (number >= 0)
         return number;
@@ -177,8 +218,28 @@ int detector_shapes_runner(struct detector_shapes *shapes, int number,
     return rc;
 }
 
-struct detector_shape_stats detector_shapes_stats(const struct detector_shapes *shapes)
+void detector_shapes_fail(struct detector_shapes *shapes, int number, const struct why *why)
 {
-    return (struct detector_shape_stats){.count   = atomic_load(&shapes->count),
+    const struct prepare_settings *input = &detector_shapes_at(shapes, number)->head.input;
+
+    note_failed(shapes, (struct input_shape){input->width_px, input->height_px}, why);
+}
+
+struct detector_shape_stats detector_shapes_stats(struct detector_shapes *shapes)
+{
+    struct detector_shape_stats stats = {.count   = atomic_load(&shapes->count),
                                          .refused = atomic_load(&shapes->refused)};
+
+    pthread_mutex_lock(&shapes->telling);
+    stats.failed = shapes->failed_count;
+    pthread_mutex_unlock(&shapes->telling);
+    return stats;
+}
+
+void detector_shapes_problem(struct detector_shapes *shapes, int index, struct why *why)
+{
+    ASSERT(index >= 0 && index < DETECTOR_SHAPES_FAILED);
+    pthread_mutex_lock(&shapes->telling);
+    *why = shapes->failed[index].why;
+    pthread_mutex_unlock(&shapes->telling);
 }

@@ -3,7 +3,8 @@
  * The first is the model's own. A model whose file leaves its size open is loaded again, from the
  * same file, when a picture comes that another size shows better (gpu/input_shape.h): at most
  * DETECTOR_SHAPES_MAX in all, after which such pictures go through the nearest one that is there.
- * A file that has changed meanwhile, or a network that does not work at another size, ends it too.
+ * Where the network does not work at a size, or the file has changed meanwhile, that size is not tried
+ * again, and its pictures go through another; further sizes are.
  *
  * What is given out stays as it is until all are closed. Any thread. */
 #ifndef SIGHTLINE_GPU_DETECTOR_SHAPE_H
@@ -42,7 +43,12 @@ int detector_shapes_runner(struct detector_shapes *shapes, int number,
                            const struct backend_ops *backend, struct runner **runner,
                            const struct runner_settings *settings, struct why *why);
 
+/* A session has no runner for this shape: its pictures go through the model's own. */
+void detector_shapes_fail(struct detector_shapes *shapes, int number, const struct why *why);
+
 /* At once, also while a model is loaded. */
-struct detector_shape_stats detector_shapes_stats(const struct detector_shapes *shapes);
+struct detector_shape_stats detector_shapes_stats(struct detector_shapes *shapes);
+/* Of the index-th that failed; 0 <= index < failed. */
+void detector_shapes_problem(struct detector_shapes *shapes, int index, struct why *why);
 
 #endif

@@ -199,6 +199,13 @@ static void model_problems(const struct server *server, struct problem_list *lis
         add_problem(list, "model", false, server->model_text);
     if (refused != NULL)
         add_problem(list, "model", false, refused);
+    for (int i = 0; server->detector != NULL && i < detector_shape_stats(server->detector).failed;
+         i++) {
+        struct why why;
+
+        detector_shape_problem(server->detector, i, &why);
+        add_problem(list, "model", false, why.text);
+    }
     if (pool == NULL)
         return;
     stats = inference_pool_stats(pool);

@@ -126,6 +126,12 @@ void pipeline_metrics(const struct server *server,
                 "Times that a kind of picture went into a near size of input, as there are as "
                 "many as there may be.",
                 shapes.refused);
+        out(&metrics,
+            "# TYPE sightline_inference_shapes_failed gauge\n"
+            "# HELP sightline_inference_shapes_failed Sizes of input that do not work; health says "
+            "why.\n"
+            "sightline_inference_shapes_failed %d\n",
+            shapes.failed);
     }
     out(&metrics,
         "# TYPE sightline_inference_fallback_workers gauge\n"

@@ -393,6 +393,27 @@ static void check_fixed(void)
     write_model(model_path, true, -5);
 }
 
+/* While `held`, who reads a file stays in read(2): a disk that takes its time. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t  changed;
+    bool            held, waits;
+    int             reads; /* of files, and of all else */
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+ssize_t read(int fd, void *bytes, size_t count)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.reads++;
+    while (disk.held) {
+        disk.waits = true;
+        pthread_cond_broadcast(&disk.changed);
+        pthread_cond_wait(&disk.changed, &disk.lock);
+    }
+    pthread_mutex_unlock(&disk.lock);
+    return syscall(SYS_read, fd, bytes, count);
+}
+
 static void check_failures(void)
 {
     static struct box      boxes[1][LIMIT_BOXES];
@@ -411,38 +432,43 @@ static void check_failures(void)
     fail_open_with = ERR_MEMORY;
     ok(sees(&bench, 640, 480, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
        "one without room for another size goes on in the model's own");
+    is_int(detector_shape_stats(bench.detector).failed, 1, "which is told");
+    detector_shape_problem(bench.detector, 0, &why);
+    ok(strstr(why.text, "448x352 fails") != NULL && strstr(why.text, "no more room") != NULL,
+       "with the reason: %s", why.text);
     fail_open_after = INT32_MAX;
     ok(sees(&bench, 1000, 1000, &through) && is_shape(through, 384, 384),
        "and opens the next if it can");
-    write_model(model_path, true, -5.5F);
-    ok(sees(&bench, 2000, 500, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
-       "a file that has changed meanwhile is not mixed in");
-    ok(sees(&bench, 500, 500, &through) && is_shape(through, 384, 384), "what is there stays");
     close_bench(&bench);
-    write_model(model_path, true, -5);
     frame_unref(&frame);
 }
 
-/* ---- threads ---- */
-
-/* While `held`, who reads a file stays in read(2): a disk that takes its time. */
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t  changed;
-    bool            held, waits;
-} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-ssize_t read(int fd, void *bytes, size_t count)
+static void check_bad_file(void)
 {
-    pthread_mutex_lock(&disk.lock);
-    while (disk.held) {
-        disk.waits = true;
-        pthread_cond_broadcast(&disk.changed);
-        pthread_cond_wait(&disk.changed, &disk.lock);
-    }
-    pthread_mutex_unlock(&disk.lock);
-    return syscall(SYS_read, fd, bytes, count);
+    struct bench       bench;
+    struct input_shape through;
+    struct why         why;
+
+    open_bench(&bench, false);
+    ok(sees(&bench, 1000, 1000, &through) && is_shape(through, 384, 384), "a size of its own");
+    write_model(model_path, true, -5.5F);
+    ok(sees(&bench, 2000, 500, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX),
+       "a file that has changed meanwhile is not mixed in");
+    is_int(detector_shape_stats(bench.detector).failed, 1, "which is told, too");
+    detector_shape_problem(bench.detector, 0, &why);
+    ok(strstr(why.text, "has changed") != NULL, "with the reason: %s", why.text);
+    write_model(model_path, true, -5);
+    disk.reads = 0;
+    ok(sees(&bench, 4000, 1000, &through) && is_shape(through, OWN_WIDTH_PX, OWN_HEIGHT_PX) &&
+           disk.reads == 0,
+       "a size that failed is not tried again");
+    ok(sees(&bench, 720, 1280, &through) && is_shape(through, 288, 512) && disk.reads > 0,
+       "but the next one is, and works");
+    ok(sees(&bench, 500, 500, &through) && is_shape(through, 384, 384), "what is there stays");
+    close_bench(&bench);
 }
+
+/* ---- threads ---- */
 
 struct late_picture {
     struct bench *bench;
@@ -546,6 +572,7 @@ int main(void)
     check_device();
     check_fixed();
     check_failures();
+    check_bad_file();
     check_stats_while_loading();
     check_threads();
     unlink(model_path);
