@@ -21,7 +21,8 @@
     X(ERR_LIMIT, -12, "limit exceeded", 413)               \
     X(ERR_UNAUTHORIZED, -13, "credentials needed", 401)    \
     X(ERR_NO_SPACE, -14, "no space left on the disk", 507) \
-    X(ERR_DEVICE_LOST, -15, "the device is lost", 503)
+    X(ERR_DEVICE_LOST, -15, "the device is lost", 503)     \
+    X(ERR_CONFLICT, -16, "changed meanwhile", 409)
 
 enum err {
 #define X(name, number, text, status) name = number,

@@ -82,8 +82,13 @@ struct settings_view {
     struct secret password; /* without a user and a password: the camera's, at the same host */
 };
 
+#define SETTINGS_VERSION_BYTES 33 /* hexadecimal digits, and the NUL */
+
 struct settings_camera {
     char name[LIMIT_NAME_BYTES];
+    /* Another text when anything that can be set is another, passwords aside: who changes a camera
+     * says what he has seen. Of settings_load() alone; else empty. */
+    char version[SETTINGS_VERSION_BYTES];
     bool enabled;
     bool
         managed; /* added through the API: it stands in the server's own file, see settings_managed.h */

@@ -48,6 +48,12 @@ static int read_whole(const char *path, char **text, size_t *bytes,
     return rc;
 }
 
+static void note_versions(struct settings *settings)
+{
+    for (int i = 0; i < settings->camera_count; i++)
+        settings_managed_version(&settings->cameras[i], settings->cameras[i].version);
+}
+
 int settings_load(struct settings **out, const char *path, struct settings_problems *problems)
 {
     char  *text;
@@ -71,13 +77,13 @@ int settings_load(struct settings **out, const char *path, struct settings_probl
         goto fail;
     }
     rc = read_whole((*out)->managed_file, &text, &bytes, problems);
-    if (rc == ERR_NOT_FOUND)
-        return 0;
     if (rc == 0)
         rc = settings_add_managed(*out, text, bytes, problems);
     free(text);
-    if (rc == 0)
+    if (rc == 0 || rc == ERR_NOT_FOUND) {
+        note_versions(*out);
         return 0;
+    }
 
 fail:
     settings_free(out);

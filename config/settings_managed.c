@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ static void put_credentials(struct json_writer *json, const char *user,
 
     if (user[0] != '\0')
         put(json, "user", user);
-    if (password->value[0] != '\0') {
+    if (key != NULL && password->value[0] != '\0') {
         sealed_secret_seal(key, password, sealed);
         put(json, "password", sealed);
     }
@@ -208,6 +209,26 @@ void settings_managed_write(struct json_writer *json, const struct settings_came
     }
     json_end_object(json);
     json_end_object(json);
+}
+
+void settings_managed_version(const struct settings_camera *camera,
+                              char                          version[static SETTINGS_VERSION_BYTES])
+{
+    unsigned char      digest[(SETTINGS_VERSION_BYTES - 1) / 2];
+    struct json_writer json;
+    const char        *text;
+    size_t             bytes;
+
+    version[0] = '\0';
+    json_init(&json, LIMIT_FILE_CONFIG_BYTES);
+    json_begin_object(&json);
+    put_camera(&json, camera, NULL);
+    json_end_object(&json);
+    text = json_text(&json, &bytes);
+    if (text != NULL &&
+        crypto_generichash(digest, sizeof digest, (const unsigned char *)text, bytes, NULL, 0) == 0)
+        sodium_bin2hex(version, SETTINGS_VERSION_BYTES, digest, sizeof digest);
+    json_free(&json);
 }
 
 static int failed(struct why *why, const char *path)

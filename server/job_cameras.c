@@ -1,6 +1,7 @@
 /* Adding, changing and removing cameras of the server's own file:
  * {"do":"set_camera","name":"gate","camera":{...}} with the camera as in the configuration,
- * {"do":"change_camera","name":"gate","camera":{...}} with what is to be different alone, and
+ * {"do":"change_camera","name":"gate","camera":{...}} with what is to be different alone (and
+ * "version", of what was seen: it is refused if that is no more), and
  * {"do":"remove_camera","name":"gate"}. What is sent is read by the configuration's own reader, as a
  * file of one camera. The disk's part runs on a worker; then the settings are read again, as after an
  * edit by hand. One change at a time: each reads what the one before has written. */
@@ -23,6 +24,7 @@ struct camera_edit {
     char                   name[LIMIT_NAME_BYTES];
     struct settings_camera camera;
     json_t                *changes; /* change_camera: laid over what is there; else NULL */
+    char                   version[SETTINGS_VERSION_BYTES]; /* that was seen; empty: any */
     bool                   removes, has_password;
     char                   claimed[UPLOAD_NAME_BYTES]; /* a video that had no camera yet */
     char                   unused[UPLOAD_NAME_BYTES];  /* one that this camera played before */
@@ -164,6 +166,17 @@ static int check_upload(struct camera_edit *edit, const struct settings_camera *
     return why_set(&edit->why, ERR_NOT_FOUND, "this video is not there: upload it (again)");
 }
 
+/* Who changes what he has not seen would undo what another has done. */
+static int check_version(const struct camera_edit *edit, const struct settings_camera *now,
+                         struct why *why)
+{
+    if (edit->version[0] == '\0' || strcmp(edit->version, now->version) == 0)
+        return 0;
+    return why_set(why, ERR_CONFLICT,
+                   "camera \"%s\" was changed meanwhile: look at what it is now, and change that",
+                   edit->name);
+}
+
 static int change(struct camera_edit *edit, struct settings *settings)
 {
     int                     index = find_camera(settings, edit->name);
@@ -175,7 +188,9 @@ static int change(struct camera_edit *edit, struct settings *settings)
     if (index < 0 && (edit->removes || edit->changes != NULL))
         return why_set(&edit->why, ERR_NOT_FOUND, "no camera named %s", edit->name);
     if (edit->changes != NULL) {
-        int rc = lay_over(edit, settings, index);
+        int rc = check_version(edit, &settings->cameras[index], &edit->why);
+        if (rc == 0)
+            rc = lay_over(edit, settings, index);
         if (rc != 0)
             return rc;
     }
@@ -353,24 +368,43 @@ static bool has_sealed(const json_t *changes)
     return sealed;
 }
 
+/* What runs: refused at once. What the file has the worker looks at. */
+static int check_running(const struct camera_edit *edit, const struct server *server,
+                         struct why *why)
+{
+    for (int i = 0; i < pipeline_camera_count(server->pipeline); i++) {
+        const struct settings_camera *camera = pipeline_camera_settings(server->pipeline, i);
+        if (strcmp(camera->name, edit->name) == 0)
+            return check_version(edit, camera, why);
+    }
+    return 0;
+}
+
 static int begin_change(struct job *job, json_t *arguments, struct why *why)
 {
     struct camera_edit *edit    = calloc(1, sizeof *edit);
     const char         *name    = NULL;
+    const char         *version = "";
     json_t             *changes = NULL;
     int                 rc;
 
     if (edit == NULL)
         return why_set(why, ERR_MEMORY, "out of memory");
-    rc = json_unpack_ex(arguments, NULL, JSON_STRICT, "{s:s,s:o}", "name", &name, "camera",
-                        &changes) != 0 ||
-                 !json_is_object(changes)
-             ? why_set(why, ERR_INVALID, "change_camera takes \"name\" and \"camera\", an object")
+    rc = json_unpack_ex(arguments, NULL, JSON_STRICT, "{s:s,s:o,s?s}", "name", &name, "camera",
+                        &changes, "version", &version) != 0 ||
+                 !json_is_object(changes) || strlen(version) >= sizeof edit->version
+             ? why_set(why, ERR_INVALID,
+                       "change_camera takes \"name\", \"camera\", an object, and the \"version\" "
+                       "that was seen")
              : settings_check_name(name, why);
     if (rc == 0 && has_sealed(changes))
         rc = why_set(why, ERR_INVALID, "a sealed password is the file's alone: send the password");
     if (rc == 0) {
         snprintf(edit->name, sizeof edit->name, "%s", name);
+        snprintf(edit->version, sizeof edit->version, "%s", version);
+        rc = check_running(edit, job->server, why);
+    }
+    if (rc == 0) {
         /* A copy: `arguments` stays with the loop while the worker reads. */
         edit->changes = json_deep_copy(changes);
         rc            = edit->changes == NULL ? why_set(why, ERR_MEMORY, "out of memory")

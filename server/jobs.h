@@ -23,7 +23,7 @@ struct jobs;
 #define JOB_PICTURE_BYTES (2 << 20)
 
 /* {"do":"discover"|"streams"|"probe"|"upload"|"set_camera"|"change_camera"|"remove_camera", ...}: see server/api/protocol.md.
- * The job's number from 1, or ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_MEMORY. */
+ * The job's number from 1, or ERR_INVALID, ERR_NOT_FOUND, ERR_DENIED, ERR_CONFLICT, ERR_FULL, ERR_MEMORY. */
 int64_t jobs_begin(struct jobs *jobs, const char *body, size_t bytes, struct why *why);
 /* {"id","do","state":"running"|"done"|"failed","progress","error","result"}; false when there is no such job. */
 bool jobs_write(struct jobs *jobs, int64_t id, struct json_writer *json);

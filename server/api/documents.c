@@ -257,6 +257,7 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
         key_text(json, "name", camera.settings->name);
         json_key(json, "managed");
         json_put_bool(json, camera.settings->managed);
+        key_text(json, "version", camera.settings->version);
         write_state(json, &camera);
         key_text(json, "source", camera.stats.source);
         key_text(json, "codec", camera.stats.codec);
@@ -265,6 +266,7 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
         key_uint(json, "height", (uint64_t)camera.stats.height_px);
         write_main(json, house, i);
         write_rates(json, &camera);
+        write_class_names(json, camera.settings->classes);
         write_counters_of(json, camera.settings);
         json_end_object(json);
     }

@@ -126,6 +126,23 @@ for name, change, told in (("gate", {"lines": {"l": {"coordinates": "0,0,2,0"}}}
     job = run(server, {"do": "change_camera", "name": name, "camera": change})
     tap.ok(job["state"] in ("refused", "failed") and told in job["error"], f"refused: {job['error']}")
 
+# ---- changed by two who do not know of each other ----
+ALL = ["person", "bicycle", "car", "motorcycle", "bus", "truck"]
+seen = gate()
+tap.equal((seen["classes"], len(seen["version"])), (ALL, 32), "what it counts, and what version that is")
+job = run(server, {"do": "change_camera", "name": "gate", "camera": {"objects": {"track": ["car", "bus"]}}, "version": seen["version"]})
+tap.equal(job["state"], "done", f"the first one changes its classes: {job.get('error')}")
+tap.ok(tap.wait_for(lambda: gate()["classes"] == ["car", "bus"], 15) and gate()["lines"] == seen["lines"], "and nothing else")
+tap.ok(gate()["version"] != seen["version"], "it is another version")
+job = run(server, {"do": "change_camera", "name": "gate", "camera": {"lines": {}}, "version": seen["version"]})
+tap.equal((job["state"], job.get("status")), ("refused", 409), f"the second one is refused: {job.get('error')}")
+tap.ok('"gate" was changed meanwhile' in job["error"] and gate()["lines"] == seen["lines"], "in words, and nothing is changed")
+job = run(server, {"do": "change_camera", "name": "gate", "camera": {"objects": {"track": ALL}}, "version": gate()["version"]})
+tap.ok(job["state"] == "done" and tap.wait_for(lambda: gate()["version"] == seen["version"], 15), "the same settings are the same version")
+run(server, {"do": "change_camera", "name": "gate", "camera": {"user": USER, "password": PASSWORD}})
+tap.equal(gate()["version"], seen["version"], "a password is none of it")
+tap.equal(run(server, {"do": "change_camera", "name": "gate", "camera": {"lines": {}}, "version": 7})["status"], 400, "a version is a text")
+
 with open(kept, encoding="utf-8") as file:
     sealed = "sealed:" + file.read().split("sealed:")[1].split('"')[0]
 for change in ({"ffmpeg": {"inputs": [{"path": f"rtsp://localhost:{signed.port}/live"}]}, "user": USER, "password": sealed},

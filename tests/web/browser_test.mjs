@@ -165,7 +165,7 @@ await scene('history', { path: '/#/history?camera=Main%20gate&counter=door&bucke
   ok(await page.run(`/,0,,/.test(window.csv)`), 'history: with its gaps');
 });
 
-await scene('edit', { path: '/#/camera/Market%20street' }, async (page, mock) => {
+await scene('edit', { path: '/#/camera/Market%20street', expect: /status of 409/ }, async (page, mock) => {
   await page.until(`[...document.querySelectorAll('.head .button')].some((one) => one.textContent.includes('Lines, zones'))`);
   await page.run(`[...document.querySelectorAll('.head .button')].find((one) => one.textContent.includes('Lines, zones')).click()`);
   ok(await page.until(`document.querySelectorAll('.drawing-end').length === 3`), 'edit: the line stands on the picture with its points');
@@ -185,6 +185,32 @@ await scene('edit', { path: '/#/camera/Market%20street' }, async (page, mock) =>
   ok(await page.until(`location.hash === '#/camera/Market%20street' && ${text('.counts-name')}.join() === 'road,queue'`), 'edit: saved, and shown at once');
   const sent = mock.jobs.at(-1);
   ok(sent.do === 'change_camera' && Object.keys(sent.camera).join() === 'lines,zones' && sent.camera.lines.road.coordinates.split(',').length === 4, 'edit: what was not changed is not sent');
+  ok(sent.version === 'v1', 'edit: and which version was seen is');
+  const CHECKED = `[...document.querySelectorAll('.edit-classes input')].filter((one) => one.checked).map((one) => one.parentElement.textContent).join()`;
+  const click = (name) => page.run(`document.querySelector('.edit-classes [name=class-${name}]').click()`);
+  await page.run(`location.hash = '#/edit/Market%20street'`);
+  ok(await page.until(`${CHECKED} === 'person,bicycle,car,motorcycle,bus,truck'`), 'edit: six boxes for six classes');
+  for (const name of ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck']) await click(name);
+  ok(await page.until(`document.querySelector('.edit [type=submit]').disabled && /at least one kind/.test(document.querySelector('.edit [role=alert]').textContent)`), 'edit: none at all is refused in words');
+  await click('bus');
+  await click('car');
+  await page.until(`!document.querySelector('.edit [type=submit]').disabled`);
+  await page.run(`document.querySelector('.edit [type=submit]').click()`);
+  await page.until(`location.hash === '#/camera/Market%20street'`);
+  ok(mock.jobs.at(-1).camera.objects?.track.join() === 'car,bus', 'edit: the classes that are counted are changed');
+  await page.run(`location.hash = '#/edit/Market%20street'`);
+  ok(await page.until(`${CHECKED} === 'car,bus'`), 'edit: and shown so');
+  const another = { do: 'change_camera', name: 'Market street', camera: { lines: {}, zones: {}, objects: { track: ['truck'] } } };
+  mock.world.change(another);
+  mock.publish('cameras', 0, {});
+  ok(await page.until(`/changed meanwhile/.test(document.querySelector('.edit-stale')?.textContent) && document.querySelector('.edit [type=submit]').disabled`), 'edit: what another changes meanwhile is told');
+  ok((await page.run(CHECKED)) === 'car,bus', 'edit: and takes the pen out of nobody’s hand');
+  await page.run(`document.querySelector('.edit-stale .button').click()`);
+  ok(await page.until(`${CHECKED} === 'truck' && !document.querySelector('.edit [type=submit]').disabled`), 'edit: begun anew with what it is now');
+  mock.world.change({ ...another, camera: { lines: {}, zones: {} } });
+  const asked = mock.jobs.length;
+  await page.run(`document.querySelector('.edit [type=submit]').click()`);
+  ok((await page.until(`/changed meanwhile/.test(document.querySelector('.edit-stale')?.textContent)`)) && mock.jobs.length === asked, 'edit: what is not seen yet is not saved over, either');
   await page.run(`location.hash = '#/edit/Main%20gate'`);
   ok(await page.until(`document.querySelector('.edit-text')?.textContent.includes('      door:')`), 'edit: a camera of the configuration file is told as text');
   ok((await page.run(`${text('.edit h2')}.join()`)) === 'What is counted', 'edit: and cannot be removed here');

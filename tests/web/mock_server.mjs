@@ -80,6 +80,7 @@ export async function startMock(options = {}) {
     let body = '';
     for await (const part of request) body += part;
     const what = JSON.parse(body);
+    if (world.isStale(what)) return send(response, 409, { error: 'changed meanwhile', message: `camera "${what.name}" was changed meanwhile` });
     const done = { id: jobs.push(what), do: what.do, state: 'done', progress: 1, error: null, result: {} };
     if (what.do === 'discover') done.result = { networks: 1, devices: [] };
     else if (!world.change(what)) Object.assign(done, { state: 'failed', error: `no camera named ${what.name}` });

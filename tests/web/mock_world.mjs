@@ -23,6 +23,8 @@ class Camera {
     this.random = generator(index + 1);
     /** The first one stands in the configuration file, the others were added in the dashboard. */
     this.managed = index > 0;
+    this.version = 1;
+    this.classes = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck'];
     this.state = 'streaming';
     this.reason = '';
     this.frame = 0;
@@ -119,7 +121,7 @@ class Camera {
 
   tell(h264) {
     return {
-      name: this.name, managed: this.managed, state: this.state, reason: this.reason, source: `rtsp://10.0.0.${20 + this.index}/stream1`,
+      name: this.name, managed: this.managed, version: `v${this.version}`, classes: this.classes, state: this.state, reason: this.reason, source: `rtsp://10.0.0.${20 + this.index}/stream1`,
       codec: 'h264', video: h264 ? 'h264' : 'jpeg', width: 960, height: 540, fps: this.fps, progress: 0, coverage: this.coverage,
       frames: { decoded: this.frame, analysed: Math.floor(this.frame / 3), skipped: Math.floor((this.frame * 2) / 3), dropped: this.index === 3 ? 412 : 0 },
       reconnects: this.index === 1 ? 2 : 0, decode_errors: 0, packets_lost: this.index === 1 ? 31 : 0,
@@ -155,6 +157,12 @@ export class World {
     this.cameras.length = count;
   }
 
+  /** Whoever wants this change has seen the camera before another one. */
+  isStale({ name, version }) {
+    const camera = this.cameras.find((one) => one.name === name);
+    return camera !== undefined && version !== undefined && version !== `v${camera.version}`;
+  }
+
   /** "change_camera" of its lines and zones, or "remove_camera"; false when there is no such camera. */
   change({ do: verb, name, camera: to }) {
     const camera = this.cameras.find((one) => one.name === name);
@@ -166,6 +174,8 @@ export class World {
     const [zone] = Object.entries(to.zones ?? {});
     if (line) camera.line = { name: line[0], coordinates: points(line[1].coordinates), ...line[1].directions };
     camera.zone = zone ? { name: zone[0], coordinates: points(zone[1].coordinates) } : null;
+    camera.classes = to.objects?.track ?? camera.classes;
+    camera.version += 1;
     for (const one of [camera.line, camera.zone]) if (one) camera.totals[one.name] ??= {};
     return true;
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { freeShapeName, moved, newShape, shapesOf, shapesProblem, toCounters, toYaml, withoutPoint, withPoint } from '../../web/src/data/shapes';
+import { CLASSES, freeShapeName, moved, newShape, shapesOf, shapesProblem, toCounters, toYaml, withClass, withoutPoint, withPoint } from '../../web/src/data/shapes';
 import { readCameras } from '../../web/src/state/protocol';
 
 const ALL = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck'];
@@ -41,4 +41,11 @@ test('shapes: as text for the configuration file', () => {
     '    lines:', '      door:', '        coordinates: "0.25,0.5,0.75,0.5"', '        directions: {a_to_b: in, b_to_a: out}',
     '    zones:', '      "queue, left":', '        coordinates: "0,0,0.333333,0,0.3,1"', '        objects: [person]', '        inertia: 5', '',
   ].join('\n'));
+});
+
+test('shapes: classes are put in and taken out in their own order', () => {
+  assert.deepEqual([...CLASSES], ALL);
+  assert.deepEqual(withClass(['truck', 'person'], 'car', true), ['person', 'car', 'truck']);
+  assert.deepEqual(withClass(['person', 'car'], 'person', false), ['car']);
+  assert.equal(toYaml([], ['car', 'bus']), '    objects: {track: [car, bus]}\n');
 });

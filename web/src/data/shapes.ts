@@ -18,7 +18,7 @@ export interface Shape {
 
 /** The server's: LIMIT_LINE_POINTS, LIMIT_ZONE_POINTS. */
 export const POINTS_MAX = { line: 16, zone: 64 };
-export const CLASSES_ALL = 6;
+export const CLASSES = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck'] as const;
 export const pointsMin = (kind: Shape['kind']): number => (kind === 'zone' ? 3 : 2);
 
 /** A ten-thousandth is less than a pixel. */
@@ -47,7 +47,7 @@ export function newShape(kind: Shape['kind'], name: string): Shape {
   };
 }
 
-const kept = (classes: string[]): string[] => (classes.length >= CLASSES_ALL ? [] : classes);
+const kept = (classes: string[]): string[] => (classes.length >= CLASSES.length ? [] : classes);
 
 export const shapesOf = (camera: Camera): Shape[] => [
   ...camera.lines.map((line) => ({
@@ -99,10 +99,14 @@ export function toCounters(shapes: readonly Shape[]): Counters {
   return { lines: Object.fromEntries(lines), zones: Object.fromEntries(zones) };
 }
 
-/** The same as text for the configuration file, to stand under the camera's name. */
-export function toYaml(shapes: readonly Shape[]): string {
+/** In the order of all, with this one put in or taken out. */
+export const withClass = (classes: readonly string[], name: string, chosen: boolean): string[] =>
+  CLASSES.filter((one) => (one === name ? chosen : classes.includes(one)));
+
+/** The same as text for the configuration file, to stand under the camera's name; with `classes` when they are to be others. */
+export function toYaml(shapes: readonly Shape[], classes?: readonly string[]): string {
   const { lines, zones } = toCounters(shapes);
-  return part('lines', lines) + part('zones', zones);
+  return (classes === undefined ? '' : `    objects: ${flow({ track: classes })}\n`) + part('lines', lines) + part('zones', zones);
 }
 
 /** JSON's strings are YAML's too. */

@@ -31,6 +31,8 @@ export interface Camera {
   name: string;
   /** It was added in the dashboard and can be changed there. */
   managed: boolean;
+  /** Another text when any of its settings is another. */
+  version: string;
   state: CameraState;
   reason: string;
   source: string;
@@ -50,6 +52,8 @@ export interface Camera {
   reconnects: number;
   decodeErrors: number;
   packetsLost: number;
+  /** What it counts at all. */
+  classes: string[];
   lines: Line[];
   zones: Zone[];
 }
@@ -172,6 +176,7 @@ export function readCamera(value: unknown): Camera {
   return {
     name: text(raw['name']),
     managed: raw['managed'] === true,
+    version: text(raw['version']),
     state: readState(raw['state']),
     reason: text(raw['reason']),
     source: text(raw['source']),
@@ -198,6 +203,7 @@ export function readCamera(value: unknown): Camera {
     reconnects: figure(raw['reconnects']),
     decodeErrors: figure(raw['decode_errors']),
     packetsLost: figure(raw['packets_lost']),
+    classes: texts(raw['classes']),
     lines: list(raw['lines']).map((line) => {
       const item = bag(line);
       return {

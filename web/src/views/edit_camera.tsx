@@ -1,10 +1,10 @@
-// Changing a camera: its lines and zones on its picture, how often it is analysed, its sign-in, or its end. One of
+// Changing a camera: its lines and zones on its picture, what it counts, how often it is analysed, its sign-in, or its end. One of
 // the configuration file is changed there: what is drawn is told as text for it.
 
 import { useSignal, type Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { freeShapeName, newShape, shapesOf, shapesProblem, toCounters, toYaml, type Shape } from '../data/shapes';
+import { CLASSES, freeShapeName, newShape, shapesOf, shapesProblem, toCounters, toYaml, withClass, type Shape } from '../data/shapes';
 import { BackIcon, PlusIcon } from '../parts/icons';
 import { ShapeDrawing } from '../parts/shape_drawing';
 import { Busy, useTask, Wrong } from '../parts/task';
@@ -18,6 +18,7 @@ const PICTURE_WIDTH = 1280;
 const FPS_MAX = 120;
 
 export function EditCamera({ name }: { name: string }) {
+  const [round, setRound] = useState(0);
   if (cameras.value === null) return <Loading />;
   const camera = cameras.value.find((one) => one.name === name);
   if (camera === undefined)
@@ -33,32 +34,43 @@ export function EditCamera({ name }: { name: string }) {
         <a href={cameraHref(name)} class="button button-icon" aria-label={`Back to ${name}`} title={`Back to ${name}`}><BackIcon /></a>
         <h1 tabIndex={-1}>{name}</h1>
       </header>
-      <Shapes camera={camera} />
+      <Shapes key={round} camera={camera} onAnew={() => setRound(round + 1)} />
       {camera.managed && !camera.source.startsWith('upload:') && <SignInAnew camera={camera} />}
       {camera.managed && <Removal camera={camera} />}
     </section>
   );
 }
 
-async function change(name: string, camera: Record<string, unknown>, signal: AbortSignal): Promise<void> {
-  await runJob({ do: 'change_camera', name, camera }, signal);
+/** With a version it is refused when somebody else has changed the camera since; then what it is now is shown. */
+async function change(name: string, camera: Record<string, unknown>, signal: AbortSignal, version = ''): Promise<void> {
+  try {
+    await runJob({ do: 'change_camera', name, camera, ...(version === '' ? {} : { version }) }, signal);
+  } catch (failure) {
+    if (!signal.aborted) await loadCameras();
+    throw failure;
+  }
   await loadCameras();
   location.hash = cameraHref(name);
 }
 
 // ---- lines and zones ----
 
-function Shapes({ camera }: { camera: Camera }) {
+function Shapes({ camera, onAnew }: { camera: Camera; onAnew: () => void }) {
   // What the server has when the page opens: what comes meanwhile does not take the pen out of anybody's hand.
   const [first] = useState(() => shapesOf(camera));
   const [firstRate] = useState(camera.fps.wanted);
+  const [firstClasses] = useState(camera.classes);
+  const [version] = useState(camera.version);
   const [picture] = useState(() => `/api/v1/snapshot?${new URLSearchParams({ camera: camera.name, width: String(PICTURE_WIDTH) })}`);
   const shapes = useSignal<Shape[]>(first);
   const chosen = useSignal(0);
   const fps = useSignal(String(firstRate));
+  const classes = useSignal<readonly string[]>(firstClasses);
   const { busy, error, run } = useTask();
   const rate = Number(fps.value.replace(',', '.'));
-  const problem = shapesProblem(shapes.value) || (fps.value.trim() !== '' && rate >= 0 && rate <= FPS_MAX ? '' : `Pictures a second: a number from 0 to ${FPS_MAX}.`);
+  const sameClasses = classes.value.join() === firstClasses.join();
+  const stale = camera.managed && busy.value === '' && camera.version !== version;
+  const problem = shapesProblem(shapes.value) || (classes.value.length === 0 ? 'Choose at least one kind of what is counted.' : '') || (fps.value.trim() !== '' && rate >= 0 && rate <= FPS_MAX ? '' : `Pictures a second: a number from 0 to ${FPS_MAX}.`);
   const renamed = first.filter((one) => !shapes.value.some((shape) => shape.name === one.name && shape.kind === one.kind));
 
   const replace = (shape: Shape): void => void (shapes.value = shapes.value.map((one) => (one.id === shape.id ? shape : one)));
@@ -74,7 +86,11 @@ function Shapes({ camera }: { camera: Camera }) {
     event.preventDefault();
     if (problem !== '' || !camera.managed) return;
     void run('Saving…', (signal) =>
-      change(camera.name, { ...toCounters(shapes.value), ...(rate === firstRate ? {} : { detect: { fps: rate } }) }, signal));
+      change(camera.name, {
+        ...toCounters(shapes.value),
+        ...(rate === firstRate ? {} : { detect: { fps: rate } }),
+        ...(sameClasses ? {} : { objects: { track: classes.value } }),
+      }, signal, version));
   };
   return (
     <form class="card add-card" onSubmit={save}>
@@ -105,7 +121,10 @@ function Shapes({ camera }: { camera: Camera }) {
           stays in the history, and another name begins at zero.
         </p>
       )}
-      {camera.managed ? <Saving fps={fps} problem={problem} busy={busy.value} error={error.value} /> : <AsText shapes={shapes.value} problem={problem} />}
+      <Classes classes={classes} />
+      {camera.managed
+        ? <Saving fps={fps} problem={problem} busy={busy.value} error={error.value} stale={stale} onAnew={onAnew} />
+        : <AsText text={toYaml(shapes.value, sameClasses ? undefined : classes.value)} problem={problem} />}
     </form>
   );
 }
@@ -140,7 +159,31 @@ function ShapeRow({ shape, chosen, onChoose, onChange, onRemove }: RowProperties
   );
 }
 
-function Saving({ fps, problem, busy, error }: { fps: Signal<string>; problem: string; busy: string; error: string }) {
+function Classes({ classes }: { classes: Signal<readonly string[]> }) {
+  return (
+    <fieldset class="edit-classes">
+      <legend>What is counted at all</legend>
+      {CLASSES.map((name) => (
+        <label key={name}>
+          <input type="checkbox" name={`class-${name}`} checked={classes.value.includes(name)}
+            onChange={(event) => (classes.value = withClass(classes.value, name, event.currentTarget.checked))} />
+          {name}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+interface SavingProperties {
+  fps: Signal<string>;
+  problem: string;
+  busy: string;
+  error: string;
+  stale: boolean;
+  onAnew: () => void;
+}
+
+function Saving({ fps, problem, busy, error, stale, onAnew }: SavingProperties) {
   return (
     <>
       <label class="edit-rate">Pictures analysed each second (0: every one)
@@ -148,22 +191,27 @@ function Saving({ fps, problem, busy, error }: { fps: Signal<string>; problem: s
       </label>
       <p class="bad-text" role="alert">{problem}</p>
       <Busy words={busy} />
-      <Wrong words={error} />
-      <button type="submit" class="button button-main" disabled={problem !== '' || busy !== ''}>Save</button>
+      {!stale && <Wrong words={error} />}
+      {stale && (
+        <div class="edit-stale" role="alert">
+          <p>This camera was changed meanwhile, by somebody else or in another window: what stands here is not saved over that.</p>
+          <button type="button" class="button" onClick={onAnew}>Begin anew with what it is now</button>
+        </div>
+      )}
+      <button type="submit" class="button button-main" disabled={problem !== '' || busy !== '' || stale}>Save</button>
     </>
   );
 }
 
-function AsText({ shapes, problem }: { shapes: readonly Shape[]; problem: string }) {
+function AsText({ text, problem }: { text: string; problem: string }) {
   const copied = useSignal(false);
-  const text = toYaml(shapes);
   const copy = (): void => void navigator.clipboard.writeText(text).then(() => (copied.value = true), () => undefined);
   if (problem !== '') return <p class="bad-text" role="alert">{problem}</p>;
   return (
     <>
       <p>
         This camera stands in the server’s configuration file and is changed there: put these lines under its name, in
-        place of its “lines” and “zones”. The file is read again as soon as it is saved.
+        place of those of the same names. The file is read again as soon as it is saved.
       </p>
       <pre class="edit-text">{text}</pre>
       {/* Without TLS a browser gives pages no clipboard. */}
