@@ -16,6 +16,7 @@ bool pipeline_same_stream(const struct settings_camera *a, const struct settings
     copy.zone_count = b->zone_count;
     memcpy(copy.lines, b->lines, sizeof copy.lines);
     memcpy(copy.zones, b->zones, sizeof copy.zones);
+    memcpy(copy.version, b->version, sizeof copy.version);
     return settings_camera_equal(&copy, b);
 }
 
@@ -84,6 +85,7 @@ int pipeline_change_camera(struct pipeline_camera *camera, const struct settings
     other.view   = camera->settings.view;
     other.begun  = camera->settings.begun; /* notes on the disk: whoever is counted goes on */
     other.played = camera->settings.played;
+    memcpy(other.version, camera->settings.version, sizeof other.version);
     if (!settings_camera_equal(&camera->settings, &other)) {
         int rc = change_rules(camera, &other, why);
         if (rc != 0)
@@ -91,6 +93,7 @@ int pipeline_change_camera(struct pipeline_camera *camera, const struct settings
     }
     camera->settings.begun  = settings->begun;
     camera->settings.played = settings->played;
+    memcpy(camera->settings.version, settings->version, sizeof settings->version);
     // As settings_camera_equal().
     // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c)
     if (memcmp(&camera->settings.view, &view, sizeof view) == 0)

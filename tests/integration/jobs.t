@@ -128,11 +128,13 @@ for name, change, told in (("gate", {"lines": {"l": {"coordinates": "0,0,2,0"}}}
 
 # ---- changed by two who do not know of each other ----
 ALL = ["person", "bicycle", "car", "motorcycle", "bus", "truck"]
+tap.ok(tap.wait_for(lambda: gate()["frames"]["decoded"] > 10, 15), "it has decoded pictures")
 seen = gate()
 tap.equal((seen["classes"], len(seen["version"])), (ALL, 32), "what it counts, and what version that is")
 job = run(server, {"do": "change_camera", "name": "gate", "camera": {"objects": {"track": ["car", "bus"]}}, "version": seen["version"]})
 tap.equal(job["state"], "done", f"the first one changes its classes: {job.get('error')}")
 tap.ok(tap.wait_for(lambda: gate()["classes"] == ["car", "bus"], 15) and gate()["lines"] == seen["lines"], "and nothing else")
+tap.ok(gate()["frames"]["decoded"] >= seen["frames"]["decoded"], "its stream goes on")
 tap.ok(gate()["version"] != seen["version"], "it is another version")
 job = run(server, {"do": "change_camera", "name": "gate", "camera": {"lines": {}}, "version": seen["version"]})
 tap.equal((job["state"], job.get("status")), ("refused", 409), f"the second one is refused: {job.get('error')}")
