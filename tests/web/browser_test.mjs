@@ -181,6 +181,7 @@ await scene('edit', { path: '/#/camera/Market%20street', expect: /status of 409/
   ok(await page.until(`document.querySelector('.edit [type=submit]').disabled && /Two lines or zones/.test(document.querySelector('.edit [role=alert]').textContent)`), 'edit: two of one name are refused in words');
   await page.run(`(() => { const field = document.querySelector('.edit-shapes li:last-child input'); field.value = 'queue'; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
   await page.until(`!document.querySelector('.edit [type=submit]').disabled`);
+  await keptFromLeaving(page);
   await page.run(`document.querySelector('.edit [type=submit]').click()`);
   ok(await page.until(`location.hash === '#/camera/Market%20street' && ${text('.counts-name')}.join() === 'road,queue'`), 'edit: saved, and shown at once');
   const sent = mock.jobs.at(-1);
@@ -220,7 +221,49 @@ await scene('edit', { path: '/#/camera/Market%20street', expect: /status of 409/
   await page.until(`document.activeElement.textContent === 'Remove Market street'`);
   await page.key('Enter');
   ok(await page.until(`location.hash === '#/' && ${text('.tile h2')}.join() === 'Main gate,Car park north'`), 'edit: removed after a question');
+  await leftUnsaved(page);
 });
+
+/** What is drawn on the edit page is not lost by a link, the way back, or the end of the page. */
+async function keptFromLeaving(page) {
+  const drawn = `document.querySelectorAll('.edit-shapes li').length === 2 && location.hash === '#/edit/Market%20street'`;
+  const ending = `!dispatchEvent(new Event('beforeunload', { cancelable: true }))`;
+  ok(await page.run(ending), 'edit: the page does not close with unsaved changes without a question');
+  await page.run(`(() => { const link = document.querySelector('nav [href="#/history"]'); link.focus(); link.click(); })()`);
+  ok(await page.until(`document.querySelector('dialog[open][role=alertdialog]') !== null`), 'edit: nor does a link leave it');
+  ok(await page.run(`(() => {
+    const dialog = document.querySelector('dialog');
+    const words = (key) => document.getElementById(dialog.getAttribute(key)).textContent;
+    return dialog.matches(':modal') && /Leave without saving/.test(words('aria-labelledby')) && /will be lost/.test(words('aria-describedby')) && document.activeElement.textContent === 'Stay here';
+  })()`), 'edit: the question has a name and words, keeps the focus, and to stay is the first answer');
+  await page.key('Escape');
+  ok(await page.until(`document.querySelector('dialog') === null && ${drawn}`), 'edit: Escape is to stay, and all is as it was');
+  ok(await page.run(`document.activeElement.getAttribute('href') === '#/history'`), 'edit: with the focus where it was');
+  await page.run(`history.back()`);
+  await page.until(`document.querySelector('dialog[open]') !== null`);
+  await page.key('Enter');
+  ok(await page.until(`document.querySelector('dialog') === null && ${drawn}`), 'edit: nor does the way back');
+}
+
+async function leftUnsaved(page) {
+  await page.run(`location.hash = '#/edit/Main%20gate'`);
+  await page.until(`document.querySelector('.edit-text') !== null`);
+  const shapes = await page.run(`document.querySelectorAll('.edit-shapes li').length`);
+  const add = `[...document.querySelectorAll('.edit .button')].find((one) => one.textContent.includes('A zone')).click()`;
+  await page.run(add);
+  await page.until(`document.querySelectorAll('.edit-shapes li').length === ${shapes + 1}`);
+  await page.run(`[...document.querySelectorAll('.edit-actions .button')].at(-1).click()`);
+  await page.until(`document.querySelectorAll('.edit-shapes li').length === ${shapes}`);
+  ok(await page.run(`dispatchEvent(new Event('beforeunload', { cancelable: true }))`), 'edit: what was taken back again is no change');
+  await page.run(add);
+  await page.until(`document.querySelectorAll('.edit-shapes li').length === ${shapes + 1}`);
+  await page.run(`location.hash = '#/history'`);
+  await page.until(`document.querySelector('dialog[open]') !== null`);
+  await page.run(`[...document.querySelectorAll('dialog .button')].find((one) => one.textContent === 'Leave without saving').click()`);
+  ok(await page.until(`location.hash === '#/history' && document.querySelector('dialog') === null && document.querySelector('.edit') === null`), 'edit: left when that is the answer');
+  await page.run(`history.back()`);
+  ok(await page.until(`location.hash === '#/edit/Main%20gate' && document.querySelectorAll('.edit-shapes li').length === ${shapes}`), 'edit: and without a trace on the way back');
+}
 
 await scene('health', { path: '/#/health' }, async (page, mock) => {
   ok(await page.until(`document.querySelector('.verdict h2')?.textContent === 'All is well'`), 'health: well');

@@ -207,7 +207,8 @@ export class World {
       }
     }
     if (this.events.length > 4000) this.events.splice(0, 1000);
-    return [...changed].map((key) => this.counter(this.cameras[Number(key.split('/')[0])], key.slice(key.indexOf('/') + 1)));
+    return [...changed].map((key) =>
+      this.counter(this.cameras.find((camera) => camera.index === Number(key.split('/')[0])), key.slice(key.indexOf('/') + 1)));
   }
 
   eventsAfter(seq) {

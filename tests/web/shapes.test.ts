@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CLASSES, freeShapeName, moved, newShape, shapesOf, shapesProblem, toCounters, toYaml, withClass, withoutPoint, withPoint } from '../../web/src/data/shapes';
+import { CLASSES, freeShapeName, moved, newShape, sameShapes, shapesOf, shapesProblem, toCounters, toYaml, withClass, withoutPoint, withPoint } from '../../web/src/data/shapes';
 import { readCameras } from '../../web/src/state/protocol';
 
 const ALL = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck'];
@@ -48,4 +48,12 @@ test('shapes: classes are put in and taken out in their own order', () => {
   assert.deepEqual(withClass(['truck', 'person'], 'car', true), ['person', 'car', 'truck']);
   assert.deepEqual(withClass(['person', 'car'], 'person', false), ['car']);
   assert.equal(toYaml([], ['car', 'bus']), '    objects: {track: [car, bus]}\n');
+});
+
+test('shapes: the same to the server, whatever their numbers on the page', () => {
+  const line = newShape('line', 'door');
+  assert.ok(sameShapes([line], [newShape('line', 'door')]));
+  assert.ok(!sameShapes([line], [{ ...line, aToB: 'up' }]));
+  assert.ok(!sameShapes([line], [{ ...line, points: [...line.points].reverse() }]));
+  assert.ok(!sameShapes([line], []));
 });

@@ -3,11 +3,13 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { duration } from './data/format';
 import { AutoIcon, ChartIcon, HealthIcon, LeaveIcon, MoonIcon, SunIcon, WallIcon } from './parts/icons';
+import { LeaveQuestion } from './parts/leave_question';
 import { Segments } from './parts/segments';
 import { signOut } from './state/api';
 import { route } from './state/route';
 import { health, link, now, session, socket } from './state/store';
 import { theme } from './state/theme';
+import { mayLeave } from './state/unsaved';
 import { AddCamera } from './views/add_camera';
 import { CameraView } from './views/camera';
 import { EditCamera } from './views/edit_camera';
@@ -34,6 +36,7 @@ export function App() {
       <Bar />
       <Banner />
       <main id="main" tabIndex={-1} class={link.value.phase === 'lost' ? 'stale' : ''}><View /></main>
+      <LeaveQuestion />
     </>
   );
 }
@@ -69,6 +72,7 @@ function Bar() {
 }
 
 async function leave(): Promise<void> {
+  if (!(await mayLeave())) return;
   await signOut().catch(() => undefined);
   // A fresh page holds nothing of what was seen before.
   location.hash = '#/';

@@ -58,6 +58,12 @@ export const shapesOf = (camera: Camera): Shape[] => [
   })),
 ];
 
+/** The same to the server, whatever their numbers on this page. */
+export const sameShapes = (one: readonly Shape[], other: readonly Shape[]): boolean => {
+  const told = (shapes: readonly Shape[]): string => JSON.stringify(shapes.map((shape) => ({ ...shape, id: 0 })));
+  return told(one) === told(other);
+};
+
 /** A name that none of them has yet. */
 export function freeShapeName(shapes: readonly Shape[], wish: string): string {
   for (let number = 1; ; number += 1) {

@@ -1,6 +1,7 @@
 // Where we are: the part of the address after '#', so that the server needs to know one page only.
 
 import { signal } from '@preact/signals';
+import { mayLeave, unsaved } from './unsaved';
 
 export interface Route {
   view: 'wall' | 'camera' | 'history' | 'health' | 'add' | 'edit';
@@ -30,10 +31,32 @@ export const editHref = (name: string): string => `#/edit/${encodeURIComponent(n
 export const cameraHref = (name: string): string => `#/camera/${encodeURIComponent(name)}`;
 
 export const route = signal(readRoute(location.hash));
-addEventListener('hashchange', () => (route.value = readRoute(location.hash)));
+
+// Every step of the history is numbered, so that one that nobody was asked about can be taken back, wherever it led.
+const numberOfStep = (): number | undefined => (history.state as { step?: number } | null)?.step;
+let step = numberOfStep() ?? 0;
+history.replaceState({ step }, '');
+
+addEventListener('hashchange', () => {
+  const known = numberOfStep();
+  const to = known ?? step + 1;
+  if (known === undefined) history.replaceState({ step: to }, '');
+  const next = readRoute(location.hash);
+  const elsewhere = next.view !== route.value.view || next.camera !== route.value.camera;
+  if (elsewhere && to !== step && unsaved.value) return askFirst(to - step);
+  step = to;
+  route.value = next;
+});
+
+function askFirst(steps: number): void {
+  history.go(-steps);
+  void mayLeave().then((leave) => {
+    if (leave) history.go(steps);
+  });
+}
 
 /** Another address for the same view, without a step in the browser's history. */
 export function replaceQuery(query: URLSearchParams): void {
   const path = location.hash.split('?')[0] || '#/';
-  history.replaceState(null, '', `${path}?${query}`);
+  history.replaceState(history.state, '', `${path}?${query}`);
 }

@@ -1,12 +1,13 @@
 // What the dashboard knows, as signals: written here from what the server sends, read by views.
 // A counter has a signal of its own, so that a crossing redraws two digits and not the page.
 
-import { batch, signal, type Signal } from '@preact/signals';
+import { batch, effect, signal, type Signal } from '@preact/signals';
 import { ApiError, getCameras, getSession, getVersion, refused, type Session, type Version } from './api';
 import {
   readCounters, readEvent, readHealth, type Camera, type CountEvent, type Counter, type Health,
 } from './protocol';
 import { Socket } from './socket';
+import { unsaved } from './unsaved';
 
 /** Events kept for the list of one camera, and fetched again when the page opens. */
 export const EVENTS_KEPT = 200;
@@ -56,6 +57,10 @@ let lastSeq: number | null = null;
 /** Events up to here are replayed ones: shown in lists, no reason to flash a line. */
 let replayedTo = 0;
 let greetedBy = '';
+const outdated = signal(false);
+effect(() => {
+  if (outdated.value && !unsaved.value) location.reload();
+});
 
 /** The camera's latest events, newest first. */
 export function eventsOf(camera: string): Signal<CountEvent[]> {
@@ -103,8 +108,9 @@ function flushEvents(): void {
 
 export const socket = new Socket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/v1/ws`, {
   opened(serverSeq, serverVersion) {
-    // This page is part of the server: after an update the old one may not understand the new one.
-    if (greetedBy !== '' && serverVersion !== greetedBy) location.reload();
+    // This page is part of the server: after an update the old one may not understand the new one. What somebody is
+    // drawing is not taken out of his hand for that.
+    if (greetedBy !== '' && serverVersion !== greetedBy) outdated.value = true;
     greetedBy = serverVersion;
     // A ledger that is shorter than what we saw is another one: begin again with it.
     if (lastSeq === null || serverSeq < lastSeq) {

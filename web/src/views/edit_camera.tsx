@@ -4,7 +4,7 @@
 import { useSignal, type Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { CLASSES, freeShapeName, newShape, shapesOf, shapesProblem, toCounters, toYaml, withClass, type Shape } from '../data/shapes';
+import { CLASSES, freeShapeName, newShape, sameShapes, shapesOf, shapesProblem, toCounters, toYaml, withClass, type Shape } from '../data/shapes';
 import { BackIcon, PlusIcon } from '../parts/icons';
 import { ShapeDrawing } from '../parts/shape_drawing';
 import { Busy, useTask, Wrong } from '../parts/task';
@@ -12,6 +12,7 @@ import { runJob } from '../state/jobs';
 import type { Camera } from '../state/protocol';
 import { cameraHref } from '../state/route';
 import { cameras, loadCameras } from '../state/store';
+import { forgetUnsaved, useUnsaved } from '../state/unsaved';
 import { Loading } from './wall';
 
 const PICTURE_WIDTH = 1280;
@@ -49,6 +50,7 @@ async function change(name: string, camera: Record<string, unknown>, signal: Abo
     if (!signal.aborted) await loadCameras();
     throw failure;
   }
+  forgetUnsaved();
   await loadCameras();
   location.hash = cameraHref(name);
 }
@@ -71,6 +73,12 @@ function Shapes({ camera, onAnew }: { camera: Camera; onAnew: () => void }) {
   const sameClasses = classes.value.join() === firstClasses.join();
   const stale = camera.managed && busy.value === '' && camera.version !== version;
   const problem = shapesProblem(shapes.value) || (classes.value.length === 0 ? 'Choose at least one kind of what is counted.' : '') || (fps.value.trim() !== '' && rate >= 0 && rate <= FPS_MAX ? '' : `Pictures a second: a number from 0 to ${FPS_MAX}.`);
+  // Like what the page began with, or what the server has by now: nothing is lost then.
+  useUnsaved(
+    (fps.value !== String(firstRate) && rate !== camera.fps.wanted) ||
+    (!sameClasses && classes.value.join() !== camera.classes.join()) ||
+    (!sameShapes(shapes.value, first) && !sameShapes(shapes.value, shapesOf(camera))),
+  );
   const renamed = first.filter((one) => !shapes.value.some((shape) => shape.name === one.name && shape.kind === one.kind));
 
   const replace = (shape: Shape): void => void (shapes.value = shapes.value.map((one) => (one.id === shape.id ? shape : one)));
@@ -230,6 +238,7 @@ function SignInAnew({ camera }: { camera: Camera }) {
   const user = useSignal('');
   const password = useSignal('');
   const { busy, error, run } = useTask();
+  useUnsaved(user.value !== '' || password.value !== '');
   const save = (event: Event): void => {
     event.preventDefault();
     void run('Saving…', (signal) => change(camera.name, { user: user.value, password: password.value }, signal));
@@ -259,6 +268,7 @@ function Removal({ camera }: { camera: Camera }) {
   const { busy, error, run } = useTask();
   const remove = (): void => void run('Removing…', async (signal) => {
     await runJob({ do: 'remove_camera', name: camera.name }, signal);
+    forgetUnsaved();
     await loadCameras();
     location.hash = '#/';
   });

@@ -1,0 +1,33 @@
+// The question before unsaved changes are lost. A dialog of the browser's own: it keeps the focus, takes Escape for an
+// answer, and gives the focus back to where it was.
+
+import { useEffect, useRef } from 'preact/hooks';
+import { leaveQuestion } from '../state/unsaved';
+
+export function LeaveQuestion() {
+  const answer = leaveQuestion.value;
+  return answer === null ? null : <Question answer={answer} />;
+}
+
+function Question({ answer }: { answer: (leave: boolean) => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  // Closed before it goes: only then is the focus given back.
+  const say = (leave: boolean): void => {
+    dialog.current?.close();
+    answer(leave);
+  };
+  return (
+    <dialog
+      ref={dialog} class="question" role="alertdialog" aria-labelledby="leave-title" aria-describedby="leave-text"
+      onCancel={(event) => { event.preventDefault(); say(false); }}
+    >
+      <h2 id="leave-title">Leave without saving?</h2>
+      <p id="leave-text">What you have changed on this page is not saved and will be lost.</p>
+      <div class="add-actions">
+        <button type="button" class="button button-main" autofocus onClick={() => say(false)}>Stay here</button>
+        <button type="button" class="button button-bad" onClick={() => say(true)}>Leave without saving</button>
+      </div>
+    </dialog>
+  );
+}
