@@ -19,7 +19,12 @@ static pthread_once_t            once = PTHREAD_ONCE_INIT;
 static const struct backend_ops *loaded; /* NULL: not usable, see `reason` */
 static struct why                reason;
 
-static const struct cuda_host HOST = {.model_graph = model_graph};
+static void say(const char *text)
+{
+    log_info("cuda", "%s", text);
+}
+
+static const struct cuda_host HOST = {.model_graph = model_graph, .say = say};
 
 static void                      load_once(void);
 static void                     *open_library(void);

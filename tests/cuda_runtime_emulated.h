@@ -23,6 +23,11 @@ static int emulated_start(void (*run)(const void *args, int batch), const void *
 
 static int64_t emulated_calls, emulated_fail_at; /* from 1; 0: never */
 static int     emulated_live;                    /* made and not given back */
+static bool    emulated_broken;                  /* every call fails, until the device is reset */
+static int     emulated_resets;
+static bool    emulated_error;        /* nobody has asked for the last error since */
+static bool    emulated_no_timing;    /* events that take the time cannot be had */
+static bool    emulated_no_capturing; /* cuDNN's engines cannot become part of a graph */
 
 struct emulated_stream;
 
@@ -69,9 +74,18 @@ static struct emulated_stream *stream_of(cudaStream_t stream)
     return stream != NULL ? (void *)stream : &default_stream;
 }
 
+/* cuDNN has a runtime of its own, whose errors are not seen in ours. */
+static bool fails_apart(void)
+{
+    return ++emulated_calls == emulated_fail_at || emulated_broken;
+}
+
 static bool fails(void)
 {
-    return ++emulated_calls == emulated_fail_at;
+    bool failed = fails_apart();
+
+    emulated_error = emulated_error || failed;
+    return failed;
 }
 
 static void *make(size_t bytes)
@@ -123,20 +137,32 @@ static struct operation *enqueue(struct emulated_stream *stream)
     return &stream->operations[stream->count++];
 }
 
-static int emulated_start(void (*run)(const void *args, int batch), const void *args, size_t bytes,
-                          int batch, void *stream)
+static int emulated_call(void (*run)(const void *args, int batch), const void *args, size_t bytes,
+                         int batch, void *stream)
 {
     struct operation *operation;
 
-    if (fails())
-        return cudaErrorLaunchFailure;
     if (bytes > ARGUMENT_BYTES)
         abort();
-    operation        = enqueue(stream);
+    if (fails())
+        return cudaErrorLaunchFailure;
+    operation        = enqueue(stream_of(stream));
     operation->run   = run;
     operation->batch = batch;
     memcpy(operation->args, args, bytes);
     return 0;
+}
+
+/* A launch asks for the last error, which may be an older one. */
+static int emulated_start(void (*run)(const void *args, int batch), const void *args, size_t bytes,
+                          int batch, void *stream)
+{
+    bool older = emulated_error;
+
+    if (emulated_call(run, args, bytes, batch, stream) == 0 && !older)
+        return 0;
+    emulated_error = false;
+    return cudaErrorLaunchFailure;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
@@ -177,15 +203,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return fails() ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
-cudaError_t cudaDeviceSynchronize(void)
-{
-    for (int i = 0; i < 64; i++)
-        if (streams[i] != NULL)
-            run_until(streams[i], streams[i]->count);
-    run_until(&default_stream, default_stream.count);
-    return fails() ? cudaErrorLaunchFailure : cudaSuccess;
-}
-
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
     struct emulated_event *waited = (void *)event;
@@ -211,7 +228,10 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 
 cudaError_t cudaEventCreate(cudaEvent_t *event)
 {
-    return cudaEventCreateWithFlags(event, 0);
+    if (!emulated_no_timing)
+        return cudaEventCreateWithFlags(event, 0);
+    emulated_error = true;
+    return cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
@@ -266,6 +286,7 @@ cudaError_t cudaHostAlloc(void **at, size_t bytes, unsigned flags)
 
 cudaError_t cudaFree(void *at)
 {
+    run_until(&default_stream, default_stream.count);
     unmake(at);
     return cudaSuccess;
 }
@@ -276,21 +297,45 @@ cudaError_t cudaFreeHost(void *at)
     return cudaSuccess;
 }
 
+/* What the default stream does on its own: `from` is a copy that is its own, NULL: `value` is set. */
+struct emulated_fill {
+    void  *to, *from;
+    size_t bytes;
+    int    value;
+};
+
+static void run_fill(const void *args, int batch)
+{
+    const struct emulated_fill *fill = args;
+
+    (void)batch;
+    if (fill->from != NULL)
+        memcpy(fill->to, fill->from, fill->bytes);
+    else
+        memset(fill->to, fill->value, fill->bytes);
+    free(fill->from);
+}
+
+/* From memory that is not pinned: it has been read when the call is over, and is not yet written. */
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
-    (void)kind;
-    if (fails())
-        return cudaErrorUnknown;
-    memcpy(to, from, bytes);
-    return cudaSuccess;
+    struct emulated_fill fill = {.to = to, .from = malloc(bytes + 1), .bytes = bytes};
+
+    if (kind != cudaMemcpyHostToDevice || fill.from == NULL)
+        abort();
+    memcpy(fill.from, from, bytes);
+    if (emulated_call(run_fill, &fill, sizeof fill, 0, NULL) == 0)
+        return cudaSuccess;
+    free(fill.from);
+    return cudaErrorUnknown;
 }
 
 cudaError_t cudaMemset(void *to, int value, size_t bytes)
 {
-    if (fails())
-        return cudaErrorUnknown;
-    memset(to, value, bytes);
-    return cudaSuccess;
+    struct emulated_fill fill = {.to = to, .bytes = bytes, .value = value};
+
+    return emulated_call(run_fill, &fill, sizeof fill, 0, NULL) == 0 ? cudaSuccess
+                                                                     : cudaErrorUnknown;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
@@ -403,14 +448,24 @@ cudaError_t cudaSetDevice(int device)
     return device != 0 || fails() ? cudaErrorInvalidDevice : cudaSuccess;
 }
 
+cudaError_t cudaSetDeviceFlags(unsigned flags)
+{
+    return flags != cudaDeviceScheduleBlockingSync || fails() ? cudaErrorInvalidValue : cudaSuccess;
+}
+
 cudaError_t cudaDeviceReset(void)
 {
+    emulated_broken = false;
+    emulated_resets++;
     return fails() ? cudaErrorUnknown : cudaSuccess;
 }
 
 cudaError_t cudaGetLastError(void)
 {
-    return cudaSuccess;
+    bool failed = emulated_error;
+
+    emulated_error = false;
+    return failed ? cudaErrorUnknown : cudaSuccess;
 }
 
 const char *cudaGetErrorString(cudaError_t status)
@@ -434,7 +489,7 @@ const char *cudnnGetErrorString(cudnnStatus_t status)
 /* A handle is the stream that it was given. */
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {
-    if (fails())
+    if (fails_apart())
         return CUDNN_STATUS_NOT_INITIALIZED;
     *handle = (cudnnHandle_t)make(sizeof(void *));
     return CUDNN_STATUS_SUCCESS;
@@ -449,7 +504,7 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
 {
     memcpy(handle, &stream, sizeof stream);
-    return fails() ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
+    return fails_apart() ? CUDNN_STATUS_BAD_PARAM : CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor)
@@ -499,7 +554,9 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     conv.residual   = (int32_t)shape->residual;
     conv.group_in   = shape->in_channels;
     conv.weight_pitch = conv.window.kernel[0] * conv.window.kernel[1] * shape->in_channels;
-    return emulated_start(run_conv, &conv, sizeof conv, shape->batch, stream) == 0
+    if (emulated_no_capturing && ((struct emulated_stream *)stream)->capturing)
+        return CUDNN_STATUS_EXECUTION_FAILED;
+    return emulated_call(run_conv, &conv, sizeof conv, shape->batch, stream) == 0
                ? CUDNN_STATUS_SUCCESS
                : CUDNN_STATUS_EXECUTION_FAILED;
 }
@@ -511,7 +568,7 @@ int cudnn_graph_conv(struct cudnn_graph *graph, const struct cudnn_conv_shape *s
     struct emulated_descriptor *made;
 
     memset(graph, 0, sizeof *graph);
-    if (fails())
+    if (fails_apart())
         return why_set(why, ERR_UNSUPPORTED, "an emulated failure");
     made         = make(sizeof *made);
     made->shape  = *shape;
@@ -528,7 +585,7 @@ void cudnn_graph_close(struct cudnn_graph *graph)
 int cudnn_device_of_handle(cudnnBackendDescriptor_t *out, cudnnHandle_t handle, struct why *why)
 {
     (void)handle;
-    if (fails())
+    if (fails_apart())
         return why_set(why, ERR_DEVICE_LOST, "an emulated failure");
     *out = make(1);
     return 0;
@@ -541,7 +598,7 @@ int cudnn_graph_configs(const struct cudnn_graph *graph, cudnnBackendDescriptor_
     (void)device;
     (void)mode;
     (void)room;
-    if (fails())
+    if (fails_apart())
         return why_set(why, ERR_UNSUPPORTED, "an emulated failure");
     for (int i = 0; i < 3; i++) {
         struct emulated_descriptor *made = make(sizeof *made);
@@ -558,7 +615,7 @@ int cudnn_plan_open(cudnnBackendDescriptor_t *out, cudnnBackendDescriptor_t conf
     struct emulated_descriptor *made;
 
     (void)device;
-    if (fails())
+    if (fails_apart())
         return why_set(why, ERR_UNSUPPORTED, "an emulated failure");
     made             = make(sizeof *made);
     *made            = *(struct emulated_descriptor *)config;
@@ -572,7 +629,7 @@ int cudnn_pack_open(cudnnBackendDescriptor_t *out, const struct cudnn_conv_data 
 {
     struct emulated_descriptor *made;
 
-    if (fails())
+    if (fails_apart())
         return why_set(why, ERR_DEVICE_LOST, "an emulated failure");
     made       = make(sizeof *made);
     made->data = *data;

@@ -45,17 +45,49 @@ static int least_busy(void)
     return found;
 }
 
-/* Under the lock, and nobody holds the device. */
-static int reset(int device, struct why *why)
+/* Most failures are of one call. Those that are not come out of every call from then on. */
+static cudaError_t try_device(int device)
+{
+    cudaStream_t stream = NULL;
+    cudaError_t  status = cudaSetDevice(device);
+
+    if (status == cudaSuccess)
+        status = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    if (status == cudaSuccess)
+        status = cudaStreamSynchronize(stream);
+    if (stream != NULL)
+        cudaStreamDestroy(stream);
+    cudaGetLastError();
+    return status;
+}
+
+/* Under the lock, of a device that has failed. A reset takes away all that anybody in the process has
+ * on the device, so it comes last. */
+static int revive(int device, struct why *why)
+{
+    cudaError_t status = try_device(device);
+
+    if (status != cudaSuccess && runners[device] > 0)
+        return why_set(why, ERR_DEVICE_LOST,
+                       "CUDA device %d has failed and %d runners still hold it: %s", device,
+                       runners[device], cudaGetErrorString(status));
+    if (status != cudaSuccess) {
+        cudaSetDevice(device); /* says what is wrong with it, too */
+        status = cudaDeviceReset();
+    }
+    if (status != cudaSuccess)
+        return cuda_failed(device, status, "resetting it", why);
+    cudaGetLastError();
+    __atomic_store_n(&failed[device], false, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/* Threads that wait for the device sleep: a processor that spins would decode nothing meanwhile. */
+static cudaError_t choose_device(int device)
 {
     cudaError_t status = cudaSetDevice(device);
 
-    if (status == cudaSuccess)
-        status = cudaDeviceReset();
-    if (status != cudaSuccess)
-        return cuda_failed(device, status, "resetting it", why);
-    __atomic_store_n(&failed[device], false, __ATOMIC_SEQ_CST);
-    return 0;
+    return status == cudaSuccess ? cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync) : status;
 }
 
 int cuda_device_enter(int wanted, int *device, struct why *why)
@@ -65,14 +97,9 @@ int cuda_device_enter(int wanted, int *device, struct why *why)
 
     pthread_mutex_lock(&lock);
     at = wanted == DEVICE_ANY ? least_busy() : wanted;
-    if (__atomic_load_n(&failed[at], __ATOMIC_SEQ_CST)) {
-        if (runners[at] > 0)
-            rc = why_set(why, ERR_DEVICE_LOST,
-                         "CUDA device %d has failed and %d runners still hold it", at, runners[at]);
-        else
-            rc = reset(at, why);
-    }
-    if (rc == 0 && (status = cudaSetDevice(at)) != cudaSuccess)
+    if (__atomic_load_n(&failed[at], __ATOMIC_SEQ_CST))
+        rc = revive(at, why);
+    if (rc == 0 && (status = choose_device(at)) != cudaSuccess)
         rc = cuda_failed(at, status, "choosing it", why);
     if (rc == 0) {
         runners[at]++;
@@ -131,9 +158,10 @@ static int upload(struct cuda_shared *shared, struct why *why)
         return cuda_failed(shared->device, status, "memory for the weights", why);
     shared->constants = to;
     status            = cudaMemcpy(to, shared->plan->constants, bytes, cudaMemcpyHostToDevice);
-    /* The copy may still be on its way, and the runners' streams do not wait for this one. */
+    /* The copy may still be on its way, and the runners' streams do not wait for the default one. The
+     * whole device is never waited for: another runner may be making a graph. */
     if (status == cudaSuccess)
-        status = cudaDeviceSynchronize();
+        status = cudaStreamSynchronize(NULL);
     return status == cudaSuccess ? 0
                                  : cuda_failed(shared->device, status, "copying the weights", why);
 }
@@ -233,6 +261,8 @@ static float time_plan(const struct cuda_trial *trial, cudnnBackendDescriptor_t 
         cudaEventDestroy(begin);
     if (end != NULL)
         cudaEventDestroy(end);
+    if (ms < 0.0F)
+        cudaGetLastError(); /* the next launch would take it for its own */
     return ms;
 }
 

@@ -2,8 +2,8 @@
  * device memory, and cuDNN's choice of an engine for every convolution and batch.
  *
  * Any thread; one mutex guards the list of them, and is held while one is opened, since engines are
- * chosen by timing them. A device that failed is remembered: it is reset when its last runner has
- * been closed, as CUDA asks, and only then opened again. */
+ * chosen by timing them. A device that failed is remembered, and tried before it is opened again: where
+ * the failure was of one call it goes on, else it is reset, when its last runner has been closed. */
 #ifndef SIGHTLINE_GPU_CUDA_CUDA_DEVICE_H
 #define SIGHTLINE_GPU_CUDA_CUDA_DEVICE_H
 
@@ -58,8 +58,8 @@ int cuda_shared_engines(struct cuda_shared *shared, int batch_bit, const struct 
                         struct why *why);
 
 /* Runners count themselves, so that a failed device can be reset without one. `wanted` may be
- * DEVICE_ANY: the one with the fewest, working ones first. ERR_DEVICE_LOST while others of a failed
- * device are still open. */
+ * DEVICE_ANY: the one with the fewest, working ones first. ERR_DEVICE_LOST while others are still open
+ * on a device that is past trying. The device is then the thread's. */
 int  cuda_device_enter(int wanted, int *device, struct why *why);
 void cuda_device_leave(int device);
 

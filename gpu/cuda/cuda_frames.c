@@ -95,8 +95,8 @@ static int fill(struct cuda_frames *frames, struct why *why)
                    (size_t)cuda_find_bytes(&frames->find, frames->settings.batch)),
         "the lists of boxes");
     TRY(cudaEventCreateWithFlags(&frames->arrived, cudaEventDisableTiming), "an event");
-    /* The runner's streams do not wait for the one that fills. */
-    TRY(cudaDeviceSynchronize(), "memory for pictures");
+    /* The runner's streams do not wait for the default one, which fills. */
+    TRY(cudaStreamSynchronize(NULL), "memory for pictures");
     return 0;
 }
 

@@ -11,12 +11,14 @@
 #include "gpu/graph.h"
 #include "gpu/head.h"
 
-#define CUDA_PLUGIN_ABI    3
+#define CUDA_PLUGIN_ABI    4
 #define CUDA_PLUGIN_SYMBOL "sightline_cuda_plugin"
 
 /* What the plug-in asks of the program. */
 struct cuda_host {
     const struct graph *(*model_graph)(const struct model *model);
+    /* Into the log. Any thread. */
+    void (*say)(const char *text);
 };
 
 struct cuda_plugin {

@@ -8,13 +8,15 @@
 #include "gpu/cuda/cuda_device.h"
 #include "gpu/cuda/cuda_frames.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH_DEFAULT \
     16 /* four cameras' worth of pictures at once; larger ones only gain a little */
 #define BATCH_MAX    64
-#define RUNNER_BYTES ((int64_t)8 << 30) /* of arena and input; the batch is halved until it fits */
+#define RUNNER_BYTES ((int64_t)8 << 30) /* of arena, input and weights; above it: no memory */
 
 struct cuda_runner {
     struct runner       base;
@@ -43,6 +45,17 @@ static const struct cuda_host *host;
 void cuda_runner_set_host(const struct cuda_host *given)
 {
     host = given;
+}
+
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+    char    text[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    host->say(text);
 }
 
 #define TRY(call, what)                                                \
@@ -113,16 +126,16 @@ static struct cuda_memory memory_of(const struct cuda_runner *runner, int bit)
                                 .batch     = batch_of(runner, bit)};
 }
 
-static int start_conv(struct cuda_runner *runner, int bit, int number, const union cuda_args *args)
+static int execute(struct cuda_runner *runner, int bit, int number, struct why *why)
 {
-    const struct cuda_engine *engine = &runner->shared->engines[bit][number];
+    cudnnStatus_t status = cudnnBackendExecute(
+        runner->handle, runner->shared->engines[bit][number].plan, runner->packs[bit][number]);
 
-    if (engine->plan == NULL)
-        return cuda_launch_grouped(&args->conv, batch_of(runner, bit), runner->compute);
-    return cudnnBackendExecute(runner->handle, engine->plan, runner->packs[bit][number]) ==
-                   CUDNN_STATUS_SUCCESS
-               ? 0
-               : (int)cudaErrorUnknown;
+    if (status == CUDNN_STATUS_SUCCESS)
+        return 0;
+    cuda_failed(runner->device, cudaErrorUnknown, "convolution", why);
+    return why_set(why, ERR_DEVICE_LOST, "CUDA device %d, convolution: cuDNN: %s", runner->device,
+                   cudnnGetErrorString(status));
 }
 
 /* Every step from `first` on, on the compute stream. */
@@ -132,17 +145,22 @@ static int start_steps(struct cuda_runner *runner, int bit, int first, struct wh
     struct cuda_memory      memory = memory_of(runner, bit);
 
     for (int i = first; i < plan->step_count; i++) {
-        union cuda_args args;
-        int             status;
+        enum cuda_step_kind kind = plan->steps[i].kind;
+        union cuda_args     args;
+        int                 status, rc;
 
+        if (kind == CUDA_STEP_CONV && runner->packs[bit][i] != NULL) {
+            if ((rc = execute(runner, bit, i, why)) != 0)
+                return rc;
+            continue;
+        }
         cuda_bind_step(plan, &plan->steps[i], &memory, &args);
-        if (plan->steps[i].kind == CUDA_STEP_CONV)
-            status = start_conv(runner, bit, i, &args);
+        if (kind == CUDA_STEP_CONV)
+            status = cuda_launch_grouped(&args.conv, memory.batch, runner->compute);
         else
-            status = cuda_start_step(plan->steps[i].kind, &args, memory.batch, runner->compute);
+            status = cuda_start_step(kind, &args, memory.batch, runner->compute);
         if (status != 0)
-            return cuda_failed(runner->device, (cudaError_t)status,
-                               cuda_step_name(plan->steps[i].kind), why);
+            return cuda_failed(runner->device, (cudaError_t)status, cuda_step_name(kind), why);
     }
     return 0;
 }
@@ -185,19 +203,13 @@ static int open_packs(struct cuda_runner *runner, int bit, struct why *why)
     return 0;
 }
 
-/* Once as it is, which also compiles what cuDNN compiles late; then into a graph. */
-static int capture(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
+static int record_graph(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
 {
     cudaGraphExec_t *to    = boxes ? &runner->box_graphs[bit] : &runner->graphs[bit];
     cudaGraph_t      graph = NULL;
     cudaError_t      status;
-    int              rc = start_all(runner, bit, boxes, why);
+    int              rc;
 
-    if (rc != 0)
-        return rc;
-    TRY(cudaStreamSynchronize(runner->compute), "the first run");
-    if (runner->eager)
-        return 0;
     TRY(cudaStreamBeginCapture(runner->compute, cudaStreamCaptureModeThreadLocal), "a graph");
     rc     = start_all(runner, bit, boxes, why);
     status = cudaStreamEndCapture(runner->compute, &graph);
@@ -205,9 +217,32 @@ static int capture(struct cuda_runner *runner, int bit, bool boxes, struct why *
         status = cudaGraphInstantiate(to, graph, 0);
     if (graph != NULL)
         cudaGraphDestroy(graph);
+    if (rc == 0 && status != cudaSuccess) {
+        *to = NULL;
+        rc  = cuda_failed(runner->device, status, "a graph", why);
+    }
+    cudaGetLastError(); /* the next launch would take it for its own */
+    return rc;
+}
+
+/* Once as it is, which also compiles what cuDNN compiles late; then into a graph. Without one the steps
+ * are started one by one each time: slower, and what is wrong with the device then comes out. */
+static int capture(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
+{
+    struct why reason = {""};
+    int        rc     = start_all(runner, bit, boxes, why);
+
     if (rc != 0)
         return rc;
-    return status == cudaSuccess ? 0 : cuda_failed(runner->device, status, "a graph", why);
+    TRY(cudaStreamSynchronize(runner->compute), "the first run");
+    if (runner->eager || record_graph(runner, bit, boxes, &reason) == 0)
+        return 0;
+    say("batches of %d go without a CUDA graph, which is slower: %s", batch_of(runner, bit),
+        reason.text);
+    if ((rc = start_all(runner, bit, boxes, why)) != 0)
+        return rc;
+    TRY(cudaStreamSynchronize(runner->compute), "a run without a graph");
+    return 0;
 }
 
 /* ---- open ---- */
@@ -237,9 +272,27 @@ static int allocate(struct cuda_runner *runner, struct why *why)
             "pinned memory");
         runner->outputs[i] = at;
     }
-    /* The runner's streams do not wait for the one that fills. */
-    TRY(cudaDeviceSynchronize(), "memory for a runner");
+    /* The runner's streams do not wait for the default one, which fills. */
+    TRY(cudaStreamSynchronize(NULL), "memory for a runner");
     return 0;
+}
+
+/* Convolutions that cuDNN does not do, in the largest batch. */
+static void say_engines(const struct cuda_runner *runner)
+{
+    const struct cuda_plan *plan = runner->shared->plan;
+    int                     all = 0, without = 0;
+
+    for (int i = 0; i < plan->step_count; i++) {
+        bool is_conv = plan->steps[i].kind == CUDA_STEP_CONV;
+
+        all += is_conv;
+        without += is_conv && runner->packs[runner->batch_bits - 1][i] == NULL;
+    }
+    if (without > 0)
+        say("CUDA device %d: cuDNN has no engine that works for %d of %d convolutions, which are "
+            "slow without one",
+            runner->device, without, all);
 }
 
 static int open_batches(struct cuda_runner *runner, struct why *why)
@@ -260,6 +313,8 @@ static int open_batches(struct cuda_runner *runner, struct why *why)
         if (rc == 0)
             rc = capture(runner, bit, false, why);
     }
+    if (rc == 0)
+        say_engines(runner);
     return rc;
 }
 
@@ -484,6 +539,7 @@ static int open_boxes(struct runner *base, const struct boxes_settings *settings
     rc = cuda_frames_open(&runner->frames, &wanted, why);
     for (int bit = runner->batch_bits - 1; rc == 0 && bit >= 0; bit--)
         rc = capture(runner, bit, true, why);
+    runner->lost = runner->lost || rc == ERR_DEVICE_LOST;
     return rc;
 }
 

@@ -460,9 +460,69 @@ static void test_failures(const char *what)
     frame_unref(&frames[1]);
 }
 
+/* ---- what goes on without something, and what does not ---- */
+
+static char heard[400];
+
+static void hear(const char *text)
+{
+    snprintf(heard, sizeof heard, "%s", text);
+}
+
+static void test_without(const char *what, bool *without, const char *said)
+{
+    struct frame *frames[2] = {some_frame(64, 48, FRAME_NV12), some_frame(90, 70, FRAME_I420)};
+    struct pair   pair;
+
+    heard[0] = '\0';
+    *without = true;
+    open_pair(&pair);
+    ok(compare_boxes(&pair, frames, 2) >= 0, "%s there are the same boxes", what);
+    ok(strstr(heard, said) != NULL, "and it is said: %s", heard);
+    close_pair(&pair);
+    *without = false;
+    frame_unref(&frames[0]);
+    frame_unref(&frames[1]);
+}
+
+/* A call that fails by itself takes nothing from others; a device whose calls all fail is reset once
+ * nobody holds it. */
+static void test_broken(void)
+{
+    struct frame *frames[2] = {some_frame(64, 48, FRAME_NV12), some_frame(90, 70, FRAME_I420)};
+    struct detector_session *held, *other;
+    struct box               boxes[2][LIMIT_BOXES];
+    int                      counts[2], left, rc;
+    struct detector_timing   timing;
+    struct why               why = {""};
+
+    if (detector_session_open(&held, detector, &why) != 0)
+        abort();
+    if (try_failing(0, frames, 2, &left, &why) != 0)
+        abort();
+    rc = try_failing(emulated_calls - 8, frames, 2, &left, &why); /* among the last, of the run */
+    is_int(rc, ERR_DEVICE_LOST, "a session fails beside another: %s", why.text);
+    rc = try_failing(0, frames, 2, &left, &why);
+    ok(rc == 0, "the next one works, with the other still there: %s", why.text);
+    is_int(emulated_resets, 0, "and nothing was reset");
+
+    emulated_broken = true;
+    is_int(detector_session_run(held, frames, 2, boxes, counts, &timing, &why), ERR_DEVICE_LOST,
+           "a broken device is lost: %s", why.text);
+    is_int(detector_session_open(&other, detector, &why), ERR_DEVICE_LOST,
+           "and is not opened while somebody holds it: %s", why.text);
+    is_int(emulated_resets, 0, "nor reset");
+    detector_session_close(&held);
+    rc = try_failing(0, frames, 2, &left, &why);
+    ok(rc == 0 && emulated_resets == 1, "then it is reset and works again");
+    emulated_resets = 0;
+    frame_unref(&frames[0]);
+    frame_unref(&frames[1]);
+}
+
 int main(void)
 {
-    static const struct cuda_host host = {.model_graph = model_graph};
+    static const struct cuda_host host = {.model_graph = model_graph, .say = hear};
     const struct cuda_plugin     *plugin;
     struct why                    why = {""};
 
@@ -483,6 +543,10 @@ int main(void)
     test_failures("without graphs");
     unsetenv("SIGHTLINE_CUDA_EAGER");
     test_failures("as graphs");
+    test_without("without events that take the time", &emulated_no_timing, "no engine");
+    test_without("without graphs of cuDNN's engines", &emulated_no_capturing,
+                 "without a CUDA graph");
+    test_broken();
     detector_close(&detector);
     model_close(&model);
     is_int(emulated_live, 0, "nothing of the runtime is left");
