@@ -27,6 +27,7 @@ static bool    emulated_broken;                  /* every call fails, until the 
 static int     emulated_resets;
 static bool    emulated_error;        /* nobody has asked for the last error since */
 static bool    emulated_no_timing;    /* events that take the time cannot be had */
+static int     emulated_no_memory;    /* so many times there is none on the device */
 static bool    emulated_no_capturing; /* cuDNN's engines cannot become part of a graph */
 
 struct emulated_stream;
@@ -274,6 +275,11 @@ cudaError_t cudaMalloc(void **at, size_t bytes)
 {
     if (fails())
         return cudaErrorMemoryAllocation;
+    if (emulated_no_memory > 0) {
+        emulated_no_memory--;
+        emulated_error = true;
+        return cudaErrorMemoryAllocation;
+    }
     *at = make(bytes);
     return cudaSuccess;
 }

@@ -38,7 +38,7 @@ else()
         list(APPEND cuda_objects ${object})
     endforeach()
     add_library(sightline_cuda MODULE
-        ${cuda_planner} gpu/cuda/cuda_cudnn.c gpu/cuda/cuda_shape.c gpu/cuda/cuda_device.c gpu/cuda/cuda_runner.c
+        ${cuda_planner} gpu/cuda/cuda_cudnn.c gpu/cuda/cuda_shape.c gpu/cuda/cuda_device.c gpu/cuda/cuda_network.c gpu/cuda/cuda_runner.c
         gpu/cuda/cuda_frames.c gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c
         gpu/graph_memory.c gpu/prepare_tables.c gpu/prepare_filter.c gpu/prepare_c.c gpu/frame.c
         gpu/suppress.c gpu/box.c config/why.c config/assert.c config/clock.c ${cuda_objects})
@@ -63,7 +63,7 @@ else()
     add_dependencies(cuda_device_test sightline_cuda)
     # The backend's host code on an emulated device: needs the toolkit's headers and no card.
     add_executable(cuda_host_test tests/gpu/cuda_host_test.c gpu/cuda/cuda_shape.c
-                   gpu/cuda/cuda_device.c gpu/cuda/cuda_runner.c gpu/cuda/cuda_frames.c
+                   gpu/cuda/cuda_device.c gpu/cuda/cuda_network.c gpu/cuda/cuda_runner.c gpu/cuda/cuda_frames.c
                    gpu/cuda/cuda_plugin.c)
     set_target_properties(cuda_host_test PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

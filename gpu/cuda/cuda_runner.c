@@ -5,58 +5,15 @@
 #include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
-#include "gpu/cuda/cuda_device.h"
-#include "gpu/cuda/cuda_frames.h"
+#include "gpu/cuda/cuda_network.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH_DEFAULT \
     16 /* four cameras' worth of pictures at once; larger ones only gain a little */
 #define BATCH_MAX    64
-#define RUNNER_BYTES ((int64_t)8 << 30) /* of arena, input and weights; above it: no memory */
-
-struct cuda_runner {
-    struct runner       base;
-    int                 device;
-    bool                entered, lost, eager;
-    int                 batch_bits; /* batches 1 .. 1 << (batch_bits - 1) */
-    struct cuda_shared *shared;
-    cudnnHandle_t       handle;
-    cudaStream_t        compute, copy;
-    cudaEvent_t         copied;
-    uint8_t            *arena;
-    float              *input; /* device memory, as the next */
-    void               *workspace;
-    float              *staging; /* pinned, as the next */
-    float              *outputs[MODEL_MAX_OUTPUTS];
-    /* By batch and step: what cuDNN executes; only convolutions have one. */
-    cudnnBackendDescriptor_t *packs[CUDA_BATCHES];
-    cudaGraphExec_t           graphs[CUDA_BATCHES];
-    /* From pictures to boxes; NULL: from tensors to outputs only. */
-    struct cuda_frames *frames;
-    cudaGraphExec_t     box_graphs[CUDA_BATCHES];
-};
-
-static const struct cuda_host *host;
-
-void cuda_runner_set_host(const struct cuda_host *given)
-{
-    host = given;
-}
-
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
-{
-    char    text[400];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    host->say(text);
-}
+#define RUNNER_BYTES ((int64_t)8 << 30) /* of arena, input and weights; smaller batches above it */
 
 #define TRY(call, what)                                                \
     do {                                                               \
@@ -68,6 +25,11 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 static struct cuda_runner *as_cuda(struct runner *runner)
 {
     return (struct cuda_runner *)(void *)runner;
+}
+
+void cuda_runner_set_host(const struct cuda_host *host)
+{
+    cuda_network_set_host(host);
 }
 
 /* ---- how many pictures ---- */
@@ -88,11 +50,6 @@ static int64_t runner_bytes(void)
     return set != NULL ? (int64_t)strtoll(set, NULL, 10) << 20 : RUNNER_BYTES;
 }
 
-static int64_t bytes_of_picture(const struct cuda_plan *plan)
-{
-    return plan->arena_bytes + plan->input->image_bytes;
-}
-
 /* Without a plan: from the input alone, so that the answer is there before a runner is. */
 static int best_batch(const struct model *model)
 {
@@ -108,213 +65,85 @@ static int best_workers(void)
     return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 ? 2 * count : 1;
 }
 
-static int batch_of(const struct cuda_runner *runner, int bit)
-{
-    int most = wanted_batch();
-
-    (void)runner;
-    return 1 << bit < most ? 1 << bit : most;
-}
-
-/* ---- one network ---- */
-
-static struct cuda_memory memory_of(const struct cuda_runner *runner, int bit)
-{
-    return (struct cuda_memory){.arena     = runner->arena,
-                                .constants = runner->shared->constants,
-                                .input     = runner->input,
-                                .batch     = batch_of(runner, bit)};
-}
-
-static int execute(struct cuda_runner *runner, int bit, int number, struct why *why)
-{
-    cudnnStatus_t status = cudnnBackendExecute(
-        runner->handle, runner->shared->engines[bit][number].plan, runner->packs[bit][number]);
-
-    if (status == CUDNN_STATUS_SUCCESS)
-        return 0;
-    cuda_failed(runner->device, cudaErrorUnknown, "convolution", why);
-    return why_set(why, ERR_DEVICE_LOST, "CUDA device %d, convolution: cuDNN: %s", runner->device,
-                   cudnnGetErrorString(status));
-}
-
-/* Every step from `first` on, on the compute stream. */
-static int start_steps(struct cuda_runner *runner, int bit, int first, struct why *why)
-{
-    const struct cuda_plan *plan   = runner->shared->plan;
-    struct cuda_memory      memory = memory_of(runner, bit);
-
-    for (int i = first; i < plan->step_count; i++) {
-        enum cuda_step_kind kind = plan->steps[i].kind;
-        union cuda_args     args;
-        int                 status, rc;
-
-        if (kind == CUDA_STEP_CONV && runner->packs[bit][i] != NULL) {
-            if ((rc = execute(runner, bit, i, why)) != 0)
-                return rc;
-            continue;
-        }
-        cuda_bind_step(plan, &plan->steps[i], &memory, &args);
-        if (kind == CUDA_STEP_CONV)
-            status = cuda_launch_grouped(&args.conv, memory.batch, runner->compute);
-        else
-            status = cuda_start_step(kind, &args, memory.batch, runner->compute);
-        if (status != 0)
-            return cuda_failed(runner->device, (cudaError_t)status, cuda_step_name(kind), why);
-    }
-    return 0;
-}
-
-/* The network; with `boxes` from prepared pictures on, and to the boxes. */
-static int start_all(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
-{
-    struct cuda_memory memory = memory_of(runner, bit);
-    int                first  = boxes ? cuda_frames_first_step(runner->frames) : 0;
-    int                rc     = start_steps(runner, bit, first, why);
-
-    return rc == 0 && boxes ? cuda_frames_find(runner->frames, &memory, why) : rc;
-}
-
-static int open_packs(struct cuda_runner *runner, int bit, struct why *why)
-{
-    const struct cuda_plan *plan   = runner->shared->plan;
-    struct cuda_memory      memory = memory_of(runner, bit);
-
-    runner->packs[bit] = calloc((size_t)plan->step_count + 1, sizeof(void *));
-    if (runner->packs[bit] == NULL)
-        return why_set(why, ERR_MEMORY, "no memory for a CUDA runner");
-    for (int i = 0; i < plan->step_count; i++) {
-        struct cudnn_conv_data data;
-        union cuda_args        args;
-        int                    rc;
-
-        if (plan->steps[i].kind != CUDA_STEP_CONV || runner->shared->engines[bit][i].plan == NULL)
-            continue;
-        cuda_bind_step(plan, &plan->steps[i], &memory, &args);
-        data = (struct cudnn_conv_data){.x        = args.conv.x.at,
-                                        .weights  = args.conv.weights,
-                                        .bias     = args.conv.bias,
-                                        .residual = args.conv.residual != 0 ? args.conv.r.at : NULL,
-                                        .y        = args.conv.y.at,
-                                        .workspace = runner->workspace};
-        if ((rc = cudnn_pack_open(&runner->packs[bit][i], &data, why)) != 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int record_graph(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
-{
-    cudaGraphExec_t *to    = boxes ? &runner->box_graphs[bit] : &runner->graphs[bit];
-    cudaGraph_t      graph = NULL;
-    cudaError_t      status;
-    int              rc;
-
-    TRY(cudaStreamBeginCapture(runner->compute, cudaStreamCaptureModeThreadLocal), "a graph");
-    rc     = start_all(runner, bit, boxes, why);
-    status = cudaStreamEndCapture(runner->compute, &graph);
-    if (rc == 0 && status == cudaSuccess)
-        status = cudaGraphInstantiate(to, graph, 0);
-    if (graph != NULL)
-        cudaGraphDestroy(graph);
-    if (rc == 0 && status != cudaSuccess) {
-        *to = NULL;
-        rc  = cuda_failed(runner->device, status, "a graph", why);
-    }
-    cudaGetLastError(); /* the next launch would take it for its own */
-    return rc;
-}
-
-/* Once as it is, which also compiles what cuDNN compiles late; then into a graph. Without one the steps
- * are started one by one each time: slower, and what is wrong with the device then comes out. */
-static int capture(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
-{
-    struct why reason = {""};
-    int        rc     = start_all(runner, bit, boxes, why);
-
-    if (rc != 0)
-        return rc;
-    TRY(cudaStreamSynchronize(runner->compute), "the first run");
-    if (runner->eager || record_graph(runner, bit, boxes, &reason) == 0)
-        return 0;
-    say("batches of %d go without a CUDA graph, which is slower: %s", batch_of(runner, bit),
-        reason.text);
-    if ((rc = start_all(runner, bit, boxes, why)) != 0)
-        return rc;
-    TRY(cudaStreamSynchronize(runner->compute), "a run without a graph");
-    return 0;
-}
-
 /* ---- open ---- */
 
-static int allocate(struct cuda_runner *runner, struct why *why)
+/* *at is set when there is memory. */
+static int take(struct cuda_runner *runner, bool pinned, int64_t bytes, void **at, struct why *why)
 {
-    const struct cuda_plan *plan   = runner->shared->plan;
-    size_t                  most   = (size_t)batch_of(runner, runner->batch_bits - 1);
-    void                   *at     = NULL;
-    const int               device = runner->device;
+    cudaError_t status = pinned ? cudaHostAlloc(at, (size_t)bytes, cudaHostAllocDefault)
+                                : cudaMalloc(at, (size_t)bytes);
 
-    if ((int64_t)most * bytes_of_picture(plan) + plan->constant_bytes > runner_bytes())
-        return cuda_failed(device, cudaErrorMemoryAllocation, "memory for a runner", why);
-    TRY(cudaMalloc(&at, (size_t)plan->arena_bytes * most + CUDA_ALIGN_BYTES), "the arena");
-    runner->arena = at;
-    TRY(cudaMemset(at, 0, (size_t)plan->arena_bytes * most), "the arena");
-    TRY(cudaMalloc(&at, (size_t)plan->input->image_bytes * most), "the input");
-    runner->input = at;
-    TRY(cudaMemset(at, 0, (size_t)plan->input->image_bytes * most), "the input");
-    TRY(cudaMalloc(&at, (size_t)CUDA_WORKSPACE_BYTES), "the workspace");
-    runner->workspace = at;
-    TRY(cudaHostAlloc(&at, (size_t)plan->input->image_bytes * most, cudaHostAllocDefault),
-        "pinned memory");
-    runner->staging = at;
-    for (int i = 0; i < plan->graph->output_count; i++) {
-        TRY(cudaHostAlloc(&at, (size_t)plan->outputs[i]->image_bytes * most, cudaHostAllocDefault),
-            "pinned memory");
-        runner->outputs[i] = at;
-    }
+    if (status == cudaSuccess)
+        return 0;
+    *at = NULL;
+    return cuda_failed(runner->device, status, pinned ? "pinned memory" : "memory for a runner",
+                       why);
+}
+
+static void give_back(struct cuda_runner *runner)
+{
+    cudaFreeHost(runner->staging); /* NULL is allowed, as below */
+    cudaFree(runner->workspace);
+    cudaFree(runner->input);
+    cudaFree(runner->arena);
+    runner->staging   = NULL;
+    runner->workspace = NULL;
+    runner->input     = NULL;
+    runner->arena     = NULL;
+}
+
+/* For the largest batch. */
+static int take_batch(struct cuda_runner *runner, struct why *why)
+{
+    const struct cuda_plan *plan  = runner->shared->plan;
+    int64_t                 most  = cuda_network_most(runner);
+    int64_t                 input = plan->input->image_bytes * most;
+    int64_t                 arena = plan->arena_bytes * most + CUDA_ALIGN_BYTES;
+    void                   *at[4] = {NULL};
+    int                     rc;
+
+    if (arena + input + plan->constant_bytes > runner_bytes())
+        return cuda_failed(runner->device, cudaErrorMemoryAllocation, "memory for a runner", why);
+    rc = take(runner, false, arena, &at[0], why);
+    if (rc == 0)
+        rc = take(runner, false, input, &at[1], why);
+    if (rc == 0)
+        rc = take(runner, false, CUDA_WORKSPACE_BYTES, &at[2], why);
+    if (rc == 0)
+        rc = take(runner, true, input, &at[3], why);
+    runner->arena     = at[0];
+    runner->input     = at[1];
+    runner->workspace = at[2];
+    runner->staging   = at[3];
+    if (rc != 0)
+        return rc;
+    TRY(cudaMemset(runner->arena, 0, (size_t)arena), "memory for a runner");
+    TRY(cudaMemset(runner->input, 0, (size_t)input), "memory for a runner");
     /* The runner's streams do not wait for the default one, which fills. */
     TRY(cudaStreamSynchronize(NULL), "memory for a runner");
     return 0;
 }
 
-/* Convolutions that cuDNN does not do, in the largest batch. */
-static void say_engines(const struct cuda_runner *runner)
+/* Smaller batches where there is no memory for large ones: what the pool gives is then run in turns. */
+static int allocate(struct cuda_runner *runner, struct why *why)
 {
     const struct cuda_plan *plan = runner->shared->plan;
-    int                     all = 0, without = 0;
+    int                     rc   = take_batch(runner, why);
 
-    for (int i = 0; i < plan->step_count; i++) {
-        bool is_conv = plan->steps[i].kind == CUDA_STEP_CONV;
-
-        all += is_conv;
-        without += is_conv && runner->packs[runner->batch_bits - 1][i] == NULL;
+    while (rc != 0 && runner->batch_bits > 1) {
+        give_back(runner);
+        runner->batch_bits--;
+        rc = take_batch(runner, why);
     }
-    if (without > 0)
-        say("CUDA device %d: cuDNN has no engine that works for %d of %d convolutions, which are "
-            "slow without one",
-            runner->device, without, all);
-}
+    if (rc == 0 && cuda_network_most(runner) < runner->wanted)
+        cuda_network_say("CUDA device %d has memory for batches of %d pictures, not %d: slower",
+                         runner->device, cuda_network_most(runner), runner->wanted);
+    for (int i = 0; rc == 0 && i < plan->graph->output_count; i++) {
+        void *at = NULL;
 
-static int open_batches(struct cuda_runner *runner, struct why *why)
-{
-    int rc = 0;
-
-    for (int bit = runner->batch_bits - 1; rc == 0 && bit >= 0; bit--) {
-        struct cuda_memory memory = memory_of(runner, bit);
-        struct cuda_trial  trial  = {.handle    = runner->handle,
-                                     .stream    = runner->compute,
-                                     .memory    = &memory,
-                                     .workspace = runner->workspace,
-                                     .timed     = bit == 0 || bit == runner->batch_bits - 1};
-
-        rc = cuda_shared_engines(runner->shared, bit, &trial, why);
-        if (rc == 0)
-            rc = open_packs(runner, bit, why);
-        if (rc == 0)
-            rc = capture(runner, bit, false, why);
+        rc = take(runner, true, plan->outputs[i]->image_bytes * runner->wanted, &at, why);
+        runner->outputs[i] = at;
     }
-    if (rc == 0)
-        say_engines(runner);
     return rc;
 }
 
@@ -360,7 +189,7 @@ static int supports(const struct model *model, const struct runner_settings *set
     int               rc = check_settings(settings, why);
 
     if (rc == 0)
-        rc = cuda_plan_open(&plan, host->model_graph(model), why);
+        rc = cuda_plan_open(&plan, cuda_network_graph(model), why);
     if (rc == 0)
         cuda_plan_close(&plan);
     return rc;
@@ -379,21 +208,22 @@ static int open_runner(struct runner **out, const struct model *model,
         return rc;
     if ((runner = calloc(1, sizeof *runner)) == NULL)
         return why_set(why, ERR_MEMORY, "no memory for a CUDA runner");
-    runner->base  = (struct runner){&BACKEND_CUDA_DEVICE, model, PRECISION_F16};
-    runner->eager = getenv("SIGHTLINE_CUDA_EAGER") != NULL;
-    while (runner->batch_bits < CUDA_BATCHES && 1 << runner->batch_bits < 2 * wanted_batch())
+    runner->base   = (struct runner){&BACKEND_CUDA_DEVICE, model, PRECISION_F16};
+    runner->eager  = getenv("SIGHTLINE_CUDA_EAGER") != NULL;
+    runner->wanted = wanted_batch();
+    while (runner->batch_bits < CUDA_BATCHES && 1 << runner->batch_bits < 2 * runner->wanted)
         runner->batch_bits++;
     if ((rc = cuda_device_enter(settings->device, &runner->device, why)) != 0)
         goto fail;
     runner->entered = true;
     if ((rc = open_streams(runner, why)) != 0)
         goto fail;
-    if ((rc = cuda_shared_get(&runner->shared, model, host->model_graph(model), runner->device,
+    if ((rc = cuda_shared_get(&runner->shared, model, cuda_network_graph(model), runner->device,
                               runner->handle, why)) != 0)
         goto fail;
     if ((rc = allocate(runner, why)) != 0)
         goto fail;
-    if ((rc = open_batches(runner, why)) != 0)
+    if ((rc = cuda_network_open(runner, why)) != 0)
         goto fail;
     *out = &runner->base;
     return 0;
@@ -418,26 +248,14 @@ static void close_runner(struct runner **base)
         cudaStreamSynchronize(runner->copy);
     if (runner->compute != NULL)
         cudaStreamSynchronize(runner->compute);
-    for (int b = 0; b < CUDA_BATCHES; b++) {
-        if (runner->graphs[b] != NULL)
-            cudaGraphExecDestroy(runner->graphs[b]);
-        if (runner->box_graphs[b] != NULL)
-            cudaGraphExecDestroy(runner->box_graphs[b]);
-        for (int i = 0; runner->packs[b] != NULL && i < runner->shared->plan->step_count; i++)
-            if (runner->packs[b][i] != NULL)
-                cudnnBackendDestroyDescriptor(runner->packs[b][i]);
-        free(runner->packs[b]);
-    }
+    cuda_network_close(runner);
     cuda_frames_close(&runner->frames);
     cuda_shared_put(&runner->shared);
     if (runner->handle != NULL)
         cudnnDestroy(runner->handle);
     for (int i = 0; i < MODEL_MAX_OUTPUTS; i++)
-        cudaFreeHost(runner->outputs[i]); /* NULL is allowed, as below */
-    cudaFreeHost(runner->staging);
-    cudaFree(runner->workspace);
-    cudaFree(runner->input);
-    cudaFree(runner->arena);
+        cudaFreeHost(runner->outputs[i]); /* NULL is allowed */
+    give_back(runner);
     if (runner->copied != NULL)
         cudaEventDestroy(runner->copied);
     if (runner->copy != NULL)
@@ -469,54 +287,57 @@ static int upload(struct cuda_runner *runner, const float *input, int batch, str
     return 0;
 }
 
-static int download(struct cuda_runner *runner, int bit, int batch, struct why *why)
+/* Behind the outputs of the `done` pictures before. */
+static int download(struct cuda_runner *runner, int bit, int done, int batch, struct why *why)
 {
     const struct cuda_plan *plan   = runner->shared->plan;
-    struct cuda_memory      memory = memory_of(runner, bit);
+    struct cuda_memory      memory = cuda_network_memory(runner, bit);
 
-    for (int i = 0; i < plan->graph->output_count; i++)
-        TRY(cudaMemcpyAsync(runner->outputs[i], cuda_bind_tensor(plan, plan->outputs[i], &memory),
-                            (size_t)plan->outputs[i]->image_bytes * (size_t)batch,
-                            cudaMemcpyDeviceToHost, runner->compute),
+    for (int i = 0; i < plan->graph->output_count; i++) {
+        int64_t bytes = plan->outputs[i]->image_bytes;
+
+        TRY(cudaMemcpyAsync((uint8_t *)runner->outputs[i] + bytes * done,
+                            cuda_bind_tensor(plan, plan->outputs[i], &memory),
+                            (size_t)(bytes * batch), cudaMemcpyDeviceToHost, runner->compute),
             "copying outputs");
+    }
     TRY(cudaStreamSynchronize(runner->compute), "the network");
     return 0;
 }
 
-static int start_network(struct cuda_runner *runner, int bit, bool boxes, struct why *why)
+/* On the runner's device, which works. */
+static int enter_run(struct cuda_runner *runner, int batch, struct why *why)
 {
-    cudaGraphExec_t graph = boxes ? runner->box_graphs[bit] : runner->graphs[bit];
-
-    if (graph == NULL)
-        return start_all(runner, bit, boxes, why);
-    TRY(cudaGraphLaunch(graph, runner->compute), "the network");
+    ASSERT(batch >= 1 && batch <= runner->wanted);
+    if (runner->lost)
+        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d was lost before", runner->device);
+    TRY(cudaSetDevice(runner->device), "choosing it");
     return 0;
 }
 
-/* The smallest of the prepared batches that holds so many, on the runner's device. */
-static int enter_run(struct cuda_runner *runner, int batch, int *bit, struct why *why)
+/* How many of the pictures that are left go in one batch. */
+static int turn_of(const struct cuda_runner *runner, int left)
 {
-    ASSERT(batch >= 1 && batch <= batch_of(runner, runner->batch_bits - 1));
-    if (runner->lost)
-        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d was lost before", runner->device);
-    *bit = 0;
-    while (batch_of(runner, *bit) < batch)
-        (*bit)++;
-    TRY(cudaSetDevice(runner->device), "choosing it");
-    return 0;
+    return left < cuda_network_most(runner) ? left : cuda_network_most(runner);
 }
 
 static int run(struct runner *base, const float *input, int batch, struct why *why)
 {
     struct cuda_runner *runner = as_cuda(base);
-    int                 bit, rc = enter_run(runner, batch, &bit, why);
+    int                 rc     = enter_run(runner, batch, why), turn;
 
-    if (rc == 0)
-        rc = upload(runner, input, batch, why);
-    if (rc == 0)
-        rc = start_network(runner, bit, false, why);
-    if (rc == 0)
-        rc = download(runner, bit, batch, why);
+    for (int done = 0; rc == 0 && done < batch; done += turn) {
+        int64_t elements = runner->shared->plan->input->elements;
+        int     bit;
+
+        turn = turn_of(runner, batch - done);
+        bit  = cuda_network_bit(runner, turn);
+        rc   = upload(runner, input + elements * done, turn, why);
+        if (rc == 0)
+            rc = cuda_network_start(runner, bit, false, why);
+        if (rc == 0)
+            rc = download(runner, bit, done, turn, why);
+    }
     runner->lost = rc != 0;
     return rc;
 }
@@ -529,7 +350,7 @@ static int open_boxes(struct runner *base, const struct boxes_settings *settings
     struct cuda_frames_settings wanted = {.boxes   = *settings,
                                           .plan    = runner->shared->plan,
                                           .device  = runner->device,
-                                          .batch   = batch_of(runner, runner->batch_bits - 1),
+                                          .batch   = cuda_network_most(runner),
                                           .copy    = runner->copy,
                                           .compute = runner->compute};
     int                         rc;
@@ -537,8 +358,8 @@ static int open_boxes(struct runner *base, const struct boxes_settings *settings
     ASSERT(runner->frames == NULL);
     TRY(cudaSetDevice(runner->device), "choosing it");
     rc = cuda_frames_open(&runner->frames, &wanted, why);
-    for (int bit = runner->batch_bits - 1; rc == 0 && bit >= 0; bit--)
-        rc = capture(runner, bit, true, why);
+    if (rc == 0)
+        rc = cuda_network_open_boxes(runner, why);
     runner->lost = runner->lost || rc == ERR_DEVICE_LOST;
     return rc;
 }
@@ -550,32 +371,47 @@ static bool reads(const struct runner *base, const struct frame *frame)
     return frame->device != NULL && frame->device->number == runner->device;
 }
 
-static int run_boxes(struct runner *base, struct frame *const *frames, int batch,
-                     struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
-                     struct why *why)
+/* One batch from pictures to boxes. */
+static int run_turn(struct cuda_runner *runner, struct frame *const *frames, int batch,
+                    struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
+                    struct why *why)
 {
-    struct cuda_runner *runner     = as_cuda(base);
-    int64_t             started_ns = clock_monotonic_ns();
-    struct cuda_memory  memory;
-    int                 bit, rc;
+    int64_t            started_ns = clock_monotonic_ns();
+    int                bit        = cuda_network_bit(runner, batch);
+    struct cuda_memory memory     = cuda_network_memory(runner, bit);
+    int                rc = cuda_frames_prepare(runner->frames, frames, batch, &memory, why);
 
-    ASSERT(runner->frames != NULL);
-    if ((rc = cuda_frames_check(runner->frames, frames, batch, why)) != 0)
-        return rc;
-    if ((rc = enter_run(runner, batch, &bit, why)) == 0) {
-        memory = memory_of(runner, bit);
-        rc     = cuda_frames_prepare(runner->frames, frames, batch, &memory, why);
-    }
-    *prepare_ns = clock_monotonic_ns() - started_ns;
+    *prepare_ns += clock_monotonic_ns() - started_ns;
     if (rc == ERR_MEMORY) { /* the processor's: what was started is waited for, and no more */
         TRY(cudaStreamSynchronize(runner->compute), "preparing pictures");
         return rc;
     }
     if (rc == 0)
-        rc = start_network(runner, bit, true, why);
+        rc = cuda_network_start(runner, bit, true, why);
     if (rc == 0)
         rc = cuda_frames_finish(runner->frames, &memory, batch, boxes, counts, why);
-    runner->lost = rc != 0;
+    if (rc != 0) /* pictures on the device may be another's once this returns */
+        cudaStreamSynchronize(runner->compute);
+    return rc;
+}
+
+static int run_boxes(struct runner *base, struct frame *const *frames, int batch,
+                     struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
+                     struct why *why)
+{
+    struct cuda_runner *runner = as_cuda(base);
+    int                 rc, turn;
+
+    *prepare_ns = 0;
+    ASSERT(runner->frames != NULL);
+    if ((rc = cuda_frames_check(runner->frames, frames, batch, why)) != 0)
+        return rc;
+    rc = enter_run(runner, batch, why);
+    for (int done = 0; rc == 0 && done < batch; done += turn) {
+        turn = turn_of(runner, batch - done);
+        rc   = run_turn(runner, frames + done, turn, boxes + done, counts + done, prepare_ns, why);
+    }
+    runner->lost = rc != 0 && rc != ERR_MEMORY;
     return rc;
 }
 

@@ -8,7 +8,8 @@
  * Where the head is one that is decoded on the device (cuda_pack.c) pictures go in and boxes come
  * out (cuda_frames.h), as one more CUDA graph for each batch.
  *
- * Environment: SIGHTLINE_CUDA_BATCH, pictures of one run, 1 to 64, 16 by default;
+ * Environment: SIGHTLINE_CUDA_BATCH, pictures of one run, 1 to 64, 16 by default, in turns where the
+ * memory holds fewer;
  * SIGHTLINE_CUDA_EAGER set: without CUDA graphs; SIGHTLINE_CUDA_MEMORY_MIB: a bound on one runner's
  * device memory; SIGHTLINE_CUDA_FRAMES_MIB: memory for pictures on their way, 64 by default. */
 #ifndef SIGHTLINE_GPU_CUDA_CUDA_RUNNER_H

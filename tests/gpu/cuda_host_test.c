@@ -485,6 +485,36 @@ static void test_without(const char *what, bool *without, const char *said)
     frame_unref(&frames[1]);
 }
 
+/* Beside another session, which has the weights there: the first memory that is asked for is that of
+ * the batches. */
+static void test_little_memory(void)
+{
+    struct frame            *frames[BATCH];
+    struct detector_session *held;
+    struct pair              pair;
+    struct why               why = {""};
+
+    if (detector_session_open(&held, detector, &why) != 0)
+        abort();
+    for (int i = 0; i < BATCH; i++)
+        frames[i] = some_frame(64 + 9 * i, 48, i % 2 == 0 ? FRAME_NV12 : FRAME_I420);
+    heard[0]           = '\0';
+    emulated_no_memory = 2;
+    if (detector_session_open(&pair.device, detector, &why) != 0)
+        abort();
+    emulated_no_memory = 1;
+    if (detector_session_open(&pair.processor, detector, &why) != 0)
+        abort();
+    detector_session_keep_outputs(pair.processor);
+    ok(strstr(heard, "batches of 4 pictures, not 5") != NULL, "said: %s", heard);
+    ok(compare_boxes(&pair, frames, BATCH) >= 0 && compare_boxes(&pair, frames, 1) >= 0,
+       "with memory for batches of 2 and 4, 5 pictures go in turns, with the same boxes");
+    close_pair(&pair);
+    detector_session_close(&held);
+    for (int i = 0; i < BATCH; i++)
+        frame_unref(&frames[i]);
+}
+
 /* A call that fails by itself takes nothing from others; a device whose calls all fail is reset once
  * nobody holds it. */
 static void test_broken(void)
@@ -547,6 +577,8 @@ int main(void)
     test_without("without graphs of cuDNN's engines", &emulated_no_capturing,
                  "without a CUDA graph");
     test_broken();
+    setenv("SIGHTLINE_CUDA_BATCH", "5", 1);
+    test_little_memory();
     detector_close(&detector);
     model_close(&model);
     is_int(emulated_live, 0, "nothing of the runtime is left");
