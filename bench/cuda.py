@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """bench/cuda.py [--build DIR] [--json FILE] [--seconds N]
-bench/cuda.py --pack FILE.tar.gz [--build DIR]
+bench/cuda.py --pack FILE.tar.gz [--video] [--build DIR]
 
 Everything that wants a card, in one command of less than eight minutes: the tests of the CUDA backend,
 its rates, those of PyTorch for the same network, and what the card gives at most. Each step has a
@@ -10,6 +10,9 @@ limit; what finds no time is left out and named. The figures go to FILE, also wh
 runs on a machine with a card, its driver, cuDNN 9 and Python, and without a compiler:
 
     tar xzf FILE.tar.gz && python3 cuda/bench/cuda.py --build cuda --json FILE
+
+With --video the test of video that is decoded on the card goes with it, and all of FFmpeg's libraries:
+80 MB more.
 """
 
 import argparse
@@ -26,6 +29,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = ['tests/cuda_device_test', 'tests/cuda_host_test', 'bench/cuda_bench']
+VIDEO = 'tests/cuda_decode_test'
 PLUGIN = 'bin/libsightline_cuda.so'
 SCRIPTS = ['cuda.py', 'cuda_roofline.py', 'cuda_torch.py', 'make_model.py', 'models_other.py',
            'models_yolo.py', 'onnx_writer.py']
@@ -46,13 +50,13 @@ def libraries(program):
             yield words[0], os.path.realpath(words[2])
 
 
-def pack(archive, build, material):
+def pack(archive, build, material, programs):
     model = os.path.join(HERE, '..', 'gpu', 'models', 'default.onnx')
     files = {'cuda/bench/' + name: os.path.join(HERE, name) for name in SCRIPTS}
     files['cuda/default.onnx'] = model
-    for name in PROGRAMS + [PLUGIN]:
+    for name in programs + [PLUGIN]:
         files['cuda/' + name] = os.path.join(build, name)
-    for name in PROGRAMS:
+    for name in programs:
         for library, path in libraries(os.path.join(build, name)):
             files['cuda/lib/' + library] = path
     for name in MATERIAL:
@@ -173,6 +177,8 @@ def run_all(session, folder):
     shaped = os.path.join(folder, 'yolov8n_shaped.onnx')
     session.step('the network', script('make_model.py', 'yolov8n', shaped), 60)
     session.step('tests of the backend', [program('tests/cuda_device_test')], 170)
+    if os.path.exists(program(VIDEO)):
+        session.step('video on the card', [program(VIDEO)], 60)
     session.add_rows(session.step('rates', [program('bench/cuda_bench'), shaped], 130))
     session.add_roofline(session.step('roofline', script('cuda_roofline.py'), 40))
     session.add_rows(session.step('PyTorch', script('cuda_torch.py'), 60))
@@ -194,11 +200,13 @@ def main():
     parser.add_argument('--json', nargs='?', const='-', help='a file; - or nothing: standard output')
     parser.add_argument('--seconds', type=int, default=450)
     parser.add_argument('--pack', metavar='FILE.tar.gz')
+    parser.add_argument('--video', action='store_true', help='with --pack: what decodes video, too')
     parser.add_argument('--material', default=os.environ.get(
         'SIGHTLINE_MATERIAL', os.path.join(HERE, '..', '..', 'shared', 'material')))
     arguments = parser.parse_args()
     if arguments.pack:
-        return pack(arguments.pack, arguments.build, arguments.material)
+        return pack(arguments.pack, arguments.build, arguments.material,
+                    PROGRAMS + ([VIDEO] if arguments.video else []))
     card = device()
     if not card:
         print('skipped: no card (nvidia-smi finds none)', file=sys.stderr)

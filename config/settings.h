@@ -62,6 +62,7 @@ enum settings_transport { TRANSPORT_AUTO, TRANSPORT_TCP, TRANSPORT_UDP };
 /* Where video is decoded: in sandboxed processes, which a hostile stream cannot leave, or in threads
  * of the server. */
 enum settings_isolation { ISOLATION_PROCESS, ISOLATION_THREAD };
+#define SETTINGS_DEVICES_MAX 64
 
 struct settings_mask {
     int                   point_count; /* 3..LIMIT_ZONE_POINTS */
@@ -160,11 +161,12 @@ struct settings {
     int                     inference_workers; /* 0: by the machine */
     int                     decode_workers;    /* 0: by the machine */
     enum settings_isolation decode_isolation;
-    char                    log_level[16];
-    int                     uploads_file_mib;  /* largest video through the API, in MiB */
-    int                     uploads_total_mib; /* all of them together */
-    unsigned                cameras_allowed;   /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
-    int                     camera_count;
+    int      decode_device; /* 0: processors decode; n + 1: CUDA device n decodes what it can */
+    char     log_level[16];
+    int      uploads_file_mib;  /* largest video through the API, in MiB */
+    int      uploads_total_mib; /* all of them together */
+    unsigned cameras_allowed;   /* SETTINGS_REACH_ bits; 0: SETTINGS_REACH_DEFAULT */
+    int      camera_count;
     struct settings_camera *cameras; /* in the file's order */
 };
 

@@ -48,6 +48,30 @@ static void read_isolation(struct yaml_reader *reader, yaml_node_t *key, yaml_no
         *(enum settings_isolation *)target = (enum settings_isolation)chosen;
 }
 
+static void read_device(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
+                        void *target)
+{
+    char text[16], *end;
+    long number;
+
+    (void)key;
+    if (!yaml_text(reader, value, text, sizeof text))
+        return;
+    if (strcmp(text, "none") == 0 || strcmp(text, "cuda") == 0) {
+        *(int *)target = text[0] == 'c';
+        return;
+    }
+    number = strncmp(text, "cuda:", 5) == 0 && text[5] >= '0' && text[5] <= '9'
+                 ? strtol(text + 5, &end, 10)
+                 : -1;
+    if (number < 0 || number >= SETTINGS_DEVICES_MAX || *end != '\0')
+        yaml_problem(reader, value,
+                     "\"%s\" is no device for decoding: none, cuda, or cuda:1 for the second card",
+                     text);
+    else
+        *(int *)target = (int)number + 1;
+}
+
 static void read_level(struct yaml_reader *reader, yaml_node_t *key, yaml_node_t *value,
                        void *target)
 {
@@ -113,6 +137,7 @@ static const struct yaml_key INFERENCE_KEYS[] = {
 static const struct yaml_key DECODE_KEYS[] = {
     {"workers", read_workers, offsetof(struct settings, decode_workers), NULL},
     {"isolation", read_isolation, offsetof(struct settings, decode_isolation), NULL},
+    {"device", read_device, offsetof(struct settings, decode_device), NULL},
     {0},
 };
 

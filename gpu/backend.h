@@ -93,6 +93,15 @@ struct backend_ops {
                      struct why *why);
     /* Required. NULL-safe, sets *runner = NULL. */
     void (*close)(struct runner **runner);
+    /* NULL, as then the next two: nobody else in this process can use its devices. A decoder is about
+     * to use this one, in `context` (CUDA's primary one), until let_go(): a device that has failed is
+     * used again only when nobody holds it. Any thread, as the next two. ERR_UNSUPPORTED: there is no
+     * such device; ERR_DEVICE_LOST: it has failed. */
+    int (*hold)(int device, void **context, struct why *why);
+    void (*let_go)(int device);
+    /* The planes of a picture in a device's memory, once they are written, into those of `to`, of the
+     * same format and size. ERR_DEVICE_LOST. */
+    int (*copy_out)(const struct frame *frame, struct frame *to, struct why *why);
 };
 
 struct runner {

@@ -98,6 +98,24 @@ static void close_runner(struct runner **runner)
         loaded->close(runner);
 }
 
+static int hold(int device, void **context, struct why *why)
+{
+    *context = NULL;
+    if (!available(why))
+        return ERR_UNSUPPORTED;
+    return loaded->hold(device, context, why);
+}
+
+static void let_go(int device)
+{
+    loaded->let_go(device);
+}
+
+static int copy_out(const struct frame *frame, struct frame *to, struct why *why)
+{
+    return loaded->copy_out(frame, to, why);
+}
+
 const struct backend_ops BACKEND_CUDA = {.name         = "cuda",
                                          .available    = available,
                                          .best_batch   = best_batch,
@@ -109,7 +127,10 @@ const struct backend_ops BACKEND_CUDA = {.name         = "cuda",
                                          .open_boxes   = open_boxes,
                                          .reads        = reads,
                                          .run_boxes    = run_boxes,
-                                         .close        = close_runner};
+                                         .close        = close_runner,
+                                         .hold         = hold,
+                                         .let_go       = let_go,
+                                         .copy_out     = copy_out};
 
 /* The library stays open to the end: device libraries do not survive being closed and opened. */
 static void load_once(void)

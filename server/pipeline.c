@@ -20,6 +20,8 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "config/log.h"
+#include "gpu/backend_cuda.h"
+#include "server/camera/decode_device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -415,6 +417,16 @@ void pipeline_give_pool(struct pipeline *pipeline, struct inference_pool *pool)
     atomic_store(&pipeline->inference_pool, pool);
 }
 
+static int use_card(struct pipeline *pipeline, int number, struct why *why)
+{
+    struct decode_device *card = decode_device_open(number, &BACKEND_CUDA, 0);
+
+    if (card == NULL)
+        return why_set(why, ERR_MEMORY, "out of memory");
+    decode_pool_use_device(pipeline->decode_pool, card);
+    return 0;
+}
+
 int pipeline_open(struct pipeline **out, const struct pipeline_settings *settings, struct why *why)
 {
     struct pipeline       *pipeline = calloc(1, sizeof *pipeline);
@@ -436,6 +448,8 @@ int pipeline_open(struct pipeline **out, const struct pipeline_settings *setting
     rate_share_begin(&pipeline->share);
     rc = decode_pool_open_isolated(&pipeline->decode_pool, settings->decode_workers,
                                    settings->isolation, why);
+    if (rc == 0 && settings->decode_device > 0)
+        rc = use_card(pipeline, settings->decode_device - 1, why);
     if (rc == 0 && settings->detector != NULL)
         rc = pipeline_make_pool(pipeline, settings->detector, &pool, why);
     if (rc != 0) {

@@ -47,6 +47,7 @@ struct pipeline_settings {
     const struct detector  *detector; /* NULL: cameras run for live view, nothing is counted */
     int                     decode_workers;
     enum settings_isolation isolation;
+    int                     decode_device; /* as in struct settings */
     int                     inference_workers;
     bool                    every_frame; /* files as fast as possible: nothing is ever dropped */
     struct pipeline_output  output;

@@ -73,6 +73,16 @@ static void decode_metrics(const struct metrics_out *metrics, const struct serve
         stats.quarantined);
 }
 
+static void copy_metrics(const struct metrics_out *metrics)
+{
+    out(metrics, "# TYPE sightline_device_frame_copies counter\n"
+                 "# HELP sightline_device_frame_copies Pictures that a card decoded and that were "
+                 "copied out of its memory.\n");
+    for (int i = 0; i < FRAME_COPIES; i++)
+        out(metrics, "sightline_device_frame_copies_total{reason=\"%s\"} %" PRIu64 "\n",
+            frame_copy_name((enum frame_copy)i), frame_copies((enum frame_copy)i));
+}
+
 static void main_stream_metrics(const struct metrics_out *metrics, const struct server *server)
 {
     const struct main_streams *all = pipeline_main_streams(server->pipeline);
@@ -98,6 +108,7 @@ void pipeline_metrics(const struct server *server,
     struct inference_pool_stats stats;
 
     decode_metrics(&metrics, server);
+    copy_metrics(&metrics);
     main_stream_metrics(&metrics, server);
     if (pool == NULL)
         return;

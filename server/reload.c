@@ -64,7 +64,7 @@ static bool needs_restart(const struct settings *a, const struct settings *b)
            strcmp(a->http_token_file, b->http_token_file) != 0 || strcmp(a->data, b->data) != 0 ||
            strcmp(a->redis_url.value, b->redis_url.value) != 0 ||
            a->inference_workers != b->inference_workers || a->decode_workers != b->decode_workers ||
-           a->decode_isolation != b->decode_isolation;
+           a->decode_isolation != b->decode_isolation || a->decode_device != b->decode_device;
 }
 
 static void apply(struct reload *reload)

@@ -366,6 +366,7 @@ int pipeline_start(struct server *server, struct why *why)
         .detector          = server->detector,
         .decode_workers    = server->settings->decode_workers,
         .isolation         = server->settings->decode_isolation,
+        .decode_device     = server->settings->decode_device,
         .inference_workers = server->settings->inference_workers,
         .output            = {.arg            = server,
                               .event          = on_event,

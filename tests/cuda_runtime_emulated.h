@@ -359,6 +359,31 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     return cudaSuccess;
 }
 
+struct rows_copy {
+    uint8_t       *to;
+    const uint8_t *from;
+    size_t         to_pitch, from_pitch, row_bytes, rows;
+};
+
+static void copy_rows(const void *args, int batch)
+{
+    const struct rows_copy *copy = args;
+
+    (void)batch;
+    for (size_t y = 0; y < copy->rows; y++)
+        memcpy(copy->to + y * copy->to_pitch, copy->from + y * copy->from_pitch, copy->row_bytes);
+}
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t row_bytes, size_t rows, enum cudaMemcpyKind kind,
+                              cudaStream_t stream)
+{
+    struct rows_copy copy = {to, from, to_pitch, from_pitch, row_bytes, rows};
+
+    (void)kind;
+    return (cudaError_t)emulated_call(copy_rows, &copy, sizeof copy, 1, stream);
+}
+
 /* ---- graphs ---- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
@@ -449,9 +474,10 @@ cudaError_t cudaGetDeviceCount(int *count)
     return cudaSuccess;
 }
 
+/* 0, which is counted, and one more in whose memory a decoder's pictures may lie. */
 cudaError_t cudaSetDevice(int device)
 {
-    return device != 0 || fails() ? cudaErrorInvalidDevice : cudaSuccess;
+    return device > 1 || fails() ? cudaErrorInvalidDevice : cudaSuccess;
 }
 
 cudaError_t cudaSetDeviceFlags(unsigned flags)
@@ -464,6 +490,38 @@ cudaError_t cudaDeviceReset(void)
     emulated_broken = false;
     emulated_resets++;
     return fails() ? cudaErrorUnknown : cudaSuccess;
+}
+
+static char emulated_context; /* its address is the device's context */
+
+static int emulated_current(void **context)
+{
+    *context = &emulated_context;
+    return 0;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned version,
+                                             unsigned long long                    flags,
+                                             enum cudaDriverEntryPointQueryResult *found)
+{
+    union {
+        int (*function)(void **context);
+        void *symbol;
+    } entry = {emulated_current};
+
+    (void)version;
+    (void)flags;
+    if (strcmp(symbol, "cuCtxGetCurrent") != 0 || fails())
+        return cudaErrorUnknown;
+    *function = entry.symbol;
+    *found    = cudaDriverEntryPointSuccess;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPoint(const char *symbol, void **function, unsigned long long flags,
+                                    enum cudaDriverEntryPointQueryResult *found)
+{
+    return cudaGetDriverEntryPointByVersion(symbol, function, 12000, flags, found);
 }
 
 cudaError_t cudaGetLastError(void)

@@ -29,6 +29,7 @@ struct seen {
     enum frame_format format;
     enum frame_matrix matrix;
     bool              blocked; /* the sink waits while this is set */
+    int               on_card; /* pictures in a card's memory */
     uint64_t          luma;    /* sum over all pictures: the same pictures, the same sum */
 };
 
@@ -36,9 +37,11 @@ static struct decode_pool *pool;
 
 static void on_frame(void *arg, struct frame *frame)
 {
-    struct seen *seen = arg;
+    struct seen        *seen = arg;
+    const struct frame *host = frame_in_host(frame, FRAME_COPY_VIEW);
 
     pthread_mutex_lock(&seen->lock);
+    seen->on_card += frame->device != NULL;
     while (seen->blocked)
         pthread_cond_wait(&seen->changed, &seen->lock);
     if (seen->count < MAX_FRAMES) {
@@ -46,7 +49,7 @@ static void on_frame(void *arg, struct frame *frame)
         seen->pts_ns[seen->count]      = frame->pts_ns;
         seen->generations[seen->count] = frame->generation;
         seen->seen_ns[seen->count]     = clock_monotonic_ns();
-        seen->drawn[seen->count]       = clip_number(frame->plane[0], frame->stride_bytes[0]);
+        seen->drawn[seen->count]       = clip_number(host->plane[0], host->stride_bytes[0]);
     }
     seen->count++;
     seen->width_px  = frame->width_px;
@@ -55,7 +58,7 @@ static void on_frame(void *arg, struct frame *frame)
     seen->matrix    = frame->matrix;
     for (int y = 0; y < frame->height_px; y += 8) {
         for (int x = 0; x < frame->width_px; x += 8)
-            seen->luma += frame->plane[0][y * frame->stride_bytes[0] + x];
+            seen->luma += host->plane[0][y * host->stride_bytes[0] + x];
     }
     pthread_cond_broadcast(&seen->changed);
     pthread_mutex_unlock(&seen->lock);

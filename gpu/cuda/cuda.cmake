@@ -39,7 +39,7 @@ else()
     endforeach()
     add_library(sightline_cuda MODULE
         ${cuda_planner} gpu/cuda/cuda_cudnn.c gpu/cuda/cuda_shape.c gpu/cuda/cuda_device.c gpu/cuda/cuda_network.c gpu/cuda/cuda_runner.c
-        gpu/cuda/cuda_frames.c gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c
+        gpu/cuda/cuda_frames.c gpu/cuda/cuda_guest.c gpu/cuda/cuda_plugin.c gpu/graph.c gpu/graph_strided.c
         gpu/graph_memory.c gpu/prepare_tables.c gpu/prepare_filter.c gpu/prepare_c.c gpu/frame.c
         gpu/suppress.c gpu/box.c config/why.c config/assert.c config/clock.c ${cuda_objects})
     set_target_properties(sightline_cuda PROPERTIES
@@ -64,7 +64,7 @@ else()
     # The backend's host code on an emulated device: needs the toolkit's headers and no card.
     add_executable(cuda_host_test tests/gpu/cuda_host_test.c gpu/cuda/cuda_shape.c
                    gpu/cuda/cuda_device.c gpu/cuda/cuda_network.c gpu/cuda/cuda_runner.c gpu/cuda/cuda_frames.c
-                   gpu/cuda/cuda_plugin.c)
+                   gpu/cuda/cuda_guest.c gpu/cuda/cuda_plugin.c)
     set_target_properties(cuda_host_test PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(cuda_host_test SYSTEM PRIVATE ${CUDNN_INCLUDE})

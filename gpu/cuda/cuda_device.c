@@ -68,9 +68,8 @@ static int revive(int device, struct why *why)
     cudaError_t status = try_device(device);
 
     if (status != cudaSuccess && runners[device] > 0)
-        return why_set(why, ERR_DEVICE_LOST,
-                       "CUDA device %d has failed and %d runners still hold it: %s", device,
-                       runners[device], cudaGetErrorString(status));
+        return why_set(why, ERR_DEVICE_LOST, "CUDA device %d has failed and %d still hold it: %s",
+                       device, runners[device], cudaGetErrorString(status));
     if (status != cudaSuccess) {
         cudaSetDevice(device); /* says what is wrong with it, too */
         status = cudaDeviceReset();

@@ -57,7 +57,7 @@ struct cuda_trial {
 int cuda_shared_engines(struct cuda_shared *shared, int batch_bit, const struct cuda_trial *trial,
                         struct why *why);
 
-/* Runners count themselves, so that a failed device can be reset without one. `wanted` may be
+/* Runners, and guests (cuda_guest.h), count themselves, so that a failed device can be reset without one. `wanted` may be
  * DEVICE_ANY: the one with the fewest, working ones first. ERR_DEVICE_LOST while others are still open
  * on a device that is past trying. The device is then the thread's. */
 int  cuda_device_enter(int wanted, int *device, struct why *why);

@@ -5,6 +5,7 @@
 #include "config/assert.h"
 #include "config/clock.h"
 #include "config/err.h"
+#include "gpu/cuda/cuda_guest.h"
 #include "gpu/cuda/cuda_network.h"
 
 #include <stdlib.h>
@@ -438,4 +439,7 @@ const struct backend_ops BACKEND_CUDA_DEVICE = {.name         = "cuda",
                                                 .open_boxes   = open_boxes,
                                                 .reads        = reads,
                                                 .run_boxes    = run_boxes,
-                                                .close        = close_runner};
+                                                .close        = close_runner,
+                                                .hold         = cuda_guest_enter,
+                                                .let_go       = cuda_guest_leave,
+                                                .copy_out     = cuda_guest_copy};

@@ -261,6 +261,8 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
         write_state(json, &camera);
         key_text(json, "source", camera.stats.source);
         key_text(json, "codec", camera.stats.codec);
+        key_text(json, "decoder", camera_decoder_name(camera.stats.decoder));
+        key_text(json, "decoder_note", camera.stats.decoder_note);
         key_text(json, "video", video_name(camera.stats.own_video));
         key_uint(json, "width", (uint64_t)camera.stats.width_px);
         key_uint(json, "height", (uint64_t)camera.stats.height_px);

@@ -206,6 +206,13 @@ static double value_given(const struct api_camera *camera)
     return camera->given_fps;
 }
 
+static double value_on_card(const struct api_camera *camera)
+{
+    return camera->stats.decoder == CAMERA_DECODER_NONE   ? -1
+           : camera->stats.decoder == CAMERA_DECODER_CARD ? 1
+                                                          : 0;
+}
+
 static double value_relief(const struct api_camera *camera)
 {
     return (double)camera->stats.relief;
@@ -290,6 +297,8 @@ static const struct camera_family {
     {"sightline_decode_relief", "gauge", NULL,
      "What is decoded under load: 0 all, 1 not what no other refers to, 2 key frames only.",
      value_relief},
+    {"sightline_decode_on_card", "gauge", NULL,
+     "1 where a card decodes the video, 0 where processors do.", value_on_card},
     {"sightline_decode_errors", "counter", NULL, "Pictures that could not be decoded.",
      value_errors},
     {"sightline_decode_packets_dropped", "counter", NULL,

@@ -140,34 +140,46 @@ const char *camera_loss_name(enum camera_loss loss); /* "closed", ... */
  * up. */
 enum camera_relief { CAMERA_DECODES_ALL, CAMERA_SKIPS_UNREFERENCED, CAMERA_KEY_FRAMES_ONLY };
 
+/* Where a camera's video is decoded. */
+enum camera_decoder {
+    CAMERA_DECODER_NONE, /* not yet, or not at all */
+    CAMERA_DECODER_PROCESS,
+    CAMERA_DECODER_THREAD,
+    CAMERA_DECODER_CARD,
+};
+/* "", "process", "thread", "cuda". */
+const char *camera_decoder_name(enum camera_decoder decoder);
+
 struct camera_stats {
     enum camera_state state;
-    char reason[CAMERA_REASON_BYTES];  /* why it is in this state, in plain words; no credentials */
-    bool cut_short;                    /* ended where the rest of the file cannot be read */
-    int64_t            state_since_ns; /* monotonic */
-    char               source[LIMIT_URL_BYTES]; /* redacted */
-    char               codec[16];               /* "h264", "" before the first stream */
-    enum camera_video  own_video; /* of live view without re-encoding: H264, H265, or JPEG */
-    int                width_px, height_px;       /* 0 before the first picture */
-    double             source_fps;                /* as the stream says, 0 if it does not */
-    double             duration_s;                /* file: whole length, 0 if unknown */
-    double             decoded_fps, analysed_fps; /* over the last seconds */
-    uint64_t           connects;                  /* attempts */
-    uint64_t           reconnects; /* streams lost and begun again; a file's loop is none */
-    uint64_t           packets, bytes;
-    uint64_t           frames_decoded, frames_analysed;
-    uint64_t           frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
-    uint64_t           frames_still;    /* not analysed, as nothing moved */
-    uint64_t           packets_dropped; /* the queue was full, or waiting for a key frame */
-    uint64_t           decode_errors;
-    uint64_t           rtp_lost;              /* packets, RTSP */
-    int64_t            last_frame_ns;         /* monotonic; 0: never */
-    double             progress;              /* file: 0..1 */
-    uint64_t           losses[CAMERA_LOSSES]; /* attempts that failed and streams that were lost */
-    char               transport[8];          /* "tcp", "udp", "http"; "" before it is known */
-    uint64_t           rtp_received;          /* packets */
-    uint64_t           rtp_reordered, rtp_duplicates, rtp_late; /* over UDP */
-    double             jitter_ms;
+    char reason[CAMERA_REASON_BYTES]; /* why it is in this state, in plain words; no credentials */
+    bool cut_short;                   /* ended where the rest of the file cannot be read */
+    int64_t             state_since_ns;          /* monotonic */
+    char                source[LIMIT_URL_BYTES]; /* redacted */
+    char                codec[16];               /* "h264", "" before the first stream */
+    enum camera_video   own_video; /* of live view without re-encoding: H264, H265, or JPEG */
+    int                 width_px, height_px;       /* 0 before the first picture */
+    double              source_fps;                /* as the stream says, 0 if it does not */
+    double              duration_s;                /* file: whole length, 0 if unknown */
+    double              decoded_fps, analysed_fps; /* over the last seconds */
+    uint64_t            connects;                  /* attempts */
+    uint64_t            reconnects; /* streams lost and begun again; a file's loop is none */
+    uint64_t            packets, bytes;
+    uint64_t            frames_decoded, frames_analysed;
+    uint64_t            frames_skipped;  /* decoded, not analysed: the wanted rate is lower */
+    uint64_t            frames_still;    /* not analysed, as nothing moved */
+    uint64_t            packets_dropped; /* the queue was full, or waiting for a key frame */
+    uint64_t            decode_errors;
+    uint64_t            rtp_lost;              /* packets, RTSP */
+    int64_t             last_frame_ns;         /* monotonic; 0: never */
+    double              progress;              /* file: 0..1 */
+    uint64_t            losses[CAMERA_LOSSES]; /* attempts that failed and streams that were lost */
+    char                transport[8];          /* "tcp", "udp", "http"; "" before it is known */
+    uint64_t            rtp_received;          /* packets */
+    uint64_t            rtp_reordered, rtp_duplicates, rtp_late; /* over UDP */
+    double              jitter_ms;
+    enum camera_decoder decoder;
+    char decoder_note[128]; /* why it is not the card that the configuration names; else empty */
     enum camera_relief relief;
     bool               resting; /* nothing moves: few pictures are analysed */
     /* A live stream: by how much two clocks are ahead of pts_ns, to bring two streams together

@@ -71,6 +71,7 @@ void camera_stats(const struct camera *camera, struct camera_stats *stats)
         .frames_analysed = status.frames_analysed,
         .frames_skipped  = status.frames_skipped,
         .frames_still    = status.frames_still,
+        .decoder         = status.decoder,
         .relief          = status.relief,
         .resting         = status.resting,
         .packets_dropped = status.packets_dropped,
@@ -93,6 +94,7 @@ void camera_stats(const struct camera *camera, struct camera_stats *stats)
     memcpy(stats->reason, camera->reason, sizeof stats->reason);
     stats->cut_short = camera->cut_short;
     memcpy(stats->codec, status.codec, sizeof stats->codec);
+    memcpy(stats->decoder_note, status.decoder_note, sizeof stats->decoder_note);
     camera_url_redact(camera->settings.url, stats->source, sizeof stats->source);
 }
 

@@ -8,6 +8,13 @@ const char *camera_state_name(enum camera_state state)
     return (unsigned)state < sizeof NAMES / sizeof NAMES[0] ? NAMES[state] : "unknown";
 }
 
+const char *camera_decoder_name(enum camera_decoder decoder)
+{
+    static const char *const NAMES[] = {"", "process", "thread", "cuda"};
+
+    return (unsigned)decoder < sizeof NAMES / sizeof NAMES[0] ? NAMES[decoder] : "unknown";
+}
+
 const char *camera_loss_name(enum camera_loss loss)
 {
     static const char *const NAMES[] = {"closed",  "error",      "refused", "unreachable",

@@ -9,6 +9,7 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "server/camera/decode_actor.h"
+#include "server/camera/decode_device.h"
 #include "server/camera/decode_process.h"
 #include "server/camera/ffmpeg_log.h"
 
@@ -41,7 +42,9 @@ struct decode_pool {
     bool                    stop;    /* under lock, as all below and all of the groups */
     size_t                  actors, heap_room;
     int                     quarantined;
-    enum settings_isolation isolation; /* immutable, as normal_groups */
+    enum settings_isolation isolation; /* immutable, as normal_groups, and the next from the first
+                                        * camera on */
+    struct decode_device   *device;    /* NULL: none */
     int                     normal_groups, groups;
     struct decode_group    *group[MAX_WORKERS + DECODE_QUARANTINE];
 };
@@ -423,6 +426,11 @@ struct decode_process *decode_actor_process(const struct decode_actor *actor)
     return actor->group->process;
 }
 
+struct decode_device *decode_actor_device(const struct decode_actor *actor)
+{
+    return actor->group->pool->device;
+}
+
 void decode_actor_quarantine(struct decode_actor *actor, bool wanted)
 {
     actor->quarantine = wanted && actor->group->process != NULL;
@@ -467,6 +475,12 @@ int decode_pool_open(struct decode_pool **out, int workers, struct why *why)
     return decode_pool_open_isolated(out, workers, ISOLATION_THREAD, why);
 }
 
+void decode_pool_use_device(struct decode_pool *pool, struct decode_device *device)
+{
+    ASSERT(pool->actors == 0 && pool->device == NULL);
+    pool->device = device;
+}
+
 void decode_pool_close(struct decode_pool **out)
 {
     struct decode_pool *pool = *out;
@@ -486,6 +500,7 @@ void decode_pool_close(struct decode_pool **out)
             pthread_join(pool->group[i]->threads[j], NULL);
         free_group(pool->group[i]);
     }
+    decode_device_close(&pool->device);
     pthread_cond_destroy(&pool->stepped);
     pthread_mutex_destroy(&pool->lock);
     free(pool);

@@ -13,6 +13,10 @@
  * within DECODE_STRIKES_S is moved to a worker for such cameras alone, its stream ends with the
  * reason, and each further crash ends it again: its source's backoff sets the pace.
  *
+ * With a card (decode_device.h) the bitstreams that it decodes are not isolated, whatever the rest is:
+ * FFmpeg and the card's driver read them in the worker's thread, and pictures stay in the card's
+ * memory. A stream that it does not decode goes the usual way, and status.decoder_note says why.
+ *
  * When a worker cannot keep up with a live stream, its queue fills to DECODE_QUEUE_PACKETS or
  * DECODE_QUEUE_BYTES; then what comes is dropped up to the next key frame, and that key frame
  * throws out what still waited: old pictures are worth less than new ones. Every drop is
@@ -32,6 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct decode_device;
 struct decode_pool;
 
 /* workers 0: one for each processor. Threads that decode by themselves. */
@@ -40,6 +45,9 @@ int decode_pool_open(struct decode_pool **out, int workers, struct why *why);
  * about it. It never falls back to threads by itself. */
 int decode_pool_open_isolated(struct decode_pool **out, int workers,
                               enum settings_isolation isolation, struct why *why);
+/* Before the first camera: this card (decode_device.h), which passes to the pool, decodes what it can.
+ * Whether it is there is found out by the cameras. */
+void decode_pool_use_device(struct decode_pool *pool, struct decode_device *device);
 /* All cameras are closed before. Joins the workers. */
 void decode_pool_close(struct decode_pool **pool);
 
@@ -96,18 +104,20 @@ struct decode_status {
                                * from the first key frame on */
     int64_t         due_ns;   /* monotonic; a paced file waits until then */
     /* of the camera */
-    char               codec[16];
-    enum camera_video  own_video;
-    int                width_px, height_px;
-    double             source_fps, duration_s, progress;
-    double             decoded_fps, analysed_fps;
-    uint64_t           packets, bytes;
-    uint64_t           frames_decoded, frames_analysed, frames_skipped;
-    uint64_t           frames_still;
-    uint64_t           packets_dropped, decode_errors;
-    enum camera_relief relief;
-    bool               resting;
-    int64_t            last_frame_ns; /* monotonic */
+    char                codec[16];
+    enum camera_video   own_video;
+    int                 width_px, height_px;
+    double              source_fps, duration_s, progress;
+    double              decoded_fps, analysed_fps;
+    uint64_t            packets, bytes;
+    uint64_t            frames_decoded, frames_analysed, frames_skipped;
+    uint64_t            frames_still;
+    uint64_t            packets_dropped, decode_errors;
+    enum camera_decoder decoder;
+    char                decoder_note[128];
+    enum camera_relief  relief;
+    bool                resting;
+    int64_t             last_frame_ns; /* monotonic */
     /* Of the stream that runs now, in live packets: by how much the time at which pictures were
      * taken (UTC) and the time at which they arrived (monotonic) are ahead of their pts_ns. */
     bool    has_lead;

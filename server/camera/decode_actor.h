@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct decode_device;
 struct decode_pool;
 struct decode_process;
 
@@ -49,6 +50,8 @@ void decode_actor_wake(struct decode_pool *pool, struct decode_actor *actor);
 
 /* In the actor's own step: where its worker decodes; NULL: in this process. */
 struct decode_process *decode_actor_process(const struct decode_actor *actor);
+/* The card that decodes what it can; NULL: the pool has none. */
+struct decode_device *decode_actor_device(const struct decode_actor *actor);
 /* In the actor's own step: it goes to the workers of the quarantine after it, or back. */
 void decode_actor_quarantine(struct decode_actor *actor, bool wanted);
 

@@ -17,6 +17,17 @@ int  decode_codec_open(struct decode_codec **out, const AVCodecParameters *param
                        AVRational time_base, struct why *why);
 void decode_codec_close(struct decode_codec **codec);
 
+/* The same with a card doing the work: `card` is FFmpeg's context of it, of which a reference is
+ * taken; pictures are AV_PIX_FMT_CUDA, NV12 in its memory, of which `held` may be kept besides those
+ * that the decoder needs. ERR_UNSUPPORTED as well: FFmpeg has no such decoder of this codec. */
+int decode_codec_open_on(struct decode_codec **out, const AVCodecParameters *parameters,
+                         AVRational time_base, AVBufferRef *card, int held, struct why *why);
+/* Of a codec on a card: NULL, or why it cannot go on there. The stream is none that is decoded there
+ * (found out from its first packet, or a later one that changes it), or the card has failed. */
+const char *decode_codec_refusal(const struct decode_codec *codec);
+/* The card has failed, and not for what the stream is. */
+bool decode_codec_card_failed(const struct decode_codec *codec);
+
 /* NULL: nothing more comes, give out what is held back. Call decode_codec_receive until
  * ERR_AGAIN after each. ERR_CORRUPT: the packet could not be decoded. */
 int decode_codec_send(struct decode_codec *codec, const AVPacket *packet);

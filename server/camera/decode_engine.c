@@ -4,6 +4,7 @@
 #include "server/camera/decode.h"
 #include "server/camera/decode_arena.h"
 #include "server/camera/decode_codec.h"
+#include "server/camera/decode_device.h"
 #include "server/camera/decode_process.h"
 #include "server/camera/decode_wire_av.h"
 #include "server/camera/frame_av.h"
@@ -16,6 +17,10 @@ struct decode_engine {
     struct decode_codec       *codec;
     struct frame_av_converter *converter;
     AVFrame                   *picture;
+    /* Here, on a card. */
+    struct decode_device *card;
+    AVBufferRef          *context;
+    AVBufferRef          *held; /* nothing but references: each picture outside has one */
     /* ... or there. */
     struct decode_process     *process;
     uint64_t                   life;
@@ -62,6 +67,59 @@ static int receive_here(struct decode_engine *engine, struct decode_picture *out
                    picture->decode_error_flags != 0,
     };
     return 0;
+}
+
+/* ---- here, on a card ---- */
+
+static int open_on_card(struct decode_engine *engine, const AVCodecParameters *parameters,
+                        AVRational time_base, struct why *why)
+{
+    int rc = decode_device_take(engine->card, &engine->context, why);
+
+    if (rc != 0)
+        return rc;
+    engine->held    = av_buffer_alloc(1);
+    engine->picture = av_frame_alloc();
+    if (engine->held == NULL || engine->picture == NULL)
+        return why_set(why, ERR_MEMORY, "no memory for a decoder");
+    /* One more than may be kept outside: the picture in hand. */
+    return decode_codec_open_on(&engine->codec, parameters, time_base, engine->context,
+                                DECODE_DEVICE_HELD + 1, why);
+}
+
+/* The picture as it lies in the card's memory; or a copy, when so many of this stream are outside that
+ * its decoder would soon have no surface. */
+static int frame_on_card(struct decode_engine *engine, struct frame **out)
+{
+    struct frame *frame = NULL;
+    bool          full  = av_buffer_get_ref_count(engine->held) > DECODE_DEVICE_HELD;
+    int           rc;
+
+    *out = NULL;
+    /* The frame's own, given back with it: so they are counted. */
+    av_buffer_unref(&engine->picture->opaque_ref);
+    if (!full && (engine->picture->opaque_ref = av_buffer_ref(engine->held)) == NULL)
+        return ERR_MEMORY;
+    if ((rc = frame_av_wrap(&frame, engine->picture, &engine->converter)) != 0)
+        return rc;
+    if (!full) {
+        *out = frame;
+        return 0;
+    }
+    if ((*out = frame->device->copy(frame)) != NULL)
+        frame_count_copy(FRAME_COPY_HELD);
+    frame_unref(&frame);
+    return *out != NULL ? 0 : ERR_IO;
+}
+
+const char *decode_engine_refusal(const struct decode_engine *engine)
+{
+    return engine->card != NULL ? decode_codec_refusal(engine->codec) : NULL;
+}
+
+bool decode_engine_card_failed(const struct decode_engine *engine)
+{
+    return engine->card != NULL && decode_codec_card_failed(engine->codec);
 }
 
 /* ---- there ---- */
@@ -196,8 +254,9 @@ static int frame_there(struct decode_engine *engine, struct frame **frame)
 
 /* ---- wherever ---- */
 
-int decode_engine_open(struct decode_engine **out, struct decode_process *process,
-                       const AVCodecParameters *parameters, AVRational time_base, struct why *why)
+static int open_any(struct decode_engine **out, struct decode_process *process,
+                    struct decode_device *card, const AVCodecParameters *parameters,
+                    AVRational time_base, struct why *why)
 {
     struct decode_engine *engine = calloc(1, sizeof *engine);
     int                   rc;
@@ -206,13 +265,30 @@ int decode_engine_open(struct decode_engine **out, struct decode_process *proces
     if (engine == NULL)
         return why_set(why, ERR_MEMORY, "no memory for a decoder");
     engine->process = process;
+    engine->card    = card;
     engine->decoder = -1;
-    rc              = process == NULL ? open_here(engine, parameters, time_base, why)
-                                      : open_there(engine, parameters, time_base, why);
+    if (card != NULL)
+        rc = open_on_card(engine, parameters, time_base, why);
+    else
+        rc = process == NULL ? open_here(engine, parameters, time_base, why)
+                             : open_there(engine, parameters, time_base, why);
     if (rc != 0)
         decode_engine_close(&engine);
     *out = engine;
     return rc;
+}
+
+int decode_engine_open(struct decode_engine **out, struct decode_process *process,
+                       const AVCodecParameters *parameters, AVRational time_base, struct why *why)
+{
+    return open_any(out, process, NULL, parameters, time_base, why);
+}
+
+int decode_engine_open_on(struct decode_engine **out, struct decode_device *card,
+                          const AVCodecParameters *parameters, AVRational time_base,
+                          struct why *why)
+{
+    return open_any(out, NULL, card, parameters, time_base, why);
 }
 
 void decode_engine_close(struct decode_engine **out)
@@ -221,7 +297,12 @@ void decode_engine_close(struct decode_engine **out)
 
     if (engine == NULL)
         return;
+    /* While the context is held: the card may then be found to be lost. */
+    if (engine->codec != NULL && decode_engine_card_failed(engine))
+        decode_device_doubt(engine->card, engine->context);
     decode_codec_close(&engine->codec);
+    av_buffer_unref(&engine->context);
+    av_buffer_unref(&engine->held);
     frame_av_converter_close(&engine->converter);
     av_frame_free(&engine->picture);
     if (engine->decoder >= 0)
@@ -246,6 +327,8 @@ int decode_engine_receive(struct decode_engine *engine, struct decode_picture *p
 
 int decode_engine_frame(struct decode_engine *engine, struct frame **frame)
 {
+    if (engine->card != NULL)
+        return frame_on_card(engine, frame);
     return engine->process == NULL ? frame_av_wrap(frame, engine->picture, &engine->converter)
                                    : frame_there(engine, frame);
 }

@@ -66,6 +66,8 @@ static int send_packet(struct decode_stream *stream, const AVPacket *packet)
     int rc = stream->lost ? ERR_DEVICE_LOST
                           : decode_engine_send(stream->engine, packet, skip_of(stream));
 
+    if (!stream->lost && decode_engine_refusal(stream->engine) != NULL)
+        rc = decode_stream_leave_card(stream, packet);
     for (int i = 0; i < DECODE_STRIKES && rc == ERR_DEVICE_LOST; i++)
         rc = decode_stream_recover(stream, packet);
     if (rc == ERR_CLOSED || rc == ERR_DEVICE_LOST) {
@@ -103,6 +105,7 @@ static void decode_packet(struct decode_stream *stream, const AVPacket *packet, 
     stream->stamps[stream->next_stamp++ % DECODE_STAMPS] = (struct decode_stamp){
         .timestamp = timestamp, .wall_ns = wall_ns};
     stream->arrival_ns = arrival_ns;
+    decode_stream_try_card(stream, packet);
     if (send_packet(stream, packet) == 0)
         receive_pictures(stream);
 }
@@ -137,11 +140,11 @@ static int begin_coding(struct decode_stream *stream, const AVCodecParameters *p
     if (stream->parameters == NULL || avcodec_parameters_copy(stream->parameters, parameters) < 0)
         return why_set(why, ERR_MEMORY, "no memory for a decoder");
     stream->time_base = time_base;
+    decode_stream_want_card(stream);
     if (stream->settings.pass_on)
         rc = decode_stream_begin_passing(stream, why);
     else
-        rc = decode_engine_open(&stream->engine, decode_actor_process(&stream->actor), parameters,
-                                time_base, why);
+        rc = decode_stream_open_engine(stream, why);
     /* Its process is about to be started again: the first packet tries again. */
     stream->lost = rc == ERR_AGAIN || rc == ERR_DEVICE_LOST;
     if (rc != 0 && !stream->lost)
@@ -195,8 +198,7 @@ static int64_t open_file(struct decode_stream *stream)
     return DECODE_STEP_NOW;
 }
 
-/* False: the process is gone with the pictures that were held back. */
-static bool drain_decoder(struct decode_stream *stream)
+bool decode_stream_drain(struct decode_stream *stream)
 {
     int rc = ERR_DEVICE_LOST;
 
@@ -258,7 +260,7 @@ static int64_t begin_pass(struct decode_stream *stream, struct why *why)
 /* The file was read to its end, or to where it cannot be read any more. */
 static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why *why)
 {
-    if (!drain_decoder(stream) && stream->fastest)
+    if (!decode_stream_drain(stream) && stream->fastest)
         return decode_stream_file_lost(stream, false);
     if (decode_stream_is_closing(stream))
         return DECODE_STEP_IDLE;
@@ -289,7 +291,7 @@ static int64_t read_file(struct decode_stream *stream)
     if (rc == ERR_AGAIN || rc == ERR_DEVICE_LOST)
         return decode_stream_file_lost(stream, rc == ERR_DEVICE_LOST);
     if (rc == SOURCE_FILE_CHANGED) {
-        drain_decoder(stream);
+        decode_stream_drain(stream);
         return change_coding(stream);
     }
     if (rc != 0)

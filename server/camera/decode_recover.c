@@ -1,4 +1,4 @@
-/* Another decoder when the process that it ran in is gone.
+/* Another decoder when the process that it ran in is gone, or the card does not go on.
  *
  * The units since the last key frame, which are kept for viewers, bring the new decoder to where
  * the old one was: a camera whose key frames are 10 s apart is back in the time that it takes to
@@ -21,10 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPLAY_MAX_NS (3 * NS_PER_S / 2) /* a key frame comes sooner */
-#define FILE_AGAIN_NS (20 * NS_PER_MS)   /* as long as a process takes to start */
-#define FILE_RETRY_NS (250 * NS_PER_MS)  /* of one that it died of: the others come first */
-#define LENGTH_BYTES  4                  /* before each part of a packet in an MP4 file */
+#define REPLAY_MAX_NS   (3 * NS_PER_S / 2) /* a key frame comes sooner */
+#define FILE_AGAIN_NS   (20 * NS_PER_MS)   /* as long as a process takes to start */
+#define FILE_RETRY_NS   (250 * NS_PER_MS)  /* of one that it died of: the others come first */
+#define REPLAY_PICTURES 64                 /* out of one packet; as many as are received at most */
+#define LENGTH_BYTES    4                  /* before each part of a packet in an MP4 file */
 
 /* ---- units back into packets ---- */
 
@@ -88,6 +89,16 @@ static struct camera_unit *take_unit(struct decode_stream *stream, size_t index,
     return unit;
 }
 
+/* A decoder here takes nothing more until it is rid of them. */
+static void drop_pictures(struct decode_engine *engine)
+{
+    struct decode_picture picture;
+
+    for (int i = 0; i < REPLAY_PICTURES && decode_engine_receive(engine, &picture) != ERR_AGAIN;
+         i++)
+        continue;
+}
+
 /* All but the last unit, which is the packet in hand. ERR_NOT_FOUND: nothing is kept, or it takes
  * too long. What is decoded was given out before. */
 static int replay(struct decode_stream *stream)
@@ -114,6 +125,8 @@ static int replay(struct decode_stream *stream)
             rc = decode_engine_send(stream->engine, packet, DECODE_WIRE_SKIP_NONE);
         if (rc == ERR_CORRUPT) /* it was damaged the first time, too */
             rc = 0;
+        if (rc == 0)
+            drop_pictures(stream->engine);
         av_packet_unref(packet);
         camera_unit_unref(&unit);
     }
@@ -174,19 +187,14 @@ int64_t decode_stream_file_lost(struct decode_stream *stream, bool of_it)
     return clock_monotonic_ns() + (of_it ? FILE_RETRY_NS * stream->strikes : FILE_AGAIN_NS);
 }
 
-int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
+int decode_stream_begin_again(struct decode_stream *stream, const AVPacket *packet, bool to_blame)
 {
-    struct decode_process *process = decode_actor_process(&stream->actor);
-    struct why             why     = {""};
-    bool                   found   = !stream->lost;
-    bool                   ours    = found && decode_engine_was_in_hand(stream->engine);
-    int                    rc;
+    struct why why = {""};
+    int        rc;
 
     stream->lost = true;
-    if (found && !decode_stream_goes_on(stream, ours))
-        return ERR_CLOSED;
     decode_engine_close(&stream->engine);
-    rc = decode_engine_open(&stream->engine, process, stream->parameters, stream->time_base, &why);
+    rc = decode_stream_open_engine(stream, &why);
     if (rc == ERR_AGAIN || rc == ERR_DEVICE_LOST) {
         if (rc == ERR_DEVICE_LOST)
             decode_stream_goes_on(stream, true);
@@ -200,7 +208,7 @@ int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
     rc           = replay(stream);
     if (rc == ERR_DEVICE_LOST)
         return rc;
-    if (ours && stream->strikes > 1) {
+    if (to_blame && stream->strikes > 1) {
         if (rc != 0)
             decode_stream_wait_for_key(stream, DECODE_MAX_AFTER_ERROR);
         return ERR_CLOSED;
@@ -210,4 +218,15 @@ int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
         return ERR_CLOSED;
     }
     return decode_engine_send(stream->engine, packet, DECODE_WIRE_SKIP_NONE);
+}
+
+int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet)
+{
+    bool found = !stream->lost;
+    bool ours  = found && decode_engine_was_in_hand(stream->engine);
+
+    stream->lost = true;
+    if (found && !decode_stream_goes_on(stream, ours))
+        return ERR_CLOSED;
+    return decode_stream_begin_again(stream, packet, ours);
 }

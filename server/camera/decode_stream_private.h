@@ -3,6 +3,7 @@
  *   decode_stream.c    what the loop calls, and the step of the actor
  *   decode_packets.c   packets in: from the queue or from the file, into the decoder
  *   decode_recover.c   another decoder when the process that it ran in is gone
+ *   decode_card.c      on the card or not
  *   decode_pass.c      packets that are passed on to viewers, and what their times say
  *   decode_pictures.c  pictures out: times, the wanted rate, JPEG, the sink
  *
@@ -68,6 +69,8 @@ struct decode_stream {
     bool                  lost;        /* the engine's process is gone */
     bool                  packet_held; /* `packet` waits for its time */
     bool                  needs_key;
+    bool                  off_card;      /* there is none, or it does not decode this stream */
+    int64_t               card_retry_ns; /* off the card: when it is tried again; 0: not */
     struct source_file   *file;
     AVPacket             *packet;
     int64_t               packet_due_ns;
@@ -112,6 +115,21 @@ void decode_stream_wait_for_key(struct decode_stream *stream, unsigned max_packe
 #define DECODE_MAX_WITHOUT_KEY 250 /* a stream that marks no key frames is decoded regardless */
 #define DECODE_MAX_AFTER_ERROR 50 /* packets: after 2 s without a key frame concealment is better */
 
+/* The decoder gives out what it holds back. False: the process is gone with it. */
+bool decode_stream_drain(struct decode_stream *stream);
+
+/* ---- decode_card.c; likewise ---- */
+
+/* For another coding: the card is asked anew, where the pool has one. */
+void decode_stream_want_card(struct decode_stream *stream);
+/* `stream->engine` for its parameters: on the card, or as decode_engine_open(). */
+int decode_stream_open_engine(struct decode_stream *stream, struct why *why);
+/* The card does not go on, with this packet sent to it: the usual decoder takes over.
+ * As decode_stream_begin_again(). */
+int decode_stream_leave_card(struct decode_stream *stream, const AVPacket *packet);
+/* Before a packet is sent: back to the card when it is time, and the packet a key frame. */
+void decode_stream_try_card(struct decode_stream *stream, const AVPacket *packet);
+
 /* ---- decode_pass.c; likewise ---- */
 
 /* The unit of a packet, for whoever looks. */
@@ -130,6 +148,10 @@ void decode_stream_note_lead(struct decode_stream *stream, const AVPacket *packe
  * decode_engine_send says: ERR_DEVICE_LOST as well, then call again; ERR_CLOSED: this packet is
  * not decoded. */
 int decode_stream_recover(struct decode_stream *stream, const AVPacket *packet);
+
+/* The rest of it: another engine in the place of one that is no use any more. `to_blame`: what was sent
+ * may have been the cause. */
+int decode_stream_begin_again(struct decode_stream *stream, const AVPacket *packet, bool to_blame);
 
 /* A process was found to be gone, at work on our packet, parameters or file, or not. False: the stream
  * has ended for it. */

@@ -3,6 +3,7 @@
 #include "config/err.h"
 
 #include <libavutil/buffer.h>
+#include <libavutil/hwcontext.h>
 #include <libavutil/imgutils.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
@@ -38,6 +39,7 @@ static const struct {
     {AV_PIX_FMT_YUV444P, FRAME_I444, false}, {AV_PIX_FMT_YUVJ444P, FRAME_I444, true},
     {AV_PIX_FMT_NV12, FRAME_NV12, false},    {AV_PIX_FMT_GRAY8, FRAME_GRAY8, false},
     {AV_PIX_FMT_BGR24, FRAME_BGR24, true},   {AV_PIX_FMT_RGB24, FRAME_RGB24, true},
+    {AV_PIX_FMT_CUDA, FRAME_NV12, false},
 };
 
 static struct frame_av *take_free(void)
@@ -215,12 +217,28 @@ void frame_av_describe(const AVFrame *picture, enum frame_format *format, enum f
     *full_range = FORMATS[index].full_range || picture->color_range == AVCOL_RANGE_JPEG;
 }
 
+/* NULL: none that can be read by others than FFmpeg. */
+static const struct frame_device *device_of(const AVFrame *picture)
+{
+    const AVHWFramesContext *pool;
+
+    if (picture->hw_frames_ctx == NULL)
+        return NULL;
+    pool = (const AVHWFramesContext *)(const void *)picture->hw_frames_ctx->data;
+    return pool->sw_format == AV_PIX_FMT_NV12 ? pool->device_ctx->user_opaque : NULL;
+}
+
 int frame_av_wrap(struct frame **out, AVFrame *picture, struct frame_av_converter **converter)
 {
-    struct frame_av *held = NULL;
-    int              rc   = ERR_MEMORY;
+    const struct frame_device *device = device_of(picture);
+    struct frame_av           *held   = NULL;
+    int                        rc     = ERR_MEMORY;
 
     *out = NULL;
+    if (picture->format == AV_PIX_FMT_CUDA && device == NULL) {
+        rc = ERR_UNSUPPORTED;
+        goto fail;
+    }
     if (!frame_av_is_direct(picture->format)) {
         rc = convert(converter, picture);
         if (rc != 0)
@@ -236,6 +254,7 @@ int frame_av_wrap(struct frame **out, AVFrame *picture, struct frame_av_converte
         .references = 1,
         .width_px   = held->picture->width,
         .height_px  = held->picture->height,
+        .device     = device,
         .release    = give_back,
         .owner      = held,
     };

@@ -5,7 +5,8 @@
  * process (at most FRAME_AV_KEEP wait in it), so that the steady state allocates none.
  *
  * 8-bit planar YUV (4:2:0, 4:2:2, 4:4:4), NV12, grey, BGR24 and RGB24 pass as they are.
- * Everything else (10 and 12 bits, alpha, palettes, 4:1:1) is converted to 8-bit 4:2:0 by
+ * So does a picture in a card's memory, when it is NV12 there and its context is one of
+ * decode_device.h's. Everything else (10 and 12 bits, alpha, palettes, 4:1:1) is converted to 8-bit 4:2:0 by
  * swscale: a copy of every picture, one for each camera that sends such. */
 #ifndef SIGHTLINE_SERVER_CAMERA_FRAME_AV_H
 #define SIGHTLINE_SERVER_CAMERA_FRAME_AV_H

@@ -236,15 +236,8 @@ static struct frame *copy_out(const struct frame *frame)
 {
     struct frame *copy = frame_alloc(frame->format, frame->width_px, frame->height_px);
 
-    cudaStreamSynchronize(frame->device->stream);
-    for (int k = 0; k < 2; k++) {
-        struct frame_plane size = frame_plane_of(frame->format, k, frame->width_px,
-                                                 frame->height_px);
-
-        for (int y = 0; y < size.rows; y++)
-            memcpy((uint8_t *)(uintptr_t)copy->plane[k] + y * copy->stride_bytes[k],
-                   frame->plane[k] + y * frame->stride_bytes[k], (size_t)size.row_bytes);
-    }
+    if (copy != NULL && cuda->copy_out(frame, copy, NULL) != 0)
+        frame_unref(&copy);
     return copy;
 }
 
@@ -403,6 +396,44 @@ static void test_decoders(void)
     test_surfaces(&common, "pictures on the default stream");
     test_surface_without_device(&own);
     cudaStreamDestroy(stream);
+}
+
+/* A decoder that shares the device. While it holds one that failed, nobody gets it. */
+static void test_guest(void)
+{
+    struct frame_device      decoder = {.copy = copy_out};
+    struct frame            *picture = some_frame(64, 48, FRAME_NV12);
+    struct frame            *surface, *copy;
+    struct detector_session *session;
+    struct why               why     = {""};
+    void                    *context = NULL;
+    int                      resets  = emulated_resets;
+
+    is_int(cuda->hold(1, &context, &why), ERR_UNSUPPORTED, "a device that is not there: %s",
+           why.text);
+    is_int(cuda->hold(0, &context, &why), 0, "a decoder holds the device");
+    ok(context == &emulated_context, "and has its context");
+    surface         = new_surface(picture, &decoder);
+    emulated_broken = true;
+    copy            = frame_in_host(surface, FRAME_COPY_VIEW);
+    ok(copy == NULL, "a copy out of a broken device fails");
+    is_int(detector_session_open(&session, detector, &why), ERR_DEVICE_LOST,
+           "while it is held nobody resets it: %s", why.text);
+    ok(emulated_broken && emulated_resets == resets, "for the sake of what the decoder has there");
+    frame_unref(&surface);
+    cuda->let_go(0);
+    is_int(detector_session_open(&session, detector, &why), 0, "let go of, it is used again");
+    ok(!emulated_broken && emulated_resets == resets + 1, "after a reset");
+    detector_session_close(&session);
+    emulated_calls   = 0;
+    emulated_fail_at = 2;
+    is_int(cuda->hold(0, &context, &why), ERR_DEVICE_LOST, "a device that fails on the way: %s",
+           why.text);
+    emulated_fail_at = 0;
+    is_int(cuda->hold(0, &context, &why), 0, "is held by nobody then");
+    cuda->let_go(0);
+    frame_unref(&picture);
+    emulated_resets = resets; /* the tests below count their own */
 }
 
 /* ---- every call that can fail ---- */
@@ -567,6 +598,7 @@ int main(void)
     test_turns();
     test_bad_picture();
     test_decoders();
+    test_guest();
     setenv("SIGHTLINE_CUDA_EAGER", "1", 1);
     test_boxes("without graphs", 12, 200);
     setenv("SIGHTLINE_CUDA_BATCH", "2", 1); /* fewer graphs: a call of the runtime is a session */

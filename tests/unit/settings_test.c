@@ -164,6 +164,20 @@ static void test_motion_and_isolation(void)
     ok(settings != NULL && settings->decode_isolation == ISOLATION_PROCESS &&
            settings->cameras[0].motion.enabled,
        "hostile video is shut in unless somebody says otherwise");
+    is_int(settings != NULL ? settings->decode_device : -9, 0,
+           "and no card reads it outside of that");
+    load("decode: {device: cuda}\n");
+    is_int(settings != NULL ? settings->decode_device : -9, 1, "a card may decode");
+    load("decode: {device: cuda:3}\n");
+    is_int(settings != NULL ? settings->decode_device : -9, 4, "or another");
+    load("decode: {device: none}\n");
+    is_int(settings != NULL ? settings->decode_device : -9, 0, "or none");
+    load("decode: {device: cuda:64}\n");
+    ok(settings == NULL && has_problem("t.yml:1:18: \"cuda:64\" is no device for decoding: none, "
+                                       "cuda, or cuda:1 for the second card"),
+       "a card that cannot be is refused");
+    load("decode: {device: cuda:}\n");
+    ok(settings == NULL, "as is one without its number");
     load("decode: {isolation: none}\n");
     ok(settings == NULL && has_problem("t.yml:1:21: \"none\" is no isolation: process or thread"),
        "another kind of isolation is refused");
