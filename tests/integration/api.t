@@ -31,7 +31,7 @@ same(answer.headers['content-length'], full.headers['content-length'], 'and the 
 camera = json.loads(full.body)['cameras'][0]
 same(sorted(camera), sorted(['name', 'state', 'reason', 'source', 'codec', 'video', 'width', 'height', 'fps', 'progress',
                              'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'lines', 'main', 'managed', 'zones',
-                             'analysis', 'transport']),
+                             'analysis', 'transport', 'decoder', 'decoder_note', 'classes', 'version']),
      'a camera has the members of protocol.md')
 same((camera['name'], camera['state'], camera['video'], camera['coverage']), ('gate', 'streaming', 'h264', 0.98), 'its state')
 same(camera['lines'], [{'name': 'door "A"', 'coordinates': [[0, 0], [1, 0.5]], 'a_to_b': 'in', 'b_to_a': 'out',
