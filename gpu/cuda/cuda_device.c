@@ -139,8 +139,9 @@ static void close_shared(struct cuda_shared *shared)
 {
     if (shared->plan != NULL)
         close_engines(shared);
-    if (shared->properties != NULL)
-        cudnnBackendDestroyDescriptor(shared->properties);
+    for (int b = 0; b < CUDA_BATCHES; b++)
+        if (shared->properties[b] != NULL)
+            cudnnBackendDestroyDescriptor(shared->properties[b]);
     if (shared->constants != NULL)
         cudaFree(shared->constants); /* a failed device has freed it already */
     cuda_plan_close(&shared->plan);
@@ -166,7 +167,7 @@ static int upload(struct cuda_shared *shared, struct why *why)
 }
 
 static int open_shared(struct cuda_shared **out, const struct model *model,
-                       const struct graph *graph, int device, cudnnHandle_t handle, struct why *why)
+                       const struct graph *graph, int device, struct why *why)
 {
     struct cuda_shared *shared = calloc(1, sizeof *shared);
     int                 rc;
@@ -179,8 +180,6 @@ static int open_shared(struct cuda_shared **out, const struct model *model,
     rc                 = cuda_plan_open(&shared->plan, graph, why);
     if (rc == 0)
         rc = upload(shared, why);
-    if (rc == 0)
-        rc = cudnn_device_of_handle(&shared->properties, handle, why);
     if (rc != 0) {
         close_shared(shared);
         return rc;
@@ -190,7 +189,7 @@ static int open_shared(struct cuda_shared **out, const struct model *model,
 }
 
 int cuda_shared_get(struct cuda_shared **out, const struct model *model, const struct graph *graph,
-                    int device, cudnnHandle_t handle, struct why *why)
+                    int device, struct why *why)
 {
     int rc = 0;
 
@@ -201,7 +200,7 @@ int cuda_shared_get(struct cuda_shared **out, const struct model *model, const s
             at->references++;
             *out = at;
         }
-    if (*out == NULL && (rc = open_shared(out, model, graph, device, handle, why)) == 0) {
+    if (*out == NULL && (rc = open_shared(out, model, graph, device, why)) == 0) {
         (*out)->next = first;
         first        = *out;
     }
@@ -266,15 +265,14 @@ static float time_plan(const struct cuda_trial *trial, cudnnBackendDescriptor_t 
 }
 
 /* Keeps the candidate in `engine` when it works and is faster than what is there. */
-static void try_config(struct cuda_shared *shared, const struct cuda_trial *trial,
-                       cudnnBackendDescriptor_t config, cudnnBackendDescriptor_t pack,
-                       struct cuda_engine *engine)
+static void try_config(const struct cuda_trial *trial, cudnnBackendDescriptor_t config,
+                       cudnnBackendDescriptor_t pack, struct cuda_engine *engine)
 {
     cudnnBackendDescriptor_t plan;
     int64_t                  bytes;
     float                    ms;
 
-    if (cudnn_plan_open(&plan, config, shared->properties, &bytes, NULL) != 0)
+    if (cudnn_plan_open(&plan, config, trial->properties, &bytes, NULL) != 0)
         return;
     ms = bytes <= CUDA_WORKSPACE_BYTES ? time_plan(trial, plan, pack) : -1.0F;
     if (ms < 0.0F || (engine->plan != NULL && ms >= engine->ms)) {
@@ -287,9 +285,8 @@ static void try_config(struct cuda_shared *shared, const struct cuda_trial *tria
     engine->ms   = ms;
 }
 
-static void choose(struct cuda_shared *shared, const struct cuda_trial *trial,
-                   const struct cudnn_graph *graph, const struct cuda_conv *conv,
-                   struct cuda_engine *engine)
+static void choose(const struct cuda_trial *trial, const struct cudnn_graph *graph,
+                   const struct cuda_conv *conv, struct cuda_engine *engine)
 {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     struct cudnn_conv_data              data    = data_of(conv, trial->workspace);
@@ -298,14 +295,14 @@ static void choose(struct cuda_shared *shared, const struct cuda_trial *trial,
     if (cudnn_pack_open(&pack, &data, NULL) != 0)
         return;
     for (int m = 0; m < 2 && engine->plan == NULL; m++) {
-        int count = cudnn_graph_configs(graph, shared->properties, modes[m], configs,
+        int count = cudnn_graph_configs(graph, trial->properties, modes[m], configs,
                                         CUDNN_CONFIGS_MAX, NULL);
         int tried = 0;
 
         for (int i = 0; i < count; i++) {
             if (tried < (trial->timed ? CANDIDATES_MAX : CUDNN_CONFIGS_MAX) &&
                 (trial->timed || engine->plan == NULL)) {
-                try_config(shared, trial, configs[i], pack, engine);
+                try_config(trial, configs[i], pack, engine);
                 tried++;
             }
             cudnnBackendDestroyDescriptor(configs[i]);
@@ -352,7 +349,7 @@ static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
         trial.timed = given->timed && seconds() - started < TIMING_SECONDS_MAX;
         cuda_bind_step(shared->plan, step, trial.memory, &args);
         if (cudnn_graph_conv(&graph, &engines[i].shape, NULL) == 0)
-            choose(shared, &trial, &graph, &args.conv, &engines[i]);
+            choose(&trial, &graph, &args.conv, &engines[i]);
         cudnn_graph_close(&graph);
         status = cudaStreamSynchronize(trial.stream);
         if (status != cudaSuccess)
@@ -361,17 +358,31 @@ static int choose_all(struct cuda_shared *shared, struct cuda_engine *engines,
     return 0;
 }
 
+static int describe_device(struct cuda_shared *shared, int batch_bit, cudnnHandle_t handle,
+                           struct why *why)
+{
+    cudnnBackendDescriptor_t *properties = &shared->properties[batch_bit];
+
+    if (*properties != NULL) /* of a choice that came to nothing */
+        cudnnBackendDestroyDescriptor(*properties);
+    *properties = NULL;
+    return cudnn_device_of_handle(properties, handle, why);
+}
+
 int cuda_shared_engines(struct cuda_shared *shared, int batch_bit, const struct cuda_trial *trial,
                         struct why *why)
 {
+    struct cuda_trial   described = *trial;
     struct cuda_engine *engines;
     int                 rc = 0;
 
     pthread_mutex_lock(&lock);
-    if (shared->engines[batch_bit] == NULL) {
-        engines = calloc((size_t)shared->plan->step_count + 1, sizeof *engines);
-        rc      = engines != NULL ? choose_all(shared, engines, trial, why)
-                                  : why_set(why, ERR_MEMORY, "no memory for cuDNN's engines");
+    if (shared->engines[batch_bit] == NULL &&
+        (rc = describe_device(shared, batch_bit, trial->handle, why)) == 0) {
+        described.properties = shared->properties[batch_bit];
+        engines              = calloc((size_t)shared->plan->step_count + 1, sizeof *engines);
+        rc                   = engines != NULL ? choose_all(shared, engines, &described, why)
+                                               : why_set(why, ERR_MEMORY, "no memory for cuDNN's engines");
         /* Also half-chosen ones: whoever closes frees them, and a step without one has a kernel. */
         shared->engines[batch_bit] = engines;
     }

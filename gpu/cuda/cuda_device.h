@@ -28,21 +28,23 @@ struct cuda_engine {
 };
 
 struct cuda_shared {
-    struct cuda_shared      *next;
-    const struct model      *model;
-    int                      device;
-    int                      references;
-    struct cuda_plan        *plan;
-    uint8_t                 *constants; /* in device memory */
-    cudnnBackendDescriptor_t properties;
+    struct cuda_shared *next;
+    const struct model *model;
+    int                 device;
+    int                 references;
+    struct cuda_plan   *plan;
+    uint8_t            *constants; /* in device memory */
     /* By batch: NULL until the first runner has chosen them; one for each step, those of equal shape
      * with equal plans, which only the first of them owns. */
     struct cuda_engine *engines[CUDA_BATCHES];
+    /* By batch: what cuDNN knows of the device, from the handle of the runner that chose. The plans
+     * outlive that runner, and nobody says whether they look at it again. */
+    cudnnBackendDescriptor_t properties[CUDA_BATCHES];
 };
 
-/* The one for this model and device, with one reference more. `handle` is the runner's. */
+/* The one for this model and device, which is the thread's, with one reference more. */
 int  cuda_shared_get(struct cuda_shared **out, const struct model *model, const struct graph *graph,
-                     int device, cudnnHandle_t handle, struct why *why);
+                     int device, struct why *why);
 void cuda_shared_put(struct cuda_shared **shared);
 
 /* Engines for the batch 1 << batch_bit, chosen in a runner's memory on its stream; nothing when they
@@ -53,6 +55,7 @@ struct cuda_trial {
     const struct cuda_memory *memory;
     void                     *workspace;
     bool                      timed; /* several candidates are timed, else the first that works */
+    cudnnBackendDescriptor_t  properties; /* set by the choice */
 };
 int cuda_shared_engines(struct cuda_shared *shared, int batch_bit, const struct cuda_trial *trial,
                         struct why *why);

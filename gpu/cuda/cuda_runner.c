@@ -220,7 +220,7 @@ static int open_runner(struct runner **out, const struct model *model,
     if ((rc = open_streams(runner, why)) != 0)
         goto fail;
     if ((rc = cuda_shared_get(&runner->shared, model, cuda_network_graph(model), runner->device,
-                              runner->handle, why)) != 0)
+                              why)) != 0)
         goto fail;
     if ((rc = allocate(runner, why)) != 0)
         goto fail;
