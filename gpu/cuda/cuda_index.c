@@ -117,9 +117,17 @@ int plan_top_k(struct cuda_builder *builder)
     int                 axis  = builder->node->axis;
     uint32_t            inner = product(x, axis + 1, x->rank);
     uint32_t            outer = product(x, 0, axis);
-    struct cuda_step   *step  = step_of(builder, CUDA_STEP_TOP_K, 1);
+    struct cuda_step   *step;
 
-    if (step == NULL)
+    if (x->dimension[axis] > CUDA_TOP_K_COMPARISONS / x->elements) {
+        char text[160];
+
+        graph_describe_node(builder->node, text, sizeof text);
+        return why_set(builder->why, ERR_UNSUPPORTED,
+                       "%s: a choice among %lld is slow on a CUDA device; the cpu backend takes it",
+                       text, (long long)x->dimension[axis]);
+    }
+    if ((step = step_of(builder, CUDA_STEP_TOP_K, 1)) == NULL)
         return ERR_MEMORY;
     step->args.top_k = (struct cuda_top_k){
         .x        = view_of(step->input[0]),

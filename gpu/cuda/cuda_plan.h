@@ -16,6 +16,10 @@
 #define CUDA_PLAN_MEMORY_BYTES   ((size_t)256 << 20) /* of the steps and tables of one model */
 #define CUDA_PLAN_CONSTANT_BYTES ((int64_t)2 << 30)
 
+/* Every candidate of a choice of the best is compared with every other: of one picture, some tens of
+ * milliseconds on a fast card. The processor sorts. */
+#define CUDA_TOP_K_COMPARISONS (INT64_C(1) << 34)
+
 #define CUDA_BUFFER_CONSTANT (-1) /* offset counts from the start of the constants */
 #define CUDA_BUFFER_INPUT    (-2) /* the model's input: N×... float32 */
 
