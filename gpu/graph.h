@@ -288,6 +288,9 @@ void graph_strided_simplify(struct strided *strided);
 /* outer(inner(x)) as one; false when no single strided copy can say it. */
 bool graph_strided_compose(const struct strided *inner, const struct strided *outer,
                            struct strided *out);
+/* Of one whose source and output have planes of so many `pixels`: the plane of the source that the
+ * plane-th of the output is; negative: it is none, or not one alone. `strided` is simplified. */
+int64_t graph_strided_plane(const struct strided *strided, int64_t pixels, int64_t plane);
 /* True when it reads the source from front to back: a mere change of shape. */
 bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elements);
 

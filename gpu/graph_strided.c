@@ -28,6 +28,20 @@ void graph_strided_simplify(struct strided *strided)
     strided->rank = kept;
 }
 
+int64_t graph_strided_plane(const struct strided *strided, int64_t pixels, int64_t plane)
+{
+    int64_t rest = plane * pixels, at = strided->offset;
+
+    if (pixels > 1 && (strided->stride[strided->rank - 1] != 1 ||
+                       strided->dimension[strided->rank - 1] % pixels != 0))
+        return -1;
+    for (int k = strided->rank - 1; k >= 0; k--) {
+        at += rest % strided->dimension[k] * strided->stride[k];
+        rest /= strided->dimension[k];
+    }
+    return at % pixels == 0 ? at / pixels : -1;
+}
+
 bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elements)
 {
     struct strided simple = *strided;

@@ -261,28 +261,6 @@ struct cpu_tensor *cpu_codes_to_blocked(struct plan *plan, int value)
     return y;
 }
 
-static int gather_lane(struct plan *plan, struct cpu_step *step, int *used,
-                       struct cpu_gather *gather, int lane, struct channel from)
-{
-    struct cpu_tensor *x = plan->runner->tensors[from.value].codes;
-    int64_t offset = from.channel / INT8_BLOCK * x->dimension[2] * x->dimension[3] * INT8_BLOCK;
-    int     input = 0, k = 0;
-
-    while (input < *used && step->input[input] != x)
-        input++;
-    if (input == *used)
-        step->input[(*used)++] = x;
-    while (k < gather->sources && (gather->input[k] != input || gather->offset[k] != offset))
-        k++;
-    if (k == gather->sources)
-        gather->sources++;
-    gather->input[k]     = input;
-    gather->offset[k]    = offset;
-    gather->source[lane] = k;
-    gather->lane[lane]   = from.channel % INT8_BLOCK;
-    return 0;
-}
-
 /* A list of channels becomes a tensor of its own. */
 static struct cpu_tensor *gather_codes(struct plan *plan, int number)
 {
@@ -317,8 +295,8 @@ static struct cpu_tensor *gather_codes(struct plan *plan, int number)
         if (c >= count && gather->sources == 1 &&
             from.channel % INT8_BLOCK == (count - 1) % INT8_BLOCK)
             from.channel += c - count + 1;
-        if (gather_lane(plan, step, &used, gather, c % INT8_BLOCK, from) != 0)
-            return NULL;
+        plan_gather_lane(step, &used, gather, c % INT8_BLOCK,
+                         plan->runner->tensors[from.value].codes, from.channel, INT8_BLOCK);
     }
     step->run          = cpu_codes_run_gather;
     step->gathers      = gathers;

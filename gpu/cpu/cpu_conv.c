@@ -197,6 +197,25 @@ static int pack(struct cpu_runner *runner, const struct node *node, struct cpu_s
     return step->conv.weights != NULL && step->conv.bias != NULL ? 0 : ERR_MEMORY;
 }
 
+void cpu_conv_between(struct cpu_step *step, const struct node *node, struct cpu_tensor *x,
+                      struct cpu_tensor *residual, struct cpu_tensor *y)
+{
+    step->input[0] = x;
+    step->input[1] = residual;
+    step->output   = y;
+    step->conv     = (struct kernel_conv){
+            .in_channels   = x->dimension[1],
+            .in_height     = x->dimension[2],
+            .in_width      = x->dimension[3],
+            .out_channels  = y->dimension[1],
+            .out_height    = y->dimension[2],
+            .out_width     = y->dimension[3],
+            .window        = node->window,
+            .activation    = node->activation,
+            .residual_kind = node->residual,
+    };
+}
+
 int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                   struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why)
 {
@@ -216,20 +235,7 @@ int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu
                         3); /* the third for a pool's scratch memory */
     if (step == NULL)
         return ERR_MEMORY;
-    step->run      = pointwise ? run_pointwise : depthwise ? run_depthwise : run_stem;
-    step->input[0] = x;
-    step->input[1] = residual;
-    step->output   = y;
-    step->conv     = (struct kernel_conv){
-            .in_channels   = x->dimension[1],
-            .in_height     = x->dimension[2],
-            .in_width      = x->dimension[3],
-            .out_channels  = y->dimension[1],
-            .out_height    = y->dimension[2],
-            .out_width     = y->dimension[3],
-            .window        = node->window,
-            .activation    = node->activation,
-            .residual_kind = node->residual,
-    };
+    step->run = pointwise ? run_pointwise : depthwise ? run_depthwise : run_stem;
+    cpu_conv_between(step, node, x, residual, y);
     return pack(runner, node, step, pointwise);
 }

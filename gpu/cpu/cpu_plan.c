@@ -91,18 +91,11 @@ static bool copies_channels(const struct plan *plan, const struct node *node,
         x->dimension[3] != y->dimension[3])
         return false;
     graph_strided_simplify(&strided);
-    if (pixels > 1 && (strided.stride[strided.rank - 1] != 1 ||
-                       strided.dimension[strided.rank - 1] % pixels != 0))
-        return false;
     for (int64_t c = 0; c < y->dimension[1]; c++) {
-        int64_t rest = c * pixels, at = strided.offset;
-        for (int k = strided.rank - 1; k >= 0; k--) {
-            at += rest % strided.dimension[k] * strided.stride[k];
-            rest /= strided.dimension[k];
-        }
-        if (at % pixels != 0)
+        int64_t from = graph_strided_plane(&strided, pixels, c);
+        if (from < 0 || from >= x->dimension[1])
             return false;
-        channels[c] = (struct channel){node->input[0], (int)(at / pixels)};
+        channels[c] = (struct channel){node->input[0], (int)from};
     }
     return true;
 }

@@ -30,6 +30,10 @@ struct cpu_tensor *plan_output(struct plan *plan, int value, enum layout layout)
 /* A tensor without a place. */
 struct cpu_tensor *plan_describe(struct cpu_runner *runner, enum layout layout,
                                  const struct value *value);
+/* A lane of a block of the output is this channel of `x`, which lies in blocks of `block` channels.
+ * `used`: inputs of the step so far. */
+void plan_gather_lane(struct cpu_step *step, int *used, struct cpu_gather *gather, int lane,
+                      struct cpu_tensor *x, int channel, int block);
 /* A concatenation of the channels of pictures; a node of which every output channel is an input
  * channel. */
 bool plan_joins_pictures(const struct plan *plan, const struct node *node);

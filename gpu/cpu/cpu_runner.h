@@ -111,6 +111,11 @@ struct cpu_runner {
 /* cpu_plan.c */
 int cpu_plan(struct cpu_runner *runner, struct why *why);
 
+/* cpu_conv.c */
+/* A convolution's sizes and tensors, of a step with room for two inputs; `residual` may be NULL. */
+void cpu_conv_between(struct cpu_step *step, const struct node *node, struct cpu_tensor *x,
+                      struct cpu_tensor *residual, struct cpu_tensor *y);
+
 /* cpu_tensor.c */
 /* A new step at the end; NULL when out of memory. Pointers to steps do not survive this call. */
 struct cpu_step *cpu_add_step(struct cpu_runner *runner, const struct node *node, const char *what,

@@ -159,17 +159,12 @@ static int step_input(struct cpu_step *step, int *used, struct cpu_tensor *tenso
     return (*used)++;
 }
 
-static int gather_channel(struct plan *plan, struct cpu_step *step, int *used,
-                          struct cpu_gather *gather, int lane, struct channel from)
+void plan_gather_lane(struct cpu_step *step, int *used, struct cpu_gather *gather, int lane,
+                      struct cpu_tensor *x, int channel, int block)
 {
-    int                block = plan->runner->kernels->block, input, k = 0;
-    struct cpu_tensor *x = plan_tensor(plan, from.value, LAYOUT_BLOCKED);
-    int64_t            offset;
+    int64_t offset = channel / block * x->dimension[2] * x->dimension[3] * block;
+    int     input = step_input(step, used, x), k = 0;
 
-    if (x == NULL)
-        return ERR_MEMORY;
-    offset = from.channel / block * x->dimension[2] * x->dimension[3] * block;
-    input  = step_input(step, used, x);
     while (k < gather->sources && (gather->input[k] != input || gather->offset[k] != offset))
         k++;
     if (k == gather->sources)
@@ -177,7 +172,17 @@ static int gather_channel(struct plan *plan, struct cpu_step *step, int *used,
     gather->input[k]     = input;
     gather->offset[k]    = offset;
     gather->source[lane] = k;
-    gather->lane[lane]   = from.channel % block;
+    gather->lane[lane]   = channel % block;
+}
+
+static int gather_channel(struct plan *plan, struct cpu_step *step, int *used,
+                          struct cpu_gather *gather, int lane, struct channel from)
+{
+    struct cpu_tensor *x = plan_tensor(plan, from.value, LAYOUT_BLOCKED);
+
+    if (x == NULL)
+        return ERR_MEMORY;
+    plan_gather_lane(step, used, gather, lane, x, from.channel, plan->runner->kernels->block);
     return 0;
 }
 

@@ -76,21 +76,8 @@ int cpu_plan_winograd(struct cpu_runner *runner, const struct node *node, struct
 
     if (step == NULL)
         return ERR_MEMORY;
-    step->run      = run_winograd;
-    step->input[0] = x;
-    step->input[1] = residual;
-    step->output   = y;
-    step->conv     = (struct kernel_conv){
-            .in_channels   = x->dimension[1],
-            .in_height     = x->dimension[2],
-            .in_width      = x->dimension[3],
-            .out_channels  = y->dimension[1],
-            .out_height    = y->dimension[2],
-            .out_width     = y->dimension[3],
-            .window        = node->window,
-            .activation    = node->activation,
-            .residual_kind = node->residual,
-    };
+    step->run = run_winograd;
+    cpu_conv_between(step, node, x, residual, y);
     size.elements     = runner->kernels->winograd_scratch(&step->conv);
     size.dimension[0] = size.elements;
     scratch           = cpu_add_tensor(runner, LAYOUT_PLAIN, &size);

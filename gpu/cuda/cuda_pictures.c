@@ -433,19 +433,12 @@ static bool find_channels(const struct cuda_builder *builder, int32_t *map)
     struct strided      strided = builder->node->strided;
 
     graph_strided_simplify(&strided);
-    if (pixels > 1 && (strided.stride[strided.rank - 1] != 1 ||
-                       strided.dimension[strided.rank - 1] % pixels != 0))
-        return false;
     for (int64_t c = 0; c < y->dimension[1]; c++) {
-        int64_t rest = c * pixels, at = strided.offset;
+        int64_t from = graph_strided_plane(&strided, pixels, c);
 
-        for (int k = strided.rank - 1; k >= 0; k--) {
-            at += rest % strided.dimension[k] * strided.stride[k];
-            rest /= strided.dimension[k];
-        }
-        if (at % pixels != 0 || at < 0 || at / pixels >= x->dimension[1])
+        if (from < 0 || from >= x->dimension[1])
             return false;
-        map[c] = (int32_t)(at / pixels);
+        map[c] = (int32_t)from;
     }
     return true;
 }
