@@ -211,6 +211,12 @@ void json_put_string(struct json_writer *json, const char *value)
         json_put_string_bytes(json, value, strlen(value));
 }
 
+void json_put_pair(struct json_writer *json, const char *key, const char *value)
+{
+    json_key(json, key);
+    json_put_string(json, value);
+}
+
 void json_key(struct json_writer *json, const char *key)
 {
     json_put_string(json, key);

@@ -41,6 +41,7 @@ void json_key(struct json_writer *json, const char *key);
 
 /* Bytes that are not valid UTF-8 are written as U+FFFD. NULL writes null. */
 void json_put_string(struct json_writer *json, const char *value);
+void json_put_pair(struct json_writer *json, const char *key, const char *value);
 void json_put_string_bytes(struct json_writer *json, const char *value, size_t bytes);
 void json_put_int(struct json_writer *json, int64_t value);
 void json_put_uint(struct json_writer *json, uint64_t value);

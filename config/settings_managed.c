@@ -13,12 +13,6 @@
 
 #define POINTS_BYTES (LIMIT_ZONE_POINTS * 32) /* two of at most 15 characters, and commas */
 
-static void put(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 static void put_flag(struct json_writer *json, const char *key, bool flag)
 {
     json_key(json, key);
@@ -55,7 +49,7 @@ static void put_points(struct json_writer *json, const struct settings_point *po
     char text[POINTS_BYTES];
 
     points_text(points, count, text);
-    put(json, "coordinates", text);
+    json_put_pair(json, "coordinates", text);
 }
 
 static void put_line(struct json_writer *json, const struct settings_line *line)
@@ -66,8 +60,8 @@ static void put_line(struct json_writer *json, const struct settings_line *line)
     put_classes(json, "objects", line->classes);
     json_key(json, "directions");
     json_begin_object(json);
-    put(json, "a_to_b", line->a_to_b);
-    put(json, "b_to_a", line->b_to_a);
+    json_put_pair(json, "a_to_b", line->a_to_b);
+    json_put_pair(json, "b_to_a", line->b_to_a);
     json_end_object(json);
     json_end_object(json);
 }
@@ -97,10 +91,10 @@ static void put_credentials(struct json_writer *json, const char *user,
     char sealed[SEALED_TEXT_BYTES];
 
     if (user[0] != '\0')
-        put(json, "user", user);
+        json_put_pair(json, "user", user);
     if (key != NULL && password->value[0] != '\0') {
         sealed_secret_seal(key, password, sealed);
-        put(json, "password", sealed);
+        json_put_pair(json, "password", sealed);
     }
 }
 
@@ -110,12 +104,12 @@ static void put_inputs(struct json_writer *json, const struct settings_camera *c
     json_key(json, "inputs");
     json_begin_array(json);
     json_begin_object(json);
-    put(json, "path", camera->url);
+    json_put_pair(json, "path", camera->url);
     if (camera->view.url[0] != '\0') {
         put_role(json, "detect");
         json_end_object(json);
         json_begin_object(json);
-        put(json, "path", camera->view.url);
+        json_put_pair(json, "path", camera->view.url);
         put_credentials(json, camera->view.user, &camera->view.password, key);
         put_role(json, "view");
     }
@@ -131,12 +125,12 @@ static void put_source(struct json_writer *json, const struct settings_camera *c
     put_inputs(json, camera, key);
     json_end_object(json);
     put_credentials(json, camera->user, &camera->password, key);
-    put(json, "transport", SETTINGS_TRANSPORTS[camera->transport]);
+    json_put_pair(json, "transport", SETTINGS_TRANSPORTS[camera->transport]);
     put_flag(json, "tls_verify", !camera->tls_unverified);
     if (camera->tls_fingerprint[0] != '\0')
-        put(json, "tls_fingerprint", camera->tls_fingerprint);
+        json_put_pair(json, "tls_fingerprint", camera->tls_fingerprint);
     put_flag(json, "loop", camera->loop);
-    put(json, "pace", SETTINGS_PACES[camera->pace]);
+    json_put_pair(json, "pace", SETTINGS_PACES[camera->pace]);
 }
 
 static void put_detect(struct json_writer *json, const struct settings_camera *camera)

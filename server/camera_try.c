@@ -119,3 +119,14 @@ int camera_try_start(struct camera_try **out, struct server *server,
     *out = tried;
     return 0;
 }
+
+void camera_try_write(struct json_writer *json, const struct camera_stats *stats)
+{
+    json_put_pair(json, "codec", stats->codec);
+    json_key(json, "width");
+    json_put_int(json, stats->width_px);
+    json_key(json, "height");
+    json_put_int(json, stats->height_px);
+    json_key(json, "fps");
+    json_put_fixed(json, stats->source_fps, 2);
+}

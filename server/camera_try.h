@@ -5,6 +5,7 @@
 #ifndef SIGHTLINE_SERVER_CAMERA_TRY_H
 #define SIGHTLINE_SERVER_CAMERA_TRY_H
 
+#include "config/json_writer.h"
 #include "server/camera/camera.h"
 #include "server/server.h"
 
@@ -21,6 +22,8 @@ struct camera_try_events {
 int camera_try_start(struct camera_try **out, struct server *server,
                      const struct settings_camera *settings, const struct camera_try_events *events,
                      struct why *why);
+/* "codec", "width", "height" and "fps" of what was seen, into the object that is open. */
+void camera_try_write(struct json_writer *json, const struct camera_stats *stats);
 /* NULL-safe. */
 void camera_try_stop(struct camera_try **out);
 

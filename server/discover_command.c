@@ -26,21 +26,15 @@ static const char USAGE[] =
     "address. A camera answers only if ONVIF is switched on in it. Networks behind a router and\n"
     "containers without the host's network are not reached by the question: use --at there.\n";
 
-static void put(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 static void write_json(struct json_writer *json, const struct discovery_device *device)
 {
     json_begin_object(json);
-    put(json, "name", device->name);
-    put(json, "hardware", device->hardware);
-    put(json, "location", device->location);
-    put(json, "host", device->host);
-    put(json, "service", device->service);
-    put(json, "endpoint", device->endpoint);
+    json_put_pair(json, "name", device->name);
+    json_put_pair(json, "hardware", device->hardware);
+    json_put_pair(json, "location", device->location);
+    json_put_pair(json, "host", device->host);
+    json_put_pair(json, "service", device->service);
+    json_put_pair(json, "endpoint", device->endpoint);
     json_end_object(json);
 }
 

@@ -12,12 +12,6 @@ struct look {
     int                     count, networks;
 };
 
-static void put(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 static void write_result(struct job *job)
 {
     const struct look  *look = job->work;
@@ -31,11 +25,11 @@ static void write_result(struct job *job)
     json_begin_array(json);
     for (int i = 0; i < look->count; i++) {
         json_begin_object(json);
-        put(json, "name", look->devices[i].name);
-        put(json, "hardware", look->devices[i].hardware);
-        put(json, "location", look->devices[i].location);
-        put(json, "host", look->devices[i].host);
-        put(json, "service", look->devices[i].service);
+        json_put_pair(json, "name", look->devices[i].name);
+        json_put_pair(json, "hardware", look->devices[i].hardware);
+        json_put_pair(json, "location", look->devices[i].location);
+        json_put_pair(json, "host", look->devices[i].host);
+        json_put_pair(json, "service", look->devices[i].service);
         json_end_object(json);
     }
     json_end_array(json);

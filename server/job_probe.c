@@ -16,27 +16,15 @@ static void stop(struct job *job)
     camera_try_stop(&tried);
 }
 
-static void put(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 static void write_result(struct job *job, const struct camera_stats *stats)
 {
     struct json_writer *json = &job->result;
 
     json_reset(json);
     json_begin_object(json);
-    put(json, "codec", stats->codec);
-    json_key(json, "width");
-    json_put_int(json, stats->width_px);
-    json_key(json, "height");
-    json_put_int(json, stats->height_px);
-    json_key(json, "fps");
-    json_put_fixed(json, stats->source_fps, 2);
-    put(json, "live_view",
-        stats->own_video == CAMERA_VIDEO_JPEG ? "jpeg" : "own stream, not encoded again");
+    camera_try_write(json, stats);
+    json_put_pair(json, "live_view",
+                  stats->own_video == CAMERA_VIDEO_JPEG ? "jpeg" : "own stream, not encoded again");
     json_end_object(json);
 }
 

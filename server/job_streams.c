@@ -8,27 +8,24 @@
 #include "server/jobs.h"
 #include "server/server.h"
 
-static void put(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 static void write_stream(struct json_writer *json, const struct onvif_camera *camera, int index)
 {
     const struct onvif_stream *stream = &camera->streams[index];
 
     json_begin_object(json);
-    put(json, "name", stream->profile.name);
-    put(json, "address", stream->address);
-    put(json, "codec", stream->profile.codec);
+    json_put_pair(json, "name", stream->profile.name);
+    json_put_pair(json, "address", stream->address);
+    json_put_pair(json, "codec", stream->profile.codec);
     json_key(json, "width");
     json_put_int(json, stream->profile.width);
     json_key(json, "height");
     json_put_int(json, stream->profile.height);
     json_key(json, "fps");
     json_put_fixed(json, stream->profile.fps, 2);
-    put(json, "role", index == camera->detect ? "detect" : index == camera->view ? "view" : "");
+    json_put_pair(json, "role",
+                  index == camera->detect ? "detect"
+                  : index == camera->view ? "view"
+                                          : "");
     json_end_object(json);
 }
 
@@ -42,10 +39,10 @@ static void on_done(void *arg, int rc, const struct onvif_camera *camera, const 
         return;
     }
     json_begin_object(json);
-    put(json, "maker", camera->information.maker);
-    put(json, "model", camera->information.model);
-    put(json, "firmware", camera->information.firmware);
-    put(json, "snapshot", camera->snapshot);
+    json_put_pair(json, "maker", camera->information.maker);
+    json_put_pair(json, "model", camera->information.model);
+    json_put_pair(json, "firmware", camera->information.firmware);
+    json_put_pair(json, "snapshot", camera->snapshot);
     json_key(json, "streams");
     json_begin_array(json);
     for (int i = 0; i < camera->stream_count; i++)

@@ -37,12 +37,6 @@ struct upload {
     struct why         why;
 };
 
-static void put(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 /* `stats`: NULL until a picture was seen. */
 static void write_result(const struct upload *upload, const char *step,
                          const struct camera_stats *stats)
@@ -52,21 +46,15 @@ static void write_result(const struct upload *upload, const char *step,
 
     json_reset(json);
     json_begin_object(json);
-    put(json, "step", step);
+    json_put_pair(json, "step", step);
     json_key(json, "bytes");
     json_put_int(json, (int64_t)upload->bytes);
     json_key(json, "received");
     json_put_int(json, (int64_t)upload->accepted);
     if (stats != NULL) {
         memcpy(address + strlen(UPLOAD_SCHEME), upload->file.name, UPLOAD_NAME_BYTES);
-        put(json, "address", address);
-        put(json, "codec", stats->codec);
-        json_key(json, "width");
-        json_put_int(json, stats->width_px);
-        json_key(json, "height");
-        json_put_int(json, stats->height_px);
-        json_key(json, "fps");
-        json_put_fixed(json, stats->source_fps, 2);
+        json_put_pair(json, "address", address);
+        camera_try_write(json, stats);
         json_key(json, "duration_s");
         json_put_fixed(json, stats->duration_s, 2);
     }

@@ -5,12 +5,6 @@
 
 #include "config/clock.h"
 
-static void key_text(struct json_writer *json, const char *key, const char *text)
-{
-    json_key(json, key);
-    json_put_string(json, text);
-}
-
 static void key_uint(struct json_writer *json, const char *key, uint64_t number)
 {
     json_key(json, key);
@@ -50,8 +44,8 @@ static void write_problems(struct json_writer *json, const struct server_status 
     json_begin_array(json);
     for (int i = 0; i < status->problem_count; i++) {
         json_begin_object(json);
-        key_text(json, "what", status->problems[i].what);
-        key_text(json, "text", status->problems[i].text);
+        json_put_pair(json, "what", status->problems[i].what);
+        json_put_pair(json, "text", status->problems[i].text);
         json_end_object(json);
     }
     json_end_array(json);
@@ -61,7 +55,7 @@ void document_status(struct json_writer *json, const struct server_status *statu
                      bool with_problems)
 {
     json_begin_object(json);
-    key_text(json, "status", status->text);
+    json_put_pair(json, "status", status->text);
     if (with_problems)
         write_problems(json, status);
     json_end_object(json);
@@ -83,8 +77,8 @@ static const char *analysis_text(const struct api_camera *camera)
 
 static void write_state(struct json_writer *json, const struct api_camera *camera)
 {
-    key_text(json, "state", camera_state_name(camera->stats.state));
-    key_text(json, "reason", camera->stats.reason);
+    json_put_pair(json, "state", camera_state_name(camera->stats.state));
+    json_put_pair(json, "reason", camera->stats.reason);
 }
 
 static void write_coverage(struct json_writer *json, const struct api_camera *camera)
@@ -103,7 +97,7 @@ void document_health(struct json_writer *json, const struct api_house *house)
 
     document_read_status(&status, house);
     json_begin_object(json);
-    key_text(json, "status", status.text);
+    json_put_pair(json, "status", status.text);
     write_problems(json, &status);
     json_key(json, "cameras");
     json_begin_array(json);
@@ -111,14 +105,14 @@ void document_health(struct json_writer *json, const struct api_house *house)
         if (!house->camera(house->arg, i, &camera))
             continue;
         json_begin_object(json);
-        key_text(json, "name", camera.settings->name);
+        json_put_pair(json, "name", camera.settings->name);
         write_state(json, &camera);
         json_key(json, "fps");
         json_begin_object(json);
         key_number(json, "decoded", camera.stats.decoded_fps, 2);
         key_number(json, "analysed", camera.stats.analysed_fps, 2);
         json_end_object(json);
-        key_text(json, "analysis", analysis_text(&camera));
+        json_put_pair(json, "analysis", analysis_text(&camera));
         write_coverage(json, &camera);
         json_end_object(json);
     }
@@ -173,10 +167,10 @@ static void write_counters_of(struct json_writer *json, const struct settings_ca
     for (int i = 0; i < settings->line_count; i++) {
         const struct settings_line *line = &settings->lines[i];
         json_begin_object(json);
-        key_text(json, "name", line->name);
+        json_put_pair(json, "name", line->name);
         write_points(json, line->points, line->point_count);
-        key_text(json, "a_to_b", line->a_to_b);
-        key_text(json, "b_to_a", line->b_to_a);
+        json_put_pair(json, "a_to_b", line->a_to_b);
+        json_put_pair(json, "b_to_a", line->b_to_a);
         write_class_names(json, line->classes);
         json_end_object(json);
     }
@@ -186,7 +180,7 @@ static void write_counters_of(struct json_writer *json, const struct settings_ca
     for (int i = 0; i < settings->zone_count; i++) {
         const struct settings_zone *zone = &settings->zones[i];
         json_begin_object(json);
-        key_text(json, "name", zone->name);
+        json_put_pair(json, "name", zone->name);
         write_points(json, zone->points, zone->point_count);
         write_class_names(json, zone->classes);
         key_uint(json, "inertia", (uint64_t)zone->inertia);
@@ -207,7 +201,7 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_number(json, "wanted", camera->settings->detect_fps, 3);
     key_number(json, "given", camera->given_fps, 3);
     json_end_object(json);
-    key_text(json, "analysis", analysis_text(camera));
+    json_put_pair(json, "analysis", analysis_text(camera));
     key_number(json, "progress", stats->progress, 4);
     write_coverage(json, camera);
     json_key(json, "frames");
@@ -221,7 +215,7 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_uint(json, "reconnects", stats->reconnects);
     key_uint(json, "decode_errors", stats->decode_errors);
     key_uint(json, "packets_lost", stats->rtp_lost);
-    key_text(json, "transport", stats->transport);
+    json_put_pair(json, "transport", stats->transport);
 }
 
 static void write_main(struct json_writer *json, const struct api_house *house, int index)
@@ -234,10 +228,10 @@ static void write_main(struct json_writer *json, const struct api_house *house, 
         return;
     }
     json_begin_object(json);
-    key_text(json, "state", main.connected ? camera_state_name(main.state) : "idle");
-    key_text(json, "reason", main.reason);
-    key_text(json, "source", main.source);
-    key_text(json, "codec", main.codec);
+    json_put_pair(json, "state", main.connected ? camera_state_name(main.state) : "idle");
+    json_put_pair(json, "reason", main.reason);
+    json_put_pair(json, "source", main.source);
+    json_put_pair(json, "codec", main.codec);
     key_uint(json, "width", (uint64_t)main.width_px);
     key_uint(json, "height", (uint64_t)main.height_px);
     json_end_object(json);
@@ -254,16 +248,16 @@ void document_cameras(struct json_writer *json, const struct api_house *house)
         if (!house->camera(house->arg, i, &camera))
             continue;
         json_begin_object(json);
-        key_text(json, "name", camera.settings->name);
+        json_put_pair(json, "name", camera.settings->name);
         json_key(json, "managed");
         json_put_bool(json, camera.settings->managed);
-        key_text(json, "version", camera.settings->version);
+        json_put_pair(json, "version", camera.settings->version);
         write_state(json, &camera);
-        key_text(json, "source", camera.stats.source);
-        key_text(json, "codec", camera.stats.codec);
-        key_text(json, "decoder", camera_decoder_name(camera.stats.decoder));
-        key_text(json, "decoder_note", camera.stats.decoder_note);
-        key_text(json, "video", video_name(camera.stats.own_video));
+        json_put_pair(json, "source", camera.stats.source);
+        json_put_pair(json, "codec", camera.stats.codec);
+        json_put_pair(json, "decoder", camera_decoder_name(camera.stats.decoder));
+        json_put_pair(json, "decoder_note", camera.stats.decoder_note);
+        json_put_pair(json, "video", video_name(camera.stats.own_video));
         key_uint(json, "width", (uint64_t)camera.stats.width_px);
         key_uint(json, "height", (uint64_t)camera.stats.height_px);
         write_main(json, house, i);
@@ -346,9 +340,9 @@ void document_counter(struct json_writer *json, const struct live_counter *count
         total.occupancy += figures.occupancy;
     }
     json_begin_object(json);
-    key_text(json, "camera", counter->camera);
-    key_text(json, "counter", counter->counter);
-    key_text(json, "kind", zone ? "zone" : "line");
+    json_put_pair(json, "camera", counter->camera);
+    json_put_pair(json, "counter", counter->counter);
+    json_put_pair(json, "kind", zone ? "zone" : "line");
     json_key(json, "total");
     write_figures(json, &total, zone);
     json_key(json, "classes");
@@ -432,7 +426,7 @@ void document_tracks(struct json_writer *json, const struct frame *frame,
         const struct box *box = &tracks[i].box;
         json_begin_object(json);
         key_uint(json, "id", tracks[i].id);
-        key_text(json, "class", object_class_name(box->object_class));
+        json_put_pair(json, "class", object_class_name(box->object_class));
         key_number(json, "score", (double)box->score, 3);
         json_key(json, "box");
         json_begin_array(json);
