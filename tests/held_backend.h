@@ -14,10 +14,9 @@
 #include "config/clock.h"
 #include "config/err.h"
 #include "gpu/detector_internal.h"
+#include "tests/fake_network.h"
 #include "tests/tap.h"
 
-#define SIDE_PX   32
-#define CELLS     21
 #define NUMBERS   6
 #define LEVELS    256
 #define GIVE_UP_S 60 /* a test that waits so long has failed */
@@ -106,15 +105,7 @@ static const struct backend_ops FAKE = {.name       = "fake",
                                         .output     = pool_output,
                                         .close      = pool_close};
 
-static struct model_info info = {
-    .path            = "fake.onnx",
-    .input           = {.dimension_count = 4, .dimension = {1, 3, SIDE_PX, SIDE_PX}},
-    .output_count    = 1,
-    .output          = {{.dimension_count = 3, .dimension = {1, CELLS, NUMBERS}}},
-    .metadata_count  = 1,
-    .metadata_keys   = (const char *const[]){"names"},
-    .metadata_values = (const char *const[]){"person"},
-};
+static struct model_info info = FAKE_NETWORK(NUMBERS, "person");
 
 /* ---- frames that are counted, and waiting for events ---- */
 

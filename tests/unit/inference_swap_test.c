@@ -11,10 +11,9 @@
 #include "config/err.h"
 #include "config/log.h"
 #include "gpu/detector_internal.h"
+#include "tests/fake_network.h"
 #include "tests/tap.h"
 
-#define SIDE_PX   32
-#define CELLS     21
 #define NUMBERS   7 /* two classes: car is model A, bus is model B */
 #define CAMERAS   4
 #define PICTURES  250
@@ -151,15 +150,7 @@ static const struct backend_ops SECOND = {.name       = "second",
                                           .output     = fake_output,
                                           .close      = second_close};
 
-static const struct model_info info = {
-    .path            = "fake.onnx",
-    .input           = {.dimension_count = 4, .dimension = {1, 3, SIDE_PX, SIDE_PX}},
-    .output_count    = 1,
-    .output          = {{.dimension_count = 3, .dimension = {1, CELLS, NUMBERS}}},
-    .metadata_count  = 1,
-    .metadata_keys   = (const char *const[]){"names"},
-    .metadata_values = (const char *const[]){"car, bus"},
-};
+static const struct model_info info = FAKE_NETWORK(NUMBERS, "car, bus");
 
 /* ---- ---- */
 
