@@ -1,12 +1,15 @@
 /* The files of the settings: the user's, and the server's own beside the ledger. */
 #include "config/settings.h"
 
+#include <pthread.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/err.h"
 #include "config/plain_file.h"
+#include "config/sealed_secret.h"
 #include "config/settings_managed.h"
 
 static int file_problem(struct settings_problems *problems, int rc, const char *path,
@@ -48,10 +51,27 @@ static int read_whole(const char *path, char **text, size_t *bytes,
     return rc;
 }
 
+static struct sealed_key own_key; /* written once, under `once` */
+static pthread_once_t    once = PTHREAD_ONCE_INIT;
+
+static void make_own_key(void)
+{
+    randombytes_buf(own_key.bytes, sizeof own_key.bytes);
+}
+
+/* Of the folder's key, so that they outlive the process; before there is one, no camera can be changed
+ * that has a version to tell. */
 static void note_versions(struct settings *settings)
 {
+    struct sealed_key key;
+
+    if (sealed_key_open(&key, settings->data, false, NULL) != 0) {
+        pthread_once(&once, make_own_key);
+        key = own_key;
+    }
     for (int i = 0; i < settings->camera_count; i++)
-        settings_managed_version(&settings->cameras[i], settings->cameras[i].version);
+        settings_managed_version(&settings->cameras[i], &key, settings->cameras[i].version);
+    sealed_key_forget(&key);
 }
 
 int settings_load(struct settings **out, const char *path, struct settings_problems *problems)

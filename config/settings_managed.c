@@ -205,8 +205,8 @@ void settings_managed_write(struct json_writer *json, const struct settings_came
     json_end_object(json);
 }
 
-void settings_managed_version(const struct settings_camera *camera,
-                              char                          version[static SETTINGS_VERSION_BYTES])
+void settings_managed_version(const struct settings_camera *camera, const struct sealed_key *key,
+                              char version[static SETTINGS_VERSION_BYTES])
 {
     unsigned char      digest[(SETTINGS_VERSION_BYTES - 1) / 2];
     struct json_writer json;
@@ -219,8 +219,8 @@ void settings_managed_version(const struct settings_camera *camera,
     put_camera(&json, camera, NULL);
     json_end_object(&json);
     text = json_text(&json, &bytes);
-    if (text != NULL &&
-        crypto_generichash(digest, sizeof digest, (const unsigned char *)text, bytes, NULL, 0) == 0)
+    if (text != NULL && crypto_generichash(digest, sizeof digest, (const unsigned char *)text,
+                                           bytes, key->bytes, sizeof key->bytes) == 0)
         sodium_bin2hex(version, SETTINGS_VERSION_BYTES, digest, sizeof digest);
     json_free(&json);
 }

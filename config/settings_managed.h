@@ -19,9 +19,10 @@
 void settings_managed_write(struct json_writer *json, const struct settings_camera *cameras,
                             int count, const struct sealed_key *key);
 
-/* What stands in settings_camera's `version`; empty when there is no memory. */
-void settings_managed_version(const struct settings_camera *camera,
-                              char                          version[static SETTINGS_VERSION_BYTES]);
+/* What stands in settings_camera's `version`; empty when there is no memory. With a key, as it is told to
+ * whoever sees the cameras: a password that stands in an address could be guessed out of it. */
+void settings_managed_version(const struct settings_camera *camera, const struct sealed_key *key,
+                              char version[static SETTINGS_VERSION_BYTES]);
 
 /* Puts the file in place, durably. ERR_IO, ERR_NO_SPACE, ERR_LIMIT. Waits for the disk: not on the
  * loop. */

@@ -419,6 +419,36 @@ static void test_any_camera(void)
     free(camera);
 }
 
+/* Whoever sees a camera is told its version, and must not learn from it what stands in its address. */
+static void test_version(void)
+{
+    static const char TEXT[] =
+        "cameras: {gate: {ffmpeg: {inputs: [{path: \"http://10.0.0.2/a.jpg?pwd=1234\"}]}}}\n";
+    struct settings  *settings = NULL;
+    struct sealed_key key, other;
+    char              path[128], once[SETTINGS_VERSION_BYTES], again[SETTINGS_VERSION_BYTES];
+    FILE             *file;
+
+    sealed_key_open(&key, folder, false, &why);
+    memset(&other, 7, sizeof other);
+    snprintf(path, sizeof path, "%s/version.yml", folder);
+    if ((file = fopen(path, "we")) == NULL || fprintf(file, "data: %s\n%s", folder, TEXT) < 0 ||
+        fclose(file) != 0 || settings_load(&settings, path, &problems) != 0) {
+        ok(false, "a configuration that is read: %s", problems.problem[0].text);
+        return;
+    }
+    unlink(path);
+    settings_managed_version(&settings->cameras[0], &key, once);
+    is_text(settings->cameras[0].version, once, "the version is made with the folder's key");
+    settings_managed_version(&settings->cameras[0], &other, again);
+    ok(strlen(once) == SETTINGS_VERSION_BYTES - 1 && strcmp(once, again) != 0,
+       "and cannot be guessed without");
+    settings->cameras[0].url[strlen(settings->cameras[0].url) - 1] = '5';
+    settings_managed_version(&settings->cameras[0], &key, again);
+    ok(strcmp(once, again) != 0, "another address is another version");
+    settings_free(&settings);
+}
+
 static void test_lasting_text(void)
 {
     is_int(settings_check_name("a\xc2\x85"
@@ -506,6 +536,7 @@ int main(void)
     test_sealing();
     test_round_trip();
     test_any_camera();
+    test_version();
     test_lasting_text();
     test_nothing_is_reached();
     test_files();
