@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LENT_PAUSE_MS 10
 
 static int why_errno(struct why *why)
 {
@@ -22,6 +25,24 @@ static int why_not_regular(struct why *why)
     return why_set(why, ERR_INVALID, "this is not a regular file");
 }
 
+/* Without waiting for the far end of what is no regular file, if that stands at `path` by now. A server
+ * of files on this machine (NFS, Samba) may have lent the file to one of its clients: then the attempt
+ * itself calls it back, and a moment later it is here. */
+static int open_at_once(const char *path, int no_links)
+{
+    static const struct timespec pause = {.tv_nsec = LENT_PAUSE_MS * 1000000L};
+    int                          fd    = -1;
+
+    for (int tries = 0; fd < 0 && tries <= PLAIN_FILE_LENT_MS / LENT_PAUSE_MS; tries++) {
+        if (tries > 0)
+            nanosleep(&pause, NULL);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | no_links);
+        if (fd < 0 && errno != EWOULDBLOCK)
+            break;
+    }
+    return fd;
+}
+
 /* Looked at before it is opened, since opening a device or a FIFO can do things or wait; and again
  * after, since it may have been exchanged in between. */
 int plain_file_open(const char *path, enum plain_file_links links, int64_t *bytes, struct why *why)
@@ -34,7 +55,7 @@ int plain_file_open(const char *path, enum plain_file_links links, int64_t *byte
         return why_errno(why);
     if (!S_ISREG(status.st_mode))
         return why_not_regular(why);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | no_links);
+    fd = open_at_once(path, no_links);
     if (fd < 0)
         return why_errno(why);
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {

@@ -1,7 +1,8 @@
 /* config/plain_file.h: opens a file that somebody named, to be read.
  *
  * Only a regular file: a FIFO would keep its reader waiting for ever, and merely to open a device can
- * do things. Any thread; does not wait, but for the disk. */
+ * do things. Any thread; does not wait, but for the disk, and PLAIN_FILE_LENT_MS at most for another who
+ * was lent the file. */
 #ifndef SIGHTLINE_CONFIG_PLAIN_FILE_H
 #define SIGHTLINE_CONFIG_PLAIN_FILE_H
 
@@ -9,6 +10,8 @@
 
 #include <stdint.h>
 #include <stdio.h>
+
+#define PLAIN_FILE_LENT_MS 1000
 
 enum plain_file_links { PLAIN_FILE_LINKS, PLAIN_FILE_NO_LINKS /* a symbolic link is refused */ };
 

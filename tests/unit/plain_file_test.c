@@ -11,6 +11,7 @@
 #include "tests/tap.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,6 +67,35 @@ static void test_open(void)
     ok(file == NULL, "and nothing is open");
 }
 
+static int lent = -1;
+
+static void give_back(int number)
+{
+    (void)number;
+    fcntl(lent, F_SETLEASE, F_UNLCK);
+}
+
+/* As a server of files does it: who opens the file is kept away until the client has given it back. */
+static void test_lent(void)
+{
+    struct why why = {""};
+    int        fd;
+
+    lent = open(path_of("plain"), O_RDWR | O_CLOEXEC);
+    signal(SIGIO, give_back);
+    if (lent < 0 || fcntl(lent, F_SETLEASE, F_WRLCK) != 0) {
+        skip_one("a file system without leases");
+    } else {
+        fd = plain_file_open(path_of("plain"), PLAIN_FILE_LINKS, NULL, &why);
+        ok(fd >= 0, "a file that was lent is opened when it is back: %s", why.text);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (lent >= 0)
+        close(lent);
+    signal(SIGIO, SIG_DFL);
+}
+
 static void test_who_opens(void)
 {
     static struct class_names names;
@@ -106,6 +136,7 @@ int main(void)
         skip_all("no FIFO or link can be made");
     alarm(60); /* a FIFO that is waited for ends the test */
     test_open();
+    test_lent();
     test_who_opens();
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         unlink(path_of(NAMES[i]));
