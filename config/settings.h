@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* A value that no log, metric, error or API answer may show. */
 struct secret {
@@ -180,6 +181,10 @@ struct settings_problems {
 /* The file, and the cameras of the server's own file in its data folder, if there is one. 0, or
  * ERR_NOT_FOUND / ERR_INVALID / ERR_LIMIT with at least one problem; *out is NULL then. */
 int settings_load(struct settings **out, const char *file, struct settings_problems *problems);
+/* The same of what is open already, such as a pipe, which can be read once and no more; it stays the
+ * caller's. */
+int settings_load_stream(struct settings **out, FILE *file, const char *name,
+                         struct settings_problems *problems);
 /* As above from memory, and without the server's own file; `name` stands in for the file's name. */
 int settings_load_text(struct settings **out, const char *text, size_t bytes, const char *name,
                        struct settings_problems *problems);

@@ -24,7 +24,21 @@ static int file_problem(struct settings_problems *problems, int rc, const char *
     return rc;
 }
 
-/* All of a file, at most one byte more than is allowed. ERR_NOT_FOUND is told by the caller. */
+/* All of it, at most one byte more than is allowed. */
+static int read_stream(FILE *file, const char *path, char **text, size_t *bytes,
+                       struct settings_problems *problems)
+{
+    *text = malloc(LIMIT_FILE_CONFIG_BYTES + 1);
+    if (*text != NULL)
+        *bytes = fread(*text, 1, LIMIT_FILE_CONFIG_BYTES + 1, file);
+    if (*text != NULL && !ferror(file))
+        return 0;
+    free(*text);
+    *text = NULL;
+    return file_problem(problems, ERR_IO, path, "cannot be read");
+}
+
+/* ERR_NOT_FOUND is told by the caller. */
 static int read_whole(const char *path, char **text, size_t *bytes,
                       struct settings_problems *problems)
 {
@@ -39,14 +53,7 @@ static int read_whole(const char *path, char **text, size_t *bytes,
         why_prefix(&reason, "cannot be opened");
         return file_problem(problems, ERR_IO, path, reason.text);
     }
-    *text = malloc(LIMIT_FILE_CONFIG_BYTES + 1);
-    if (*text != NULL)
-        *bytes = fread(*text, 1, LIMIT_FILE_CONFIG_BYTES + 1, file);
-    if (*text == NULL || ferror(file)) {
-        rc = file_problem(problems, ERR_IO, path, "cannot be read");
-        free(*text);
-        *text = NULL;
-    }
+    rc = read_stream(file, path, text, bytes, problems);
     fclose(file);
     return rc;
 }
@@ -74,23 +81,16 @@ static void note_versions(struct settings *settings)
     sealed_key_forget(&key);
 }
 
-int settings_load(struct settings **out, const char *path, struct settings_problems *problems)
+/* Frees `text`. */
+static int load(struct settings **out, char *text, size_t bytes, const char *path,
+                struct settings_problems *problems)
 {
-    char  *text;
-    size_t bytes = 0;
-    int    rc;
+    int rc = settings_load_text(out, text, bytes, path, problems);
 
-    *out            = NULL;
-    problems->count = 0;
-    rc              = read_whole(path, &text, &bytes, problems);
-    if (rc == ERR_NOT_FOUND)
-        return file_problem(problems, rc, path, "cannot be opened: there is no such file");
-    if (rc != 0)
-        return rc;
-    rc = settings_load_text(out, text, bytes, path, problems);
     free(text);
     if (rc != 0)
         return rc;
+    bytes = 0;
     if ((size_t)snprintf((*out)->managed_file, sizeof(*out)->managed_file, "%s/%s", (*out)->data,
                          SETTINGS_MANAGED_FILE) >= sizeof(*out)->managed_file) {
         rc = file_problem(problems, ERR_LIMIT, path, "the path of the data folder is too long");
@@ -108,4 +108,31 @@ int settings_load(struct settings **out, const char *path, struct settings_probl
 fail:
     settings_free(out);
     return rc;
+}
+
+int settings_load(struct settings **out, const char *path, struct settings_problems *problems)
+{
+    char  *text;
+    size_t bytes = 0;
+    int    rc;
+
+    *out            = NULL;
+    problems->count = 0;
+    rc              = read_whole(path, &text, &bytes, problems);
+    if (rc == ERR_NOT_FOUND)
+        return file_problem(problems, rc, path, "cannot be opened: there is no such file");
+    return rc != 0 ? rc : load(out, text, bytes, path, problems);
+}
+
+int settings_load_stream(struct settings **out, FILE *file, const char *name,
+                         struct settings_problems *problems)
+{
+    char  *text;
+    size_t bytes = 0;
+    int    rc;
+
+    *out            = NULL;
+    problems->count = 0;
+    rc              = read_stream(file, name, &text, &bytes, problems);
+    return rc != 0 ? rc : load(out, text, bytes, name, problems);
 }

@@ -18,6 +18,7 @@ static const char USAGE[] =
     "discover "
     "--help)\n"
     "  sightline config check [FILE]      say everything that is wrong with a configuration\n"
+    "                                     (-: with what is piped in)\n"
     "  sightline ledger verify|stats|export [OPTIONS]   the history (see: sightline ledger "
     "--help)\n"
     "  sightline model check|bench|compare|quantize FILE [OPTIONS]   a network before it is used\n"
@@ -60,6 +61,24 @@ bool commands_parse_serve(int argc, char **argv, const char **settings_file, int
     return false;
 }
 
+/* What the program was handed when it was started is read as it is: a pipe, for whoever makes his
+ * configuration out of something else. A server needs a file, as it reads it again. */
+static int load_handed(struct settings **settings, const char *file,
+                       struct settings_problems *problems)
+{
+    bool  standard = strcmp(file, "-") == 0 || strcmp(file, "/dev/stdin") == 0;
+    FILE *stream;
+    int   rc;
+
+    if (standard)
+        return settings_load_stream(settings, stdin, file, problems);
+    if (strncmp(file, "/dev/fd/", 8) != 0 || (stream = fopen(file, "re")) == NULL)
+        return settings_load(settings, file, problems);
+    rc = settings_load_stream(settings, stream, file, problems);
+    fclose(stream);
+    return rc;
+}
+
 int command_config(int argc, char **argv)
 {
     static struct settings_problems problems;
@@ -72,7 +91,7 @@ int command_config(int argc, char **argv)
         return 2;
     }
     file = argc == 3 ? argv[2] : commands_default_settings_file();
-    rc   = settings_load(&settings, file, &problems);
+    rc   = load_handed(&settings, file, &problems);
     for (int i = 0; i < problems.count && i < SETTINGS_MAX_PROBLEMS; i++)
         fprintf(stderr, "%s\n", problems.problem[i].text);
     if (problems.count > SETTINGS_MAX_PROBLEMS)
