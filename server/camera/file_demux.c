@@ -35,6 +35,7 @@ struct file_demux {
     bool               first_known; /* of the first pass: */
     int64_t            first_dts;
     int                first_bytes;
+    bool               end_known;  /* what it says of its length means something */
     int64_t            changed_at; /* byte at which the coding changed last; 0: not in this pass */
 };
 
@@ -191,7 +192,9 @@ static int open_all(struct file_demux *file, int64_t at, struct why *why)
 
     if (rc == 0)
         rc = find_video(file, why);
-    if (rc != 0)
+    if (rc == 0)
+        file->end_known = file_end_is_known(file->fd, file->format->iformat->name);
+    else
         close_container(file);
     return rc;
 }
@@ -243,6 +246,8 @@ AVRational file_demux_frame_rate(const struct file_demux *file)
 
 double file_demux_duration_s(const struct file_demux *file)
 {
+    if (!file->end_known)
+        return 0;
     if (file->stream->duration > 0)
         return (double)file->stream->duration * av_q2d(file->stream->time_base);
     if (file->format->duration > 0)

@@ -41,18 +41,27 @@ static bool read_at(int fd, int64_t at, uint8_t *bytes, size_t count)
     return true;
 }
 
-static bool avi_is_cut(int fd, int64_t size, struct why *why)
+/* False: there is no such chunk. */
+static bool read_riff(int fd, int64_t at, uint32_t *bytes, bool *known)
 {
     uint8_t head[RIFF_HEAD_BYTES];
+
+    if (!read_at(fd, at, head, sizeof head) || memcmp(head, "RIFF", 4) != 0)
+        return false;
+    *bytes = (uint32_t)head[4] | (uint32_t)head[5] << 8 | (uint32_t)head[6] << 16 |
+             (uint32_t)head[7] << 24;
+    *known = *bytes != 0 && *bytes < RIFF_KNOWN_MAX;
+    return true;
+}
+
+static bool avi_is_cut(int fd, int64_t size, struct why *why)
+{
     int64_t at = 0;
 
     for (int i = 0; i < RIFF_MAX && size - at >= RIFF_HEAD_BYTES; i++) {
         uint32_t bytes;
-        if (!read_at(fd, at, head, sizeof head) || memcmp(head, "RIFF", 4) != 0)
-            return false;
-        bytes = (uint32_t)head[4] | (uint32_t)head[5] << 8 | (uint32_t)head[6] << 16 |
-                (uint32_t)head[7] << 24;
-        if (bytes == 0 || bytes >= RIFF_KNOWN_MAX)
+        bool     known;
+        if (!read_riff(fd, at, &bytes, &known) || !known)
             return false;
         at += 8 + (int64_t)bytes;
         if (at > size + RIFF_SLACK_BYTES) {
@@ -115,4 +124,18 @@ bool file_end_is_cut(int fd, const char *container, struct why *why)
         cut = ts_is_cut(fd, (int64_t)size, why);
     lseek(fd, at, SEEK_SET);
     return cut;
+}
+
+bool file_end_is_known(int fd, const char *container)
+{
+    off_t    at = lseek(fd, 0, SEEK_CUR);
+    uint32_t bytes;
+    bool     known = true;
+
+    if (at < 0 || strcmp(container, "avi") != 0)
+        return true;
+    if (!read_riff(fd, 0, &bytes, &known))
+        known = true;
+    lseek(fd, at, SEEK_SET);
+    return known;
 }

@@ -18,4 +18,8 @@
  * sandbox has no more. */
 bool file_end_is_cut(int fd, const char *container, struct why *why);
 
+/* False: an AVI file that its recorder has not closed, or wrote into a pipe. What else it says of how long
+ * it is are places that were kept free for that. Leaves the descriptor's place as it was. */
+bool file_end_is_known(int fd, const char *container);
+
 #endif

@@ -74,6 +74,13 @@ equal(code, 0, "a whole AVI ends with 0")
 code, cut, _ = count(changed("cut.avi", avi[:avi.rindex(b"00dc", 0, len(avi) // 2)]))
 ok(code == NOT_COMPLETE and 0 < cut["frames"] < full["frames"] and "cut off" in cut["why"], f"a cut one does not: {cut['why']}")
 
+# One that was written into a pipe has no size in its header, and a number of pictures that nobody has counted.
+piped = subprocess.run(["ffmpeg", "-v", "error", "-i", os.path.join(PLACE, "whole.avi"), "-c", "copy", "-f", "avi", "-"],
+                       capture_output=True, check=True).stdout
+for name, header in ("piped", piped), ("unclosed", piped[:4] + bytes(4) + piped[8:]):
+    code, said, _ = count(changed(f"{name}.avi", header))
+    ok(code == 0 and said["complete"] and said["frames"] == full["frames"], f"an AVI that says nothing of its end is complete: {name}, {said['why']}")
+
 # A transport stream has no length: that its last packet is not whole is all that there is to see.
 ts = make("whole.ts", *H264)
 code, _, _ = count(os.path.join(PLACE, "whole.ts"))

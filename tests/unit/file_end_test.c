@@ -27,6 +27,21 @@ static bool is_cut(const char *container, size_t count)
     return cut;
 }
 
+/* Whether it can be known, of the first 500 bytes. */
+static bool is_known(const char *container)
+{
+    int  fd = memfd_create("file-end", 0);
+    bool known;
+
+    if (fd < 0 || write(fd, bytes, 500) != 500 || lseek(fd, 3, SEEK_SET) != 3)
+        ok(false, "a file in memory");
+    known = file_end_is_known(fd, container);
+    if (lseek(fd, 0, SEEK_CUR) != 3)
+        ok(false, "the descriptor is where it was");
+    close(fd);
+    return known;
+}
+
 static size_t put_riff(size_t at, uint32_t count)
 {
     memcpy(bytes + at, "RIFF", 4);
@@ -51,10 +66,12 @@ static void test_avi(void)
     put_riff(0, 2001);
     ok(!is_cut("avi", end + 1), "an odd one without its padding is not cut");
     put_riff(0, 0);
-    ok(!is_cut("avi", 500), "one that was never closed says nothing");
+    ok(!is_cut("avi", 500) && !is_known("avi"), "one that was never closed says nothing");
     put_riff(0, UINT32_MAX);
-    ok(!is_cut("avi", 500), "neither with all bits set");
+    ok(!is_cut("avi", 500) && !is_known("avi"), "neither with all bits set");
+    ok(is_known("matroska"), "in another container they mean something else");
     put_riff(0, 2000);
+    ok(is_known("avi"), "a closed one says something, if only that it is cut");
     end = put_riff(2008, 3000);
     ok(!is_cut("avi", end), "a long one, of several parts");
     ok(is_cut("avi", end - 1000), "whose last one is cut: %s", why.text);
