@@ -129,6 +129,8 @@ int cuvidMapVideoFrame64(struct decoder *decoder, int index, unsigned long long 
     struct mapping *mapping;
 
     (void)parameters;
+    if (driver_control.fail_map_at > 0 && --driver_control.fail_map_at == 0)
+        return INVALID_VALUE;
     if (index < 0 || index >= decoder->surfaces || decoder->mapped == decoder->outputs ||
         (mapping = malloc(sizeof *mapping + bytes)) == NULL)
         return INVALID_VALUE;

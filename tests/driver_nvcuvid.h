@@ -6,6 +6,7 @@
 struct driver_control {
     int refuse_decoders; /* none can be made */
     int fail_at;         /* the picture that fails, from 1; 0: none */
+    int fail_map_at;     /* the one of which the pixels are not given out, from 1; 0: none */
     int decoders;        /* that are there */
     int decoded;         /* pictures, in all */
     int mapped, mapped_most;

@@ -54,21 +54,34 @@ int decode_stream_open_engine(struct decode_stream *stream, struct why *why)
                               stream->parameters, stream->time_base, why);
 }
 
+/* A file that is counted offline is counted whole or not at all. */
+static void end_for_card(struct decode_stream *stream)
+{
+    char reason[160];
+
+    snprintf(reason, sizeof reason, "decoder: %s", decode_engine_refusal(stream->engine));
+    decode_stream_end(stream, SOURCE_END_ERROR, reason);
+}
+
 int decode_stream_leave_card(struct decode_stream *stream, const AVPacket *packet)
 {
     bool failed = decode_engine_card_failed(stream->engine);
 
     leave(stream, failed ? decode_device_stream_retry_ns(decode_actor_device(&stream->actor)) : 0,
           decode_engine_refusal(stream->engine));
-    /* A file that is counted offline is counted whole or not at all. */
     if (stream->fastest && stream->pass_pictures > 0) {
-        char reason[160];
-
-        snprintf(reason, sizeof reason, "decoder: %s", decode_engine_refusal(stream->engine));
-        decode_stream_end(stream, SOURCE_END_ERROR, reason);
+        end_for_card(stream);
         return ERR_CLOSED;
     }
     return decode_stream_begin_again(stream, packet, false);
+}
+
+bool decode_stream_ends_short(struct decode_stream *stream)
+{
+    if (!stream->fastest || stream->lost || decode_engine_refusal(stream->engine) == NULL)
+        return false;
+    end_for_card(stream);
+    return true;
 }
 
 void decode_stream_try_card(struct decode_stream *stream, const AVPacket *packet)

@@ -262,7 +262,7 @@ static int64_t finish_pass(struct decode_stream *stream, int read_rc, struct why
 {
     if (!decode_stream_drain(stream) && stream->fastest)
         return decode_stream_file_lost(stream, false);
-    if (decode_stream_is_closing(stream))
+    if (decode_stream_is_closing(stream) || decode_stream_ends_short(stream))
         return DECODE_STEP_IDLE;
     if (stream->pass_pictures == 0) {
         if (read_rc == ERR_NOT_FOUND)
@@ -292,7 +292,7 @@ static int64_t read_file(struct decode_stream *stream)
         return decode_stream_file_lost(stream, rc == ERR_DEVICE_LOST);
     if (rc == SOURCE_FILE_CHANGED) {
         decode_stream_drain(stream);
-        return change_coding(stream);
+        return decode_stream_ends_short(stream) ? DECODE_STEP_IDLE : change_coding(stream);
     }
     if (rc != 0)
         return finish_pass(stream, rc, &why);

@@ -127,6 +127,9 @@ int decode_stream_open_engine(struct decode_stream *stream, struct why *why);
 /* The card does not go on, with this packet sent to it: the usual decoder takes over.
  * As decode_stream_begin_again(). */
 int decode_stream_leave_card(struct decode_stream *stream, const AVPacket *packet);
+/* The decoder has been drained. True: the card kept back pictures of a file of which all are wanted, and
+ * the stream has ended for it. */
+bool decode_stream_ends_short(struct decode_stream *stream);
 /* Before a packet is sent: back to the card when it is time, and the packet a key frame. */
 void decode_stream_try_card(struct decode_stream *stream, const AVPacket *packet);
 

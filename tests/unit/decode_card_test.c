@@ -15,6 +15,10 @@
 #define PICTURES 60
 #define GROUP    10
 #define HELD     (DECODE_DEVICE_HELD + 6)
+#define PLAIN    "preset=ultrafast"
+#define LATE \
+    PLAIN    \
+        ":x264-params=bframes=2" /* pictures that refer to later ones: the decoder keeps some back */
 
 static struct seen            seen;
 static struct driver_control *driver;
@@ -89,10 +93,10 @@ static void close_card_pool(const char *what)
            "%s: all that the driver made was given back, and nothing was overwritten", what);
 }
 
-static void make_clip(const char *name, enum AVPixelFormat format)
+static void make_clip(const char *name, enum AVPixelFormat format, const char *options)
 {
     struct clip clip = {.encoder   = "libx264",
-                        .options   = "preset=ultrafast",
+                        .options   = options,
                         .format    = format,
                         .width_px  = 320,
                         .height_px = 240,
@@ -287,6 +291,13 @@ static void test_failure(void)
     ok(status.end == SOURCE_END_ERROR && status.reason[0] != '\0',
        "a file that is counted whole or not at all ends: %s", status.reason);
     close_card_pool("a file");
+
+    open_card_pool(&DRAWN, 1);
+    driver->fail_map_at = PICTURES;
+    status              = play_all(clip_path("late.mkv"), 0, &seen);
+    ok(status.end == SOURCE_END_ERROR && status.frames_decoded == PICTURES - 1,
+       "so does one of which only what the decoder kept back fails: %s", status.reason);
+    close_card_pool("the last picture");
 }
 
 /* A device that is not there at first, and one that goes with what it has. */
@@ -327,8 +338,9 @@ int main(void)
     bool has_driver = access("/dev/nvidiactl", F_OK) == 0 || access("/dev/dxg", F_OK) == 0;
 
     setenv("SIGHTLINE_CUDA_PLUGIN", "", 1); /* no plug-in, wherever this runs */
-    make_clip("plain.mkv", AV_PIX_FMT_YUV420P);
-    make_clip("wide.mkv", AV_PIX_FMT_YUV422P);
+    make_clip("plain.mkv", AV_PIX_FMT_YUV420P, PLAIN);
+    make_clip("wide.mkv", AV_PIX_FMT_YUV422P, PLAIN);
+    make_clip("late.mkv", AV_PIX_FMT_YUV420P, LATE);
     test_nothing_there("no CUDA", &BACKEND_CUDA);
     if (!has_driver)
         test_nothing_there("no driver", &DRAWN);
@@ -340,6 +352,7 @@ int main(void)
         diag("this FFmpeg was built without CUDA: nothing more to see");
     unlink(clip_path("plain.mkv"));
     unlink(clip_path("wide.mkv"));
+    unlink(clip_path("late.mkv"));
     rmdir(clip_path(""));
     return done_testing();
 }
