@@ -31,8 +31,9 @@ class Augmenter:
             cv2.line(layer, (x, y), (int(x + slant * length), y + length), self.random.randint(60, 180), 1)
         return cv2.blur(layer, (1, 3))[..., None].repeat(3, 2)
 
-    def make(self, picture: Picture, width: int, height: int, mosaic: float) -> tuple:
-        """Pixels (height x width x 3, uint8) and boxes (n x 6: corners in pixels, class, weight)."""
+    def make(self, picture: Picture, width: int, height: int, mosaic: float, whole: float) -> tuple:
+        """Pixels (height x width x 3, uint8) and boxes (n x 6: corners in pixels, class, weight). `mosaic`: how
+        often four pictures make one; `whole`: of the others, how often the picture is there whole."""
         r = self.random
         canvas = np.full((height, width, 3), GREY, np.uint8)
         if r.random() < mosaic:
@@ -41,10 +42,11 @@ class Augmenter:
             places = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
             parts = [picture] + [r.choice(self.pictures) for _ in range(3)]
             r.shuffle(parts)
-            scale = (0.45, 1.4)
+            scale, fill = (0.45, 1.4), 1.0
         else:
-            places, parts, scale = [(0, 0, width, height)], [picture], (0.6, 1.9)
-        boxes = np.concatenate([self._place(canvas, part, place, scale, width, height)
+            places, parts = [(0, 0, width, height)], [picture]
+            scale, fill = ((0.8, 1.15), 0.0) if r.random() < whole else ((0.6, 1.9), 1.0)
+        boxes = np.concatenate([self._place(canvas, part, place, scale, fill, width, height)
                                 for part, place in zip(parts, places)])
         if r.random() < 0.2:
             boxes = self._hide(canvas, boxes)
@@ -54,15 +56,16 @@ class Augmenter:
         return canvas, boxes
 
     def _place(self, canvas: np.ndarray, picture: Picture, place: tuple, scale: tuple,
-               width: int, height: int) -> np.ndarray:
-        """Draws the picture, scaled, shifted and perhaps mirrored, into a rectangle of the canvas."""
+               fill: float, width: int, height: int) -> np.ndarray:
+        """Draws the picture, scaled, shifted and perhaps mirrored, into a rectangle of the canvas. `fill`: 1 where
+        it may be cut to fill the room."""
         r = self.random
         x0, y0, x1, y1 = place
         source_height, source_width = picture.pixels.shape[:2]
         room = (width, height) if r.random() < 0.7 else (x1 - x0, y1 - y0)
         fit = min(room[0] / source_width, room[1] / source_height)
-        fill = max(room[0] / source_width, room[1] / source_height)
-        fit *= (fill / fit) ** r.random()
+        most = max(room[0] / source_width, room[1] / source_height)
+        fit *= (most / fit) ** (fill * r.random())
         zoom = fit * math.exp(r.uniform(math.log(scale[0]), math.log(scale[1])))
         aspect = math.exp(r.uniform(-0.12, 0.12))
         sx, sy = zoom * aspect, zoom / aspect

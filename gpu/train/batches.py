@@ -7,14 +7,15 @@ from augment import Augmenter
 from dense import DenseTeacher
 from pictures import CLASS_COUNT
 
-# Width x height of about equal area; half of the batches have the shape of cameras.
-SHAPES = ((448, 256), (448, 256), (384, 288), (352, 320))
-SMALL_SHAPES = ((352, 192), (352, 192), (288, 224), (256, 256))
-LARGE_SHAPES = ((512, 288), (512, 288), (448, 320), (384, 384))
-SMALL_UNTIL = 0.35  # parts of the schedule
-LARGE_FROM = 0.92
-MOSAIC_UNTIL = 0.88
-MOSAIC = 0.5
+# Width x height of about equal area: of cameras, and squares, in which things are larger.
+SHAPES = ((448, 256), (448, 256), (384, 288), (352, 320), (352, 320))
+SMALL_SHAPES = ((352, 192), (288, 224), (256, 256), (288, 288))
+LARGE_SHAPES = ((512, 288), (448, 320), (384, 384), (384, 384))
+SMALL_UNTIL = 0.08  # parts of the schedule
+LARGE_FROM = 0.60
+MOSAIC_UNTIL = 0.65  # from then on pictures whole, as the network will see them, in place of mosaics
+MOSAIC, WHOLE = 0.5, 0.5
+TOLD = 0.35  # of the batches the teacher looks at
 SEED_OF_SEED, SEED_OF_STEP = 1000003, 97
 
 
@@ -42,20 +43,21 @@ class Batches(torch.utils.data.IterableDataset):
             made += worker.num_workers if worker else 1
             shapes = SMALL_SHAPES if part < SMALL_UNTIL else SHAPES if part < LARGE_FROM else LARGE_SHAPES
             width, height = shapes[numbers.integers(len(shapes))]
-            mosaic = MOSAIC if part < MOSAIC_UNTIL else 0.0
+            mosaic, whole = (MOSAIC, 0.0) if part < MOSAIC_UNTIL else (0.0, WHOLE)
+            asked = teacher is not None and numbers.random() < TOLD
             pixels, targets, labelled, told = [], [], [], []
             for _ in range(self.batch):
                 if not order:
                     order = list(numbers.choice(len(self.pictures), len(self.pictures), p=self.weights))
                 picture = self.pictures[order.pop()]
-                image, boxes = augmenter.make(picture, width, height, mosaic)
+                image, boxes = augmenter.make(picture, width, height, mosaic, whole)
                 pixels.append(image)
                 targets.append(torch.from_numpy(boxes))
                 labelled.append([float(k in picture.labelled) for k in range(CLASS_COUNT)])
-                if teacher:
+                if asked:
                     told.append(teacher.look(image))
             yield (torch.from_numpy(np.stack(pixels)), targets, torch.tensor(labelled),
-                   torch.from_numpy(np.stack(told)) if teacher else None)
+                   torch.from_numpy(np.stack(told)) if asked else None)
 
     def _part(self, made: int) -> float:
         if self.pictures_in_all:

@@ -50,6 +50,8 @@ def read_onnx(net: network.Net, path: str) -> None:
     with open(path, "rb") as stream:
         weights = onnx_file.weights(stream.read())
     for name, conv in _convolutions(net).items():
+        if name + "_weight" not in weights:
+            raise SystemExit(f"{path} is of another network than this program's \"{net.shape}\": it has no {name}")
         weight, bias = weights[name + "_weight"], weights[name + "_bias"]
         if name == onnx_file.FIRST:
             weight = weight / network.INPUT_SCALE

@@ -7,9 +7,10 @@ import dense
 import net as network
 from engine import Engine
 from measure import Found, suppress
+from pictures import CLASS_COUNT, FAMILY, GROUP, GROUP_NAMES
 
 LEAST_SCORE = 0.001  # the area under the curve has a tail: a score of little promise is right now and then
-CELLS_MOST = 1500
+CELLS_MOST = 2000
 
 
 def fitting(width: int, height: int, area: float) -> tuple:
@@ -36,28 +37,37 @@ def letterbox(pixels: np.ndarray, size: tuple) -> tuple:
     return canvas, new
 
 
-def decode(flat: np.ndarray, points: np.ndarray, strides: np.ndarray, new: tuple) -> Found:
+def decode(flat: np.ndarray, points: np.ndarray, strides: np.ndarray, new: tuple, best: bool = False) -> Found:
     """From the numbers of all cells to what is found."""
-    logits = flat[:, network.SIDES:]
-    score = 1 / (1 + np.exp(-np.clip(logits.max(1), -30, 30)))
+    scores = 1 / (1 + np.exp(-np.clip(flat[:, network.SIDES:], -30, 30)))
     side = np.exp(np.clip(flat[:, :network.SIDES], -6, 6)) * strides[:, None]
     corners = np.concatenate([points - side[:, :2], points + side[:, 2:]], 1)
-    return settle(corners, score, logits.argmax(1), new)
+    return settle(corners, scores, new, best)
 
 
-def settle(corners: np.ndarray, score: np.ndarray, kind: np.ndarray, new: tuple) -> Found:
-    """What is left of all cells' boxes."""
+def settle(corners: np.ndarray, scores: np.ndarray, new: tuple, best: bool = False) -> Found:
+    """What is left of all cells' boxes: of each group of classes for itself, as average precision asks for it;
+    `best`: of each thing the one class that is surest, as the server counts it."""
+    if best:
+        kind, suppressed_with = scores.argmax(1), FAMILY
+        cell = np.arange(len(scores))
+    else:
+        members = [np.flatnonzero(GROUP[:CLASS_COUNT] == group) for group in range(len(GROUP_NAMES))]
+        kind = np.concatenate([own[scores[:, own].argmax(1)] for own in members])
+        suppressed_with = GROUP
+        cell = np.tile(np.arange(len(scores)), len(GROUP_NAMES))
+    score = scores[cell, kind]
     keep = np.nonzero(score > LEAST_SCORE)[0]
     if len(keep) > CELLS_MOST:
         keep = keep[np.argsort(-score[keep])[:CELLS_MOST]]
-    boxes = np.clip(corners[keep] / (new * 2), 0, 1)
-    kept = suppress(boxes, score[keep], kind[keep])
+    boxes = np.clip(corners[cell[keep]] / (new * 2), 0, 1)
+    kept = suppress(boxes, score[keep], suppressed_with[kind[keep]])
     return Found(boxes[kept], score[keep][kept], kind[keep][kept])
 
 
 @torch.no_grad()
-def by_net(net: torch.nn.Module, pictures: list, area: float, fixed: tuple = None) -> dict:
-    """`fixed`: one input size for all pictures, instead of the fitting one of this area."""
+def by_net(net: torch.nn.Module, pictures: list, area: float, fixed: tuple = None, best: bool = False) -> dict:
+    """`fixed`: one input size for all pictures, instead of the fitting one of this area. `best`: see settle()."""
     net.eval()
     out, sizes = {}, {}
     for picture in pictures:
@@ -72,7 +82,7 @@ def by_net(net: torch.nn.Module, pictures: list, area: float, fixed: tuple = Non
             x = ((x - network.INPUT_MEAN) * network.INPUT_SCALE).contiguous(memory_format=torch.channels_last)
             flat = network.flatten(net(x)).numpy()
             for picture, numbers, (_, new) in zip(part, flat, boxed):
-                out[picture.name] = decode(numbers, points, strides, new)
+                out[picture.name] = decode(numbers, points, strides, new, best)
     return out
 
 
@@ -90,6 +100,5 @@ def by_engine(engine: Engine, pictures: list, area: float, fixed: tuple = None) 
             out[picture.name] = decode(numbers, (places + 0.5) * strides, strides[:, 0], new)
             continue
         score, corners = dense.read(*engine.ask(boxed[..., ::-1].transpose(2, 0, 1)))
-        best = score.argmax(1)
-        out[picture.name] = settle(corners, score.max(1), best, new)
+        out[picture.name] = settle(corners, score, new)
     return out

@@ -10,7 +10,6 @@ OVERLAPS = np.arange(0.5, 0.96, 0.05)
 SIZES = {"small": (0.0, 32.0), "medium": (32.0, 96.0), "large": (96.0, 1e9)}
 LONGEST_PX = 640.0
 CLASS_NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
-UNSTATED_GROUP = GROUP[VEHICLE]
 
 
 @dataclass
@@ -21,11 +20,10 @@ class Found:
     classes: np.ndarray
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, limit: float = 0.5, most: int = 200):
-    """Places of what is left, best first, when boxes of one family that overlap more are one thing."""
+def suppress(boxes: np.ndarray, scores: np.ndarray, kinds: np.ndarray, limit: float = 0.5, most: int = 400):
+    """Places of what is left, best first, when boxes of one kind that overlap more are one thing."""
     order = np.argsort(-scores, kind="stable")
     keep = []
-    family = FAMILY[classes]
     area = np.prod(boxes[:, 2:] - boxes[:, :2], 1)
     while len(order) and len(keep) < most:
         first, rest = order[0], order[1:]
@@ -34,7 +32,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, limit: 
         high = np.minimum(boxes[first, 2:], boxes[rest, 2:])
         both = np.clip(high - low, 0, None).prod(1)
         same = both > limit * (area[first] + area[rest] - both)
-        order = rest[~(same & (family[rest] == family[first]))]
+        order = rest[~(same & (kinds[rest] == kinds[first]))]
     return np.array(keep, int)
 
 
@@ -64,6 +62,13 @@ def _match(found: np.ndarray, scores: np.ndarray, truth: np.ndarray, counts: np.
     return order, result
 
 
+def _as_unstated(found: Found) -> Found:
+    """Vehicles of whatever type are one kind, each once."""
+    classes = np.where(FAMILY[found.classes] == FAMILY[VEHICLE], VEHICLE, found.classes)
+    kept = suppress(found.boxes, found.scores, classes)
+    return Found(found.boxes[kept], found.scores[kept], classes[kept])
+
+
 def judged(pictures: list, found: dict, kind_of, kinds: int, limit: float, size: tuple = (0, 1e9)) -> tuple:
     """Of each kind what was found, (score, 1 right or 0 wrong), and the number of true boxes. `kind_of`: from
     classes to kinds."""
@@ -71,6 +76,8 @@ def judged(pictures: list, found: dict, kind_of, kinds: int, limit: float, size:
     right = [0] * kinds
     for picture in pictures:
         mine = found[picture.name]
+        if kinds == len(GROUP_NAMES) and (picture.classes == VEHICLE).any():
+            mine = _as_unstated(mine)
         truth = np.concatenate([picture.boxes[:, :2] - picture.boxes[:, 2:] / 2,
                                 picture.boxes[:, :2] + picture.boxes[:, 2:] / 2], 1)
         height, width = picture.pixels.shape[:2]
@@ -78,8 +85,6 @@ def judged(pictures: list, found: dict, kind_of, kinds: int, limit: float, size:
         side = np.sqrt(np.prod(picture.boxes[:, 2:], 1) * width * height) * scale
         labelled = {kind_of[k] for k in picture.labelled}
         true_kind, found_kind = kind_of[picture.classes], kind_of[mine.classes]
-        if kinds == len(GROUP_NAMES) and (picture.classes == VEHICLE).any():
-            found_kind = np.where(FAMILY[mine.classes] == FAMILY[VEHICLE], UNSTATED_GROUP, found_kind)
         for kind in range(kinds):
             if kind not in labelled:
                 continue

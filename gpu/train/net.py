@@ -13,14 +13,16 @@ import torch.nn.functional as F
 CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 STRIDES = (8, 16, 32)
 SIDES = 4
+POOLS, POOL_SIDE, POOL_CHANNELS = 3, 5, 64
 INPUT_MEAN = 114.0
 INPUT_SCALE = 1.0 / 64.0
 
-# Widths: the maps at strides 2, 4, 8, 16, 32; the pyramid's at 8, 16 and 32; blocks at 8, 16, 32.
+# Widths: the maps at strides 2, 4, 8, 16, 32; the pyramid's at 8, 16 and 32. Blocks at 8, 16, 32; whether a Pool
+# block follows those at 32. Shapes with a Pool block have as many blocks before it, so that one can grow from another.
 SHAPES = {
-    "default": {"stem": (16, 32), "stages": (48, 96, 192), "blocks": (1, 2, 2), "pyramid": (32, 64, 96)},
-    "deep": {"stem": (16, 32), "stages": (48, 96, 256), "blocks": (1, 2, 3), "pyramid": (32, 64, 96)},
-    "large": {"stem": (16, 32), "stages": (64, 128, 256), "blocks": (2, 3, 3), "pyramid": (64, 96, 128)},
+    "small": {"stem": (16, 32), "stages": (48, 96, 192), "blocks": (1, 2, 2), "pyramid": (32, 64, 96), "pool": False},
+    "default": {"stem": (16, 32), "stages": (48, 96, 192), "blocks": (1, 2, 4), "pyramid": (32, 64, 96), "pool": True},
+    "large": {"stem": (16, 32), "stages": (64, 128, 256), "blocks": (2, 3, 4), "pyramid": (64, 96, 128), "pool": True},
 }
 
 
@@ -57,6 +59,22 @@ class Block(nn.Module):
         return F.relu(x + self.widen(self.middle(self.narrow(x))))
 
 
+class Pool(nn.Module):
+    """Residual: 1x1 to a few channels, beside them the largest value of wider and wider surroundings, 1x1 back: so
+    that a thing that fills the picture is seen whole (He et al. 2015)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.narrow = Conv(channels, POOL_CHANNELS, 1)
+        self.widen = Conv((1 + POOLS) * POOL_CHANNELS, channels, 1, relu=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [self.narrow(x)]
+        for _ in range(POOLS):
+            parts.append(F.max_pool2d(parts[-1], POOL_SIDE, 1, POOL_SIDE // 2))
+        return F.relu(x + self.widen(torch.cat(parts, 1)))
+
+
 class Net(nn.Module):
     def __init__(self, shape: str = "default"):
         super().__init__()
@@ -70,6 +88,8 @@ class Net(nn.Module):
             self.down.append(Conv(before, channels, 3, 2))
             self.blocks.append(nn.ModuleList(Block(channels) for _ in range(count)))
             before = channels
+        if widths["pool"]:
+            self.blocks[-1].append(Pool(before))
         c8, c16, c32 = widths["stages"]
         p8, p16, p32 = widths["pyramid"]
         self.side8, self.side16, self.side32 = Conv(c8, p8, 1, relu=False), Conv(c16, p16, 1, relu=False), Conv(c32, p32, 1)

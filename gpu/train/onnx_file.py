@@ -216,6 +216,13 @@ class Writer:
         x = self.conv(x, name, weight, bias, conv.conv.stride[0])
         return self.node("Relu", [x]) if conv.relu else x
 
+    def pools(self, x: str, block: network.Pool) -> str:
+        parts = [self.module(x, block.narrow)]
+        for _ in range(network.POOLS):
+            parts.append(self.node("MaxPool", [parts[-1]], kernel_shape=(network.POOL_SIDE,) * 2, strides=(1, 1),
+                                   pads=(network.POOL_SIDE // 2,) * 4))
+        return self.node("Concat", parts, axis=1)
+
 
 def write(net: network.Net, path: str, width: int, height: int, fixed: bool = False) -> None:
     """For any multiples of 32, with this size as the usual one; `fixed`: for this size alone."""
@@ -229,8 +236,8 @@ def write(net: network.Net, path: str, width: int, height: int, fixed: bool = Fa
     for down, blocks in zip(net.down, net.blocks):
         x = w.module(x, down)
         for block in blocks:
-            y = w.module(w.module(w.module(x, block.narrow), block.middle), block.widen)
-            x = w.node("Relu", [w.node("Add", [y, x])])
+            inner = w.pools(x, block) if isinstance(block, network.Pool) else w.module(w.module(x, block.narrow), block.middle)
+            x = w.node("Relu", [w.node("Add", [w.module(inner, block.widen), x])])
         maps.append(x)
     scales = w.weight("upsample", torch.tensor([1.0, 1.0, 2.0, 2.0]))
 

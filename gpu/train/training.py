@@ -40,6 +40,7 @@ class Training:
         self.step = self.pictures_seen = 0
         self.elapsed_s = 0.0
         self.losses = {}
+        self.dense = torch.zeros((), device=device)  # the teacher's part where it was last asked
 
     def progress(self) -> float:
         if self.options.epochs:
@@ -67,9 +68,10 @@ class Training:
         judge, labelled = self.losses[(width, height)], labelled.to(self.device)
         loss, parts = judge(outputs, targets, labelled)
         if told is not None:
-            dense = judge.dense(outputs, told.to(self.device), labelled)
-            loss = loss + DENSE_SHARE * dense
-            parts = torch.cat([parts, dense.detach()[None]])
+            self.dense = judge.dense(outputs, told.to(self.device), labelled)
+            loss = loss + DENSE_SHARE * self.dense
+            self.dense = self.dense.detach()
+        parts = torch.cat([parts, self.dense[None]])
         self.optimizer.zero_grad(set_to_none=True)
         if torch.isfinite(loss):
             loss.backward()

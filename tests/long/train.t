@@ -35,7 +35,7 @@ runs.close()
 GROWN = """
 import sys; sys.path.insert(0, sys.argv[1])
 import torch, checkpoint, net
-small, grown = checkpoint.load(sys.argv[2]), net.Net("deep").eval()
+small, grown = checkpoint.load(sys.argv[2]), net.Net("large").eval()
 checkpoint.grow(grown, small)
 x = torch.randn(1, 3, 128, 192)
 with torch.no_grad():
