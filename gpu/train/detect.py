@@ -9,7 +9,7 @@ from engine import Engine
 from measure import Found, suppress
 from pictures import CLASS_COUNT, FAMILY, GROUP, GROUP_NAMES
 
-LEAST_SCORE = 0.001  # the area under the curve has a tail: a score of little promise is right now and then
+LEAST_SCORE = 1e-5  # the area under the curve has a tail: a score of little promise is right now and then
 CELLS_MOST = 2000
 
 

@@ -42,8 +42,8 @@ def check(source, truth_file, truth, within):
 
 
 check(material("videos/opendatacam_street.mp4"), "opendatacam_street", [(24, 0), (0, 11)], 1)
-check(material("videos/one-by-one-person-detection.mp4"), "one-by-one-person-detection", [(0, 6)], 1)
-check(material("videos/pedestrian_survaillance.mp4"), "pedestrian_survaillance", [(4, 0)], 1)
+check(material("videos/one-by-one-person-detection.mp4"), "one-by-one-person-detection", [(0, 6)], 0)
+check(material("videos/pedestrian_survaillance.mp4"), "pedestrian_survaillance", [(4, 0)], 0)
 check(material("videos/vehicle_survaillance.mp4"), "vehicle_survaillance", [(4, 0)], 0)
 check(material("videos/car-detection.mp4"), "car-detection", [(2, 2)], 0)
 check(footage(), "vtest", [(12, 15), (4, 4)], 1)

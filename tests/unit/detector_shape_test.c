@@ -215,7 +215,7 @@ static void check_in_turn(void)
     static const struct {
         int                width_px, height_px;
         struct input_shape through;
-    } KINDS[] = {{1280, 720, {512, 288}}, {800, 600, {448, 352}}, {720, 1280, {288, 512}}};
+    } KINDS[] = {{1280, 720, {512, 288}}, {800, 600, {448, 320}}, {720, 1280, {288, 512}}};
     struct bench       bench;
     struct input_shape through;
     int                wrong = 0;
@@ -255,7 +255,7 @@ static void check_bound(void)
            "at most %d sizes, the model's own among them", DETECTOR_SHAPES_MAX);
     is_int(opened, DETECTOR_SHAPES_MAX, "and no more runners");
     ok(detector_shape_stats(bench.detector).refused >= 3, "the others are counted");
-    ok(is_shape(first[3], 384, 448) || is_shape(first[3], 352, 448) || first[3].height_px > 384,
+    ok(is_shape(first[3], 384, 448) || is_shape(first[3], 320, 448) || first[3].height_px > 384,
        "and go through a near one: 600x1100 through %dx%d", first[3].width_px, first[3].height_px);
     close_bench(&bench);
 }
@@ -434,7 +434,7 @@ static void check_failures(void)
        "one without room for another size goes on in the model's own");
     is_int(detector_shape_stats(bench.detector).failed, 1, "which is told");
     detector_shape_problem(bench.detector, 0, &why);
-    ok(strstr(why.text, "448x352 fails") != NULL && strstr(why.text, "no more room") != NULL,
+    ok(strstr(why.text, "448x320 fails") != NULL && strstr(why.text, "no more room") != NULL,
        "with the reason: %s", why.text);
     fail_open_after = INT32_MAX;
     ok(sees(&bench, 1000, 1000, &through) && is_shape(through, 384, 384),
@@ -480,7 +480,7 @@ static void *see_late_picture(void *context)
     struct late_picture *late = context;
     struct input_shape   through;
 
-    late->right = sees(late->bench, 640, 480, &through) && is_shape(through, 448, 352);
+    late->right = sees(late->bench, 640, 480, &through) && is_shape(through, 448, 320);
     return NULL;
 }
 
