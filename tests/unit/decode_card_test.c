@@ -18,7 +18,7 @@
 #define PLAIN    "preset=ultrafast"
 #define LATE \
     PLAIN    \
-        ":x264-params=bframes=2" /* pictures that refer to later ones: the decoder keeps some back */
+    ":x264-params=bframes=2" /* pictures that refer to later ones: the decoder keeps some back */
 
 static struct seen            seen;
 static struct driver_control *driver;
