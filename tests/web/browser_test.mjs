@@ -182,6 +182,7 @@ await scene('edit', { path: '/#/camera/Market%20street', expect: /status of 409/
   await page.run(`(() => { const field = document.querySelector('.edit-shapes li:last-child input'); field.value = 'queue'; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
   await page.until(`!document.querySelector('.edit [type=submit]').disabled`);
   await keptFromLeaving(page);
+  await keptFromSavingAlone(page, mock);
   await page.run(`document.querySelector('.edit [type=submit]').click()`);
   ok(await page.until(`location.hash === '#/camera/Market%20street' && ${text('.counts-name')}.join() === 'road,queue'`), 'edit: saved, and shown at once');
   const sent = mock.jobs.at(-1);
@@ -243,6 +244,25 @@ async function keptFromLeaving(page) {
   await page.until(`document.querySelector('dialog[open]') !== null`);
   await page.key('Enter');
   ok(await page.until(`document.querySelector('dialog') === null && ${drawn}`), 'edit: nor does the way back');
+}
+
+/** The page has two parts that are saved each for itself, and leaves when one is: the other is not lost unasked. */
+async function keptFromSavingAlone(page, mock) {
+  const type = (name, value) => page.run(`(() => { const field = document.querySelector('.edit [name=${name}]'); field.value = '${value}'; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
+  const asked = mock.jobs.length;
+  await type('user', 'viewer');
+  await page.until(`!document.querySelector('.edit [type=password]').form.querySelector('[type=submit]').disabled`);
+  await page.run(`document.querySelector('.edit [type=password]').form.requestSubmit()`);
+  ok(await page.until(`/Something else .* will be lost/.test(document.querySelector('dialog[open]')?.textContent)`), 'edit: a password is not saved over unsaved lines without a question');
+  await page.key('Enter');
+  ok(await page.until(`document.querySelector('dialog') === null && document.querySelectorAll('.edit-shapes li').length === 2`), 'edit: to stay is the first answer there, too');
+  await page.run(`document.querySelector('.edit [type=submit]').click()`);
+  ok(await page.until(`document.querySelector('dialog[open]') !== null`), 'edit: nor lines over an unsaved user');
+  await page.key('Escape');
+  await page.until(`document.querySelector('dialog') === null`);
+  ok(mock.jobs.length === asked, 'edit: and nothing has been sent');
+  await type('user', '');
+  await page.until(`document.querySelector('.edit [type=password]').form.querySelector('[type=submit]').disabled`);
 }
 
 async function leftUnsaved(page) {

@@ -12,7 +12,7 @@ import { runJob } from '../state/jobs';
 import type { Camera } from '../state/protocol';
 import { cameraHref } from '../state/route';
 import { cameras, loadCameras } from '../state/store';
-import { forgetUnsaved, useUnsaved } from '../state/unsaved';
+import { forgetUnsaved, maySaveAlone, useUnsaved } from '../state/unsaved';
 import { Loading } from './wall';
 
 const PICTURE_WIDTH = 1280;
@@ -74,7 +74,7 @@ function Shapes({ camera, onAnew }: { camera: Camera; onAnew: () => void }) {
   const stale = camera.managed && busy.value === '' && camera.version !== version;
   const problem = shapesProblem(shapes.value) || (classes.value.length === 0 ? 'Choose at least one kind of what is counted.' : '') || (fps.value.trim() !== '' && rate >= 0 && rate <= FPS_MAX ? '' : `Pictures a second: a number from 0 to ${FPS_MAX}.`);
   // Like what the page began with, or what the server has by now: nothing is lost then.
-  useUnsaved(
+  const mine = useUnsaved(
     (fps.value !== String(firstRate) && rate !== camera.fps.wanted) ||
     (!sameClasses && classes.value.join() !== camera.classes.join()) ||
     (!sameShapes(shapes.value, first) && !sameShapes(shapes.value, shapesOf(camera))),
@@ -90,9 +90,9 @@ function Shapes({ camera, onAnew }: { camera: Camera; onAnew: () => void }) {
     shapes.value = shapes.value.filter((_, at) => at !== index);
     chosen.value = Math.max(0, Math.min(chosen.value, shapes.value.length - 1));
   };
-  const save = (event: Event): void => {
+  const save = async (event: Event): Promise<void> => {
     event.preventDefault();
-    if (problem !== '' || !camera.managed) return;
+    if (problem !== '' || !camera.managed || !(await maySaveAlone(mine))) return;
     void run('Saving…', (signal) =>
       change(camera.name, {
         ...toCounters(shapes.value),
@@ -238,9 +238,10 @@ function SignInAnew({ camera }: { camera: Camera }) {
   const user = useSignal('');
   const password = useSignal('');
   const { busy, error, run } = useTask();
-  useUnsaved(user.value !== '' || password.value !== '');
-  const save = (event: Event): void => {
+  const mine = useUnsaved(user.value !== '' || password.value !== '');
+  const save = async (event: Event): Promise<void> => {
     event.preventDefault();
+    if (!(await maySaveAlone(mine))) return;
     void run('Saving…', (signal) => change(camera.name, { user: user.value, password: password.value }, signal));
   };
   return (
