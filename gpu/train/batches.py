@@ -15,7 +15,7 @@ SMALL_UNTIL = 0.08  # parts of the schedule
 LARGE_FROM = 0.60
 MOSAIC_UNTIL = 0.65  # from then on pictures whole, as the network will see them, in place of mosaics
 MOSAIC, WHOLE = 0.5, 0.5
-TOLD = 0.35  # of the batches the teacher looks at
+TOLD = ((0.30, 0.35), (0.58, 0.6), (0.80, 0.8), (1.0, 1.0))  # until when, of how many batches the teacher speaks
 SEED_OF_SEED, SEED_OF_STEP = 1000003, 97
 
 
@@ -44,7 +44,8 @@ class Batches(torch.utils.data.IterableDataset):
             shapes = SMALL_SHAPES if part < SMALL_UNTIL else SHAPES if part < LARGE_FROM else LARGE_SHAPES
             width, height = shapes[numbers.integers(len(shapes))]
             mosaic, whole = (MOSAIC, 0.0) if part < MOSAIC_UNTIL else (0.0, WHOLE)
-            asked = teacher is not None and numbers.random() < TOLD
+            told_share = next((share for until, share in TOLD if part < until), TOLD[-1][1])
+            asked = teacher is not None and numbers.random() < told_share
             pixels, targets, labelled, told = [], [], [], []
             for _ in range(self.batch):
                 if not order:
@@ -67,7 +68,7 @@ class Batches(torch.utils.data.IterableDataset):
 
 def sampling(pictures: list) -> np.ndarray:
     """How often each picture is drawn: large sets of much the same pictures less, the rare more."""
-    factor = {"highway_v40": 0.7, "openimages_person": 1.6, "construction_plain": 1.3, "manaus_v4": 0.9,
-              "manaus_v5": 0.9, "capston2_person": 1.3, "topview_vehicle": 0.8}
+    factor = {"highway_v40": 0.7, "openimages_person": 2.2, "construction_plain": 1.3, "manaus_v4": 0.9,
+              "manaus_v5": 0.9, "capston2_person": 1.8, "topview_vehicle": 0.8}
     weights = np.array([factor.get(p.set_name, 1.0) for p in pictures])
     return weights / weights.sum()

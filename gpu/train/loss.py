@@ -13,7 +13,9 @@ NEGATIVE_WEIGHT, NEGATIVE_POWER = 0.75, 2.0
 BOX_WEIGHT, SIDE_WEIGHT = 2.0, 0.5
 UNLABELLED_NEGATIVE = 0.5   # a class that the set does not label may be there unseen by the teacher
 DENSE_CLASS_WEIGHT, DENSE_BOX_WEIGHT = 1.0, 1.0
-DENSE_LABELLED_PERSON, DENSE_LABELLED = 0.35, 0.1   # how much of the teacher counts where there are labels
+# How much of the teacher counts where there are labels: on people, on the rest; and at the end, when the labels are
+# learnt and what the teacher knows of people elsewhere is still worth having.
+DENSE_LABELLED, DENSE_LABELLED_LATE = (0.35, 0.1), (0.8, 0.15)
 DENSE_SEEN = 0.2            # a teacher that sees less than this says nothing against a label
 DENSE_BOX_LEAST = 0.15
 CAR_FIRST = 1.0             # logits that a vehicle of unstated type is a car rather than a bus or truck
@@ -75,14 +77,16 @@ class Loss:
         loss = (class_loss + BOX_WEIGHT * box_loss + SIDE_WEIGHT * side_loss) / total
         return loss, torch.stack([class_loss.detach(), box_loss.detach(), side_loss.detach()]) / total.detach()
 
-    def dense(self, outputs: list, told: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
-        """How far the network is from what the teacher says of each cell (dense.DenseTeacher)."""
+    def dense(self, outputs: list, told: torch.Tensor, labelled: torch.Tensor, late: bool) -> torch.Tensor:
+        """How far the network is from what the teacher says of each cell (dense.DenseTeacher). `late`: near the
+        end of the training."""
+        person, rest = DENSE_LABELLED_LATE if late else DENSE_LABELLED
         flat = network.flatten(outputs)
         logits, told = flat[..., network.SIDES:], told.float()
         score = told[..., :CLASS_COUNT]
         seen = (score > DENSE_SEEN).float()
-        known = torch.full_like(score, DENSE_LABELLED) * seen
-        known[..., PERSON] = DENSE_LABELLED_PERSON * (0.3 + 0.7 * seen[..., PERSON])
+        known = torch.full_like(score, rest) * seen
+        known[..., PERSON] = person * (0.3 + 0.7 * seen[..., PERSON])
         share = torch.where(labelled[:, None] > 0, known, torch.ones_like(known))
         with torch.no_grad():
             weight = (logits.sigmoid() - score).abs() ** 2 * share

@@ -19,6 +19,7 @@ DECAY = 0.03
 CLIP_NORM = 10.0
 EMA_LAST, EMA_SOON = 0.999, 200
 DENSE_SHARE = 1.0
+LATE_FROM = 0.8      # part of the schedule
 
 
 def parameters_of(net: torch.nn.Module, decay: float) -> list:
@@ -68,7 +69,7 @@ class Training:
         judge, labelled = self.losses[(width, height)], labelled.to(self.device)
         loss, parts = judge(outputs, targets, labelled)
         if told is not None:
-            self.dense = judge.dense(outputs, told.to(self.device), labelled)
+            self.dense = judge.dense(outputs, told.to(self.device), labelled, self.progress() >= LATE_FROM)
             loss = loss + DENSE_SHARE * self.dense
             self.dense = self.dense.detach()
         parts = torch.cat([parts, self.dense[None]])
