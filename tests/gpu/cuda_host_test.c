@@ -1,80 +1,24 @@
 /* The CUDA backend's own host code (runner, shared weights, pictures and boxes) on an emulated device
- * whose streams are as late as they may be: tests/cuda_runtime_emulated.h. What is the device's alone,
+ * whose streams are as late as they may be: tests/cuda_runtime_emulated.h, tests/cudnn_emulated.h. What is the device's alone,
  * its arithmetic under a grid and its time, is not seen here: tests/gpu/run.
  *
  * One call of the runtime in ten is made to fail; every one with SIGHTLINE_CUDA_FAILURES=all. */
 #include "config/err.h"
-#include "tests/cuda_runtime_emulated.h"
+#include "tests/cudnn_emulated.h"
 
 #include "gpu/cuda/cuda_plugin.h"
 #include "gpu/detector_internal.h"
 #include "gpu/head.h"
-#include "tests/onnx_writer.h"
+#include "tests/head_network.h"
 #include "tests/random_shapes.h"
 
-#define BATCH     5
-#define WIDTH_PX  96
-#define HEIGHT_PX 64
-#define CHANNELS  16
-#define CLASSES   80
+#define BATCH 5
 
 const struct cuda_plugin *sightline_cuda_plugin(void);
 
 static const struct backend_ops *cuda;
 static struct model             *model;
 static struct detector          *detector;
-
-/* ---- a small network with the heads of Sightline's own ---- */
-
-static void add_conv(struct onnx_writer *onnx, const char *from, const char *to, int out, int in,
-                     int kernel, float scale)
-{
-    float *w = room_for((int64_t)out * in * kernel * kernel, sizeof *w), *b = room_for(out, 4);
-    char   weights[32], bias[32], inputs[96], attributes[96];
-
-    for (int i = 0; i < out * in * kernel * kernel; i++)
-        w[i] = (float)pick(-1000, 1000) * 1e-3F * scale;
-    for (int i = 0; i < out; i++)
-        b[i] = (float)pick(-1000, 1000) * 1e-3F;
-    snprintf(weights, sizeof weights, "%s_w", to);
-    snprintf(bias, sizeof bias, "%s_b", to);
-    snprintf(inputs, sizeof inputs, "%s,%s,%s", from, weights, bias);
-    snprintf(attributes, sizeof attributes, "kernel_shape:is=%d,%d strides:is=%d,%d", kernel,
-             kernel, kernel, kernel);
-    onnx_floats(onnx, weights, 4, (int64_t[]){out, in, kernel, kernel}, w);
-    onnx_floats(onnx, bias, 1, (int64_t[]){out}, b);
-    onnx_node(onnx, "Conv", inputs, to, attributes);
-    free(w);
-    free(b);
-}
-
-static void load_model(void)
-{
-    struct onnx_writer onnx = {.opset = 13};
-    struct why         why  = {""};
-    const uint8_t     *bytes;
-    size_t             count;
-
-    onnx_input(&onnx, "x", 4, (int64_t[]){1, 3, HEIGHT_PX, WIDTH_PX});
-    add_conv(&onnx, "x", "a", CHANNELS, 3, 8, 0.001F);
-    onnx_node(&onnx, "Relu", "a", "ra", "");
-    add_conv(&onnx, "ra", "cells8", 4 + CLASSES, CHANNELS, 1, 0.5F);
-    add_conv(&onnx, "ra", "b", CHANNELS, CHANNELS, 2, 0.2F);
-    onnx_node(&onnx, "Relu", "b", "rb", "");
-    add_conv(&onnx, "rb", "cells16", 4 + CLASSES, CHANNELS, 1, 0.5F);
-    add_conv(&onnx, "rb", "c", CHANNELS, CHANNELS, 2, 0.2F);
-    onnx_node(&onnx, "Relu", "c", "rc", "");
-    add_conv(&onnx, "rc", "cells32", 4 + CLASSES, CHANNELS, 1, 0.5F);
-    onnx_output(&onnx, "cells8");
-    onnx_output(&onnx, "cells16");
-    onnx_output(&onnx, "cells32");
-    bytes = onnx_finish(&onnx, &count);
-    if (model_load_bytes(&model, bytes, count, "small", &why) != 0) {
-        diag("%s", why.text);
-        abort();
-    }
-    onnx_free(&onnx);
-}
 
 static void open_detector(void)
 {
@@ -591,8 +535,8 @@ int main(void)
     plugin = sightline_cuda_plugin();
     if (!plugin->probe(&host, &why))
         abort();
-    cuda = plugin->ops;
-    load_model();
+    cuda  = plugin->ops;
+    model = head_network();
     open_detector();
     test_boxes("as graphs", 24, 300);
     test_turns();
