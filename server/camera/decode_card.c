@@ -26,6 +26,17 @@ static void leave(struct decode_stream *stream, int64_t retry_ns, const char *no
          note);
 }
 
+/* When a stream that could not be opened on the card is tried again; 0: never, the card does not take
+ * it. Another stream may have found the device to be there since. */
+static int64_t retry_ns_after(struct decode_device *card, int rc)
+{
+    int64_t device_ns = decode_device_retry_ns(card);
+
+    if (rc != ERR_DEVICE_LOST)
+        return 0;
+    return device_ns != 0 ? device_ns : clock_monotonic_ns();
+}
+
 /* What has killed sandboxed decoders is not read in this process. */
 void decode_stream_want_card(struct decode_stream *stream)
 {
@@ -41,14 +52,15 @@ int decode_stream_open_engine(struct decode_stream *stream, struct why *why)
 {
     struct decode_device *card   = decode_actor_device(&stream->actor);
     struct why            reason = {""};
+    int                   rc;
 
     if (!stream->off_card) {
-        if (decode_engine_open_on(&stream->engine, card, stream->parameters, stream->time_base,
-                                  &reason) == 0) {
+        if ((rc = decode_engine_open_on(&stream->engine, card, stream->parameters,
+                                        stream->time_base, &reason)) == 0) {
             tell(stream, CAMERA_DECODER_CARD, "");
             return 0;
         }
-        leave(stream, decode_device_retry_ns(card), reason.text);
+        leave(stream, retry_ns_after(card, rc), reason.text);
     }
     return decode_engine_open(&stream->engine, decode_actor_process(&stream->actor),
                               stream->parameters, stream->time_base, why);
@@ -89,12 +101,14 @@ void decode_stream_try_card(struct decode_stream *stream, const AVPacket *packet
     struct decode_device *card   = decode_actor_device(&stream->actor);
     struct decode_engine *engine = NULL;
     struct why            reason = {""};
+    int                   rc;
 
     if (stream->card_retry_ns == 0 || stream->fastest || stream->actor.quarantine ||
         (packet->flags & AV_PKT_FLAG_KEY) == 0 || clock_monotonic_ns() < stream->card_retry_ns)
         return;
-    if (decode_engine_open_on(&engine, card, stream->parameters, stream->time_base, &reason) != 0) {
-        leave(stream, decode_device_retry_ns(card), reason.text);
+    if ((rc = decode_engine_open_on(&engine, card, stream->parameters, stream->time_base,
+                                    &reason)) != 0) {
+        leave(stream, retry_ns_after(card, rc), reason.text);
         return;
     }
     decode_stream_drain(stream);

@@ -151,7 +151,7 @@ int decode_device_take(struct decode_device *device, AVBufferRef **context, stru
         }
     }
     if (device->context == NULL)
-        rc = why_set(why, ERR_UNSUPPORTED, "%s", device->reason.text);
+        rc = why_set(why, ERR_DEVICE_LOST, "%s", device->reason.text);
     else if ((*context = av_buffer_ref(device->context)) == NULL)
         rc = why_set(why, ERR_MEMORY, "no memory for a decoder");
     pthread_mutex_unlock(&device->lock);

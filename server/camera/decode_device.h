@@ -32,7 +32,8 @@ struct decode_device *decode_device_open(int number, const struct backend_ops *b
 /* No more calls; pictures may still be in use. NULL-safe, sets *device = NULL. */
 void decode_device_close(struct decode_device **device);
 
-/* One reference on FFmpeg's context of the card. Negative, with the reason, while there is none. */
+/* One reference on FFmpeg's context of the card. ERR_DEVICE_LOST, with the reason, while there is
+ * none. */
 int decode_device_take(struct decode_device *device, AVBufferRef **context, struct why *why);
 /* A decoder in this context has failed. When the card has, the context is not given out again. */
 void decode_device_doubt(struct decode_device *device, const AVBufferRef *context);
