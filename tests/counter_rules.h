@@ -4,6 +4,7 @@
 
 #include "config/object_class.h"
 #include "config/settings.h"
+#include "server/count/counter.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -70,6 +71,18 @@ __attribute__((unused)) static void turn_round(struct settings_camera *camera)
         camera->lines[i] = old.lines[old.line_count - 1 - i];
     for (int i = 0; i < old.zone_count; i++)
         camera->zones[i] = old.zones[old.zone_count - 1 - i];
+}
+
+/* How many are in the zone, of all classes. */
+__attribute__((unused)) static int crowd(const struct counter *counter, int zone)
+{
+    uint32_t inside[OBJECT_CLASSES];
+    int      sum = 0;
+
+    counter_occupancy(counter, zone, inside);
+    for (int i = 0; i < OBJECT_CLASSES; i++)
+        sum += (int)inside[i];
+    return sum;
 }
 
 #endif

@@ -219,17 +219,6 @@ static bool is_kept(const char *name)
     return strncmp(name, "keep", 4) == 0;
 }
 
-static int crowd(const struct counter *counter, int zone)
-{
-    uint32_t inside[OBJECT_CLASSES];
-    int      sum = 0;
-
-    counter_occupancy(counter, zone, inside);
-    for (int i = 0; i < OBJECT_CLASSES; i++)
-        sum += (int)inside[i];
-    return sum;
-}
-
 static int zone_index(const struct settings_camera *camera, const char *name)
 {
     for (int i = 0; i < camera->zone_count; i++)

@@ -19,17 +19,6 @@ static void collect(void *arg, const struct event *event)
         events[event_count++] = *event;
 }
 
-static int crowd(const struct counter *counter, int zone)
-{
-    uint32_t inside[OBJECT_CLASSES];
-    int      sum = 0;
-
-    counter_occupancy(counter, zone, inside);
-    for (int i = 0; i < OBJECT_CLASSES; i++)
-        sum += (int)inside[i];
-    return sum;
-}
-
 static struct counter *open_counter(const struct settings_camera *camera)
 {
     struct counter *counter;
