@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <curl/curl.h>
+#include <openssl/crypto.h>
 
 #include "config/err.h"
 #include "server/camera/camera_lookup.h"
@@ -100,31 +101,40 @@ static void tell_status(struct camera_http *http, long status)
 
 static void begin(struct camera_http *http);
 
+/* The kind of the address that the last answer came from; 0: not known. */
+static unsigned answered_from(const struct camera_http *http)
+{
+    char               *address = NULL;
+    struct sockaddr_in  ipv4    = {.sin_family = AF_INET};
+    struct sockaddr_in6 ipv6    = {.sin6_family = AF_INET6};
+    int                 kind    = 0;
+
+    curl_easy_getinfo(http->easy, CURLINFO_PRIMARY_IP, &address);
+    if (address != NULL && inet_pton(AF_INET, address, &ipv4.sin_addr) == 1)
+        kind = camera_url_reach((struct sockaddr *)&ipv4, NULL);
+    else if (address != NULL && inet_pton(AF_INET6, address, &ipv6.sin6_addr) == 1)
+        kind = camera_url_reach((struct sockaddr *)&ipv6, NULL);
+    return kind > 0 ? (unsigned)kind : 0;
+}
+
 static void follow(struct camera_http *http)
 {
-    char               *location = NULL, *address = NULL;
-    struct why          why = {"the camera redirects to nowhere"};
-    uint8_t             binary[16];
-    int                 kind = 0, rc = ERR_DENIED;
-    struct sockaddr_in  ipv4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6};
+    char       asked[CAMERA_URL_HOST_BYTES];
+    char      *location = NULL;
+    struct why why      = {"the camera redirects to nowhere"};
+    int        rc       = ERR_DENIED;
 
+    memcpy(asked, http->url.host, sizeof asked);
     curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &location);
-    curl_easy_getinfo(http->easy, CURLINFO_PRIMARY_IP, &address);
-    if (address != NULL && inet_pton(AF_INET, address, binary) == 1) {
-        memcpy(&ipv4.sin_addr, binary, sizeof ipv4.sin_addr);
-        kind = camera_url_reach((struct sockaddr *)&ipv4, NULL);
-    } else if (address != NULL && inet_pton(AF_INET6, address, binary) == 1) {
-        memcpy(&ipv6.sin6_addr, binary, sizeof ipv6.sin6_addr);
-        kind = camera_url_reach((struct sockaddr *)&ipv6, NULL);
-    }
     if (location != NULL)
         rc = camera_url_redirect(&http->url, location, &why);
     if (rc == 0 && ++http->redirects > CAMERA_URL_REDIRECTS)
         rc = why_set(&why, ERR_DENIED, "the camera redirects more than %d times",
                      CAMERA_URL_REDIRECTS);
-    http->request_reach = camera_url_redirect_reach(http->request_reach,
-                                                    kind > 0 ? (unsigned)kind : 0);
+    if (rc == 0 && http->headers != NULL && strcmp(asked, http->url.host) != 0)
+        rc = why_set(&why, ERR_DENIED,
+                     "the camera redirects what it is told to another host: that is not followed");
+    http->request_reach = camera_url_redirect_reach(http->request_reach, answered_from(http));
     if (rc != 0)
         tell(http, rc, why.text);
     else
@@ -455,6 +465,11 @@ int camera_http_get(struct camera_http *http, const struct camera_url *url, stru
     return camera_http_post(http, url, NULL, NULL, 0, why);
 }
 
+void camera_http_narrow(struct camera_http *http)
+{
+    http->reach = camera_url_redirect_reach(http->request_reach, answered_from(http));
+}
+
 int camera_http_resolve(const struct camera_url *base, const char *reference,
                         struct camera_url *url, struct why *why)
 {
@@ -489,7 +504,7 @@ static void on_timer_closed(uv_handle_t *handle)
     curl_slist_free_all(http->resolved);
     curl_slist_free_all(http->headers);
     free(http->sent);
-    memset(&http->url, 0, sizeof http->url);
+    OPENSSL_cleanse(http, sizeof *http);
     free(http);
 }
 

@@ -46,9 +46,13 @@ int camera_http_open(struct camera_http **out, uv_loop_t *loop,
 /* Begins a request; the one before is over. Events come later. 0 or ERR_MEMORY. The connection to
  * the same host is used again. */
 int camera_http_get(struct camera_http *http, const struct camera_url *url, struct why *why);
-/* As above, with a body, which is copied. */
+/* As above, with a body, which is copied. A redirect of it is followed within its host alone: what is
+ * told may sign in. */
 int camera_http_post(struct camera_http *http, const struct camera_url *url,
                      const char *content_type, const char *body, size_t bytes, struct why *why);
+/* After an answer that names what is fetched next (a playlist): from now on requests lead no further
+ * than a redirect from there might. */
+void camera_http_narrow(struct camera_http *http);
 /* What `reference`, relative or not, means in a document from *base; the policy is a redirect's.
  * ERR_DENIED with the reason. */
 int camera_http_resolve(const struct camera_url *base, const char *reference,

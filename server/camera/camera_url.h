@@ -6,7 +6,8 @@
  * kinds of addresses are; by default this machine, private networks and the internet, not
  * link-local ones. A redirect is followed at most CAMERA_URL_REDIRECTS times, stays within RTSP or
  * within HTTP, never leaves encryption, never leads to a narrower network (from the internet into
- * the house, from the house to this machine), and takes credentials to the same host only.
+ * the house, from the house to this machine), and takes credentials to the same host only. What a
+ * playlist names is judged like a redirect.
  *
  * scheme://[user[:password]@]host[:port][/path]. User and password may be written raw with '@', ':', '#' and '?'
  * in them, or percent-encoded; a '/' or a space in them must be encoded (%2F, %20). Pure functions, any thread. */

@@ -78,6 +78,7 @@ static void on_playlist(struct http_source *http)
         fail(http, ERR_MEMORY, "out of memory");
         return;
     }
+    camera_http_narrow(http->http);
     hls->playlist_url = http->from;
     hls->fetched_ns   = clock_monotonic_ns();
     rc = hls_playlist_read(hls->playlist, (const char *)http->body, http->body_bytes, &why);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "config/clock.h"
 #include "config/err.h"
 #include "server/camera/camera_http.h"
@@ -46,7 +48,7 @@ void onvif_client_stop(struct onvif_client **out)
         return;
     camera_http_close(&client->http);
     free(client->answer);
-    memset(&client->password, 0, sizeof client->password);
+    OPENSSL_cleanse(client, sizeof *client);
     free(client);
 }
 

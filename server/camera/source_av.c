@@ -312,6 +312,12 @@ static int write_address(struct av_source *av, const struct sockaddr_storage *ad
                        "taken; the password is the passphrase");
     if (strchr(av->url.path, '&') != NULL && av->url.scheme == CAMERA_URL_SRT)
         return why_set(why, ERR_UNSUPPORTED, "an srt:// address takes one option, streamid");
+    /* FFmpeg decodes nothing: one of these would end the host early, and a part of the password be
+     * looked up as a name. */
+    if (av->url.scheme == CAMERA_URL_RTMP &&
+        (strpbrk(av->url.user, "/?#") != NULL || strpbrk(av->url.password.value, "/?#") != NULL))
+        return why_set(why, ERR_UNSUPPORTED,
+                       "an rtmp:// address's user name and password cannot hold '/', '?' or '#'");
     camera_url_format_host(&av->url, host, ipv6, plain);
     if (av->url.scheme == CAMERA_URL_RTMP && av->url.user[0] != '\0')
         snprintf(av->address, sizeof av->address, "rtmp://%s:%s@%s", av->url.user,
