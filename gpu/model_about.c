@@ -160,3 +160,12 @@ int model_about_read(struct model_about *about, const char *path, struct why *wh
     free(bytes);
     return rc;
 }
+
+const char *model_about_known(int number)
+{
+    const struct onnx_operator *op = OPERATORS;
+
+    while (op->name != NULL && number-- > 0)
+        op++;
+    return op->name;
+}

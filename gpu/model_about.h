@@ -40,4 +40,8 @@ struct model_about {
 /* ERR_NOT_FOUND, ERR_IO, ERR_INVALID (no ONNX file), ERR_LIMIT, ERR_MEMORY. */
 int model_about_read(struct model_about *about, const char *path, struct why *why);
 
+/* The operators that a model may use, by number from 0 on, in order of their names; NULL behind the
+ * last. */
+const char *model_about_known(int number);
+
 #endif

@@ -372,6 +372,11 @@ int onnx_import(struct graph *graph, const Onnx__ModelProto *model,
     };
     int rc;
 
+    if (import.opset < ONNX_OPSET_MIN)
+        return why_set(why, ERR_UNSUPPORTED,
+                       "the file is of opset %lld, possible are %d and later: convert it "
+                       "(onnx.version_converter) or export it again",
+                       (long long)import.opset, ONNX_OPSET_MIN);
     rc = count_names(&import);
     if (rc == 0)
         rc = add_initializers(&import);

@@ -9,6 +9,9 @@
 
 #include "gpu/onnx_file.h"
 
+/* Before it, shapes broadcast only where an attribute says so, and along an axis of its choice. */
+#define ONNX_OPSET_MIN 7
+
 struct importer {
     struct graph               *graph;
     const Onnx__ModelProto     *model;
@@ -119,7 +122,6 @@ int import_emit_product(struct importer *import, int a, int b);
 /* The node's only output, or the code of what went wrong on the way to it. */
 int import_set(struct importer *import, int value);
 
-/* Rows of the table, by family. */
 /* Rows of the table, by family. */
 int lower_conv(struct importer *import);
 int lower_batch_normalization(struct importer *import);

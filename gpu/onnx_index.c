@@ -371,6 +371,8 @@ int lower_depth_to_space(struct importer *import)
 
     if (x.rank != 4 || block < 1 || block > LIMIT_WINDOW || x.dimension[1] % (block * block) != 0)
         return import_refuse(import, ERR_INVALID, "its block does not fit its input");
+    if (!crd && !import_text_is(import, "mode", "DCR", "DCR"))
+        return import_refuse(import, ERR_UNSUPPORTED, "its mode is not known");
     int64_t n = x.dimension[0], c = x.dimension[1] / (block * block);
     int64_t h = x.dimension[2], w = x.dimension[3];
     return rearrange(
@@ -413,6 +415,8 @@ int lower_grid_sample(struct importer *import)
         padding = GRID_BORDER;
     else if (import_text_is(import, "padding_mode", "reflection", "zeros"))
         padding = GRID_REFLECTION;
+    else if (!import_text_is(import, "padding_mode", "zeros", "zeros"))
+        return import_refuse(import, ERR_UNSUPPORTED, "its padding_mode is not known");
     value = import_emit(
         import, NODE_GRID_SAMPLE, 2, import->input, 4,
         (int64_t[]){x.dimension[0], x.dimension[1], grid.dimension[1], grid.dimension[2]}, &node);

@@ -245,44 +245,87 @@ int lower_batch_normalization(struct importer *import)
     return 0;
 }
 
+/* Sizes and scales of all dimensions, or since opset 18 of some: where in their list each stands, or
+ * -1; how many there are through *count. */
+static int resize_places(struct importer *import, int place[4], int *count)
+{
+    const int64_t *axes = import_ints(import, "axes", count);
+
+    for (int i = 0; i < 4; i++)
+        place[i] = *count == 0 ? i : -1;
+    for (int i = 0; i < *count; i++) {
+        int axis = import_axis(import, axes[i], 4);
+        if (axis < 0)
+            return axis;
+        if (place[axis] >= 0)
+            return import_refuse(import, ERR_INVALID, "names an axis twice");
+        place[axis] = i;
+    }
+    if (*count == 0)
+        *count = 4;
+    return 0;
+}
+
+static int resize_by_sizes(struct importer *import, const int place[4], int wanted,
+                           int64_t *dimension, float scale[2])
+{
+    const int64_t *sizes;
+    int            count, rc = import_input_ints(import, 3, &sizes, &count);
+
+    if (rc != 0)
+        return rc;
+    if (count != wanted)
+        return import_refuse(import, ERR_INVALID, "has %d sizes, wanted are %d", count, wanted);
+    if (!import_text_is(import, "keep_aspect_ratio_policy", "stretch", "stretch"))
+        return import_refuse(import, ERR_UNSUPPORTED,
+                             "keeps the aspect ratio: export the model with a fixed picture size");
+    for (int i = 0; i < 4; i++) {
+        int64_t size = place[i] >= 0 ? sizes[place[i]] : dimension[i];
+        if (i < 2 && size != dimension[i])
+            return import_refuse(import, ERR_UNSUPPORTED, "resizes more than height and width");
+        if (i >= 2)
+            scale[i - 2] = (float)size / (float)dimension[i];
+        dimension[i] = size;
+    }
+    return 0;
+}
+
+/* One factor of the list, which is an input, or in old files an attribute; 0: there is none. */
+static float resize_factor(const struct importer *import, int place, int wanted)
+{
+    const Onnx__AttributeProto *attribute = import_attribute(import, "scales");
+    int                         input = import->op->name[0] == 'U' || import->opset < 11 ? 1 : 2;
+
+    if (import_has_input(import, input) && import_input(import, input)->floats != NULL &&
+        import_input(import, input)->elements == wanted)
+        return import_input(import, input)->floats[place];
+    return attribute != NULL && attribute->n_floats == (size_t)wanted ? attribute->floats[place]
+                                                                      : 0.0F;
+}
+
 /* Output size and scale from the scales or sizes input, whichever is there. */
 static int resize_size(struct importer *import, int64_t *dimension, float scale[2])
 {
-    const struct value *x      = import_input(import, 0);
-    int                 scales = import->op->name[0] == 'U' || import->opset < 11 ? 1 : 2, count;
-    const int64_t      *sizes;
-    int                 rc;
+    const struct value *x = import_input(import, 0);
+    int                 place[4], count, rc = resize_places(import, place, &count);
 
+    if (rc != 0)
+        return rc;
     memcpy(dimension, x->dimension, 4 * sizeof *dimension);
-    if (import_has_input(import, 3)) {
-        rc = import_input_ints(import, 3, &sizes, &count);
-        if (rc != 0)
-            return rc;
-        if (count != 4 || sizes[0] != x->dimension[0] || sizes[1] != x->dimension[1])
-            return import_refuse(import, ERR_UNSUPPORTED, "resizes more than height and width");
-        for (int i = 0; i < 2; i++) {
-            dimension[2 + i] = sizes[2 + i];
-            scale[i]         = (float)sizes[2 + i] / (float)x->dimension[2 + i];
-        }
-        return 0;
-    }
+    if (import_has_input(import, 3))
+        return resize_by_sizes(import, place, count, dimension, scale);
     for (int i = 0; i < 4; i++) {
-        const Onnx__AttributeProto *attribute = import_attribute(import, "scales");
-        float                       factor;
-        if (import_has_input(import, scales) && import_input(import, scales)->floats != NULL &&
-            import_input(import, scales)->elements == 4)
-            factor = import_input(import, scales)->floats[i];
-        else if (attribute != NULL && attribute->n_floats == 4)
-            factor = attribute->floats[i];
-        else
+        float factor = place[i] >= 0 ? resize_factor(import, place[i], count) : 1.0F;
+        if (factor == 0.0F)
             return import_refuse(import, ERR_UNSUPPORTED,
-                                 "its scales must be four constants: "
-                                 "simplify the model (onnx-simplifier)");
+                                 "its scales must be %d constants: "
+                                 "simplify the model (onnx-simplifier)",
+                                 count);
         if (i < 2 && factor != 1.0F)
             return import_refuse(import, ERR_UNSUPPORTED, "resizes more than height and width");
         if (!(factor > 0.0F) || factor > (float)LIMIT_WINDOW)
             return import_refuse(import, ERR_INVALID, "its scale is impossible");
-        dimension[i] = (int64_t)floorf((float)x->dimension[i] * factor);
+        dimension[i] = (int64_t)floorf((float)dimension[i] * factor);
         if (i >= 2)
             scale[i - 2] = factor;
     }
@@ -317,8 +360,12 @@ static int resize_mode(struct importer *import, struct node *node)
         node->resize.rounding = RESIZE_CEIL;
     else if (import_text_is(import, "nearest_mode", "round_prefer_ceil", standard))
         node->resize.rounding = RESIZE_PREFER_CEIL;
-    else
+    else if (import_text_is(import, "nearest_mode", "round_prefer_floor", standard))
         node->resize.rounding = RESIZE_PREFER_FLOOR;
+    else
+        return import_refuse(import, ERR_UNSUPPORTED, "its nearest_mode is not known");
+    if (import_int(import, "antialias", 0) != 0)
+        return import_refuse(import, ERR_UNSUPPORTED, "antialias is not possible");
     return 0;
 }
 

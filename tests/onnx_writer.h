@@ -6,7 +6,8 @@
  *   onnx_output(&onnx, "y");
  *   bytes = onnx_finish(&onnx, &count);      the writer's, until onnx_free()
  *
- * Attributes: NAME:i=3 (integer), :is=1,2 (integers), :f=0.5 (float), :s=linear (text). */
+ * Attributes: NAME:i=3 (integer), :is=1,2 (integers), :f=0.5 (float), :s=linear (text), :t=0.5 (a list
+ * of one float). */
 #ifndef SIGHTLINE_TESTS_ONNX_WRITER_H
 #define SIGHTLINE_TESTS_ONNX_WRITER_H
 
@@ -25,6 +26,7 @@ struct onnx_writer {
     struct onnx_bytes graph;
     struct onnx_bytes file;
     int               nodes;
+    void (*wrote)(const char *type); /* NULL, or is told the operator of each node */
 };
 
 static inline void onnx_put(struct onnx_bytes *bytes, const void *data, size_t count)
@@ -211,6 +213,14 @@ static inline void onnx_attribute(struct onnx_bytes *node, char *text)
     } else if (strcmp(kind, "i") == 0) {
         onnx_field_int(&attribute, 3, strtoll(value, NULL, 10));
         onnx_field_int(&attribute, 20, 2);
+    } else if (strcmp(kind, "t") == 0) {
+        struct onnx_bytes tensor = {0};
+        const float       number = strtof(value, NULL);
+        onnx_field_int(&tensor, 1, 1);
+        onnx_field_int(&tensor, 2, 1);
+        onnx_field_bytes(&tensor, 9, &number, sizeof number);
+        onnx_field_message(&attribute, 5, &tensor);
+        onnx_field_int(&attribute, 20, 4);
     } else {
         for (char *next = value; *value != '\0'; value = *next == ',' ? next + 1 : next)
             onnx_field_int(&attribute, 8, strtoll(value, &next, 10));
@@ -239,6 +249,8 @@ static inline void onnx_node(struct onnx_writer *onnx, const char *type, const c
 
     onnx_names(&node, 1, inputs);
     onnx_names(&node, 2, outputs);
+    if (onnx->wrote != NULL)
+        onnx->wrote(type);
     snprintf(name, sizeof name, "%s_%d", type, onnx->nodes++);
     onnx_field_text(&node, 3, name);
     onnx_field_text(&node, 4, type);

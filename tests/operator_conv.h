@@ -11,12 +11,13 @@ struct conv {
     int64_t groups, kernel[2], stride[2], dilation[2], begin[2], end[2];
 };
 
-/* One number; *spread: the root of the sum of its squared products. */
+/* One number; *spread: the root of the sum of its squared products; *factors: of the squares of what
+ * they are products of. */
 static float conv_at(const struct array *x, const struct array *w, const struct conv *c, int64_t m,
-                     int64_t oy, int64_t ox, float *spread)
+                     int64_t oy, int64_t ox, float *spread, float *factors)
 {
     int64_t first = m / (w->size[0] / c->groups) * w->size[1];
-    double  sum = 0, squares = 0;
+    double  sum = 0, squares = 0, both = 0;
 
     for (int64_t k = 0; k < w->size[1]; k++)
         for (int64_t ky = 0; ky < c->kernel[0]; ky++)
@@ -25,19 +26,21 @@ static float conv_at(const struct array *x, const struct array *w, const struct 
                 int64_t ix = ox * c->stride[1] - c->begin[1] + kx * c->dilation[1];
                 if (iy < 0 || iy >= x->size[2] || ix < 0 || ix >= x->size[3])
                     continue;
-                double product =
-                    (double)x->at[((first + k) * x->size[2] + iy) * x->size[3] + ix] *
+                double a = (double)x->at[((first + k) * x->size[2] + iy) * x->size[3] + ix];
+                double b =
                     (double)w->at[((m * w->size[1] + k) * c->kernel[0] + ky) * c->kernel[1] + kx];
-                sum += product;
-                squares += product * product;
+                sum += a * b;
+                squares += a * b * a * b;
+                both += a * a + b * b;
             }
-    *spread = (float)sqrt(squares);
+    *spread  = (float)sqrt(squares);
+    *factors = (float)sqrt(both);
     return (float)sum;
 }
 
-/* `spread` may be NULL. */
+/* With what it may be off by, unless `t` is NULL. */
 static struct array conv_all(const struct array *x, const struct array *w, const float *bias,
-                             const struct conv *c, struct array *spread)
+                             const struct conv *c, struct trial *t)
 {
     int64_t      size[4] = {1, w->size[0], 0, 0};
     struct array y;
@@ -48,15 +51,19 @@ static struct array conv_all(const struct array *x, const struct array *w, const
                           c->stride[i] +
                       1;
     y = array_of(4, size);
-    if (spread != NULL)
-        *spread = array_of(4, size);
+    if (t != NULL) {
+        t->spread  = array_of(4, size);
+        t->factors = array_of(4, size);
+    }
     for (int64_t i = 0; i < elements(&y); i++) {
         int64_t m = i / (size[2] * size[3]);
-        float   part;
-        y.at[i] = conv_at(x, w, c, m, i / size[3] % size[2], i % size[3], &part) +
+        float   spread, factors;
+        y.at[i] = conv_at(x, w, c, m, i / size[3] % size[2], i % size[3], &spread, &factors) +
                   (bias != NULL ? bias[m] : 0.0F);
-        if (spread != NULL)
-            spread->at[i] = part;
+        if (t != NULL) {
+            t->spread.at[i]  = spread;
+            t->factors.at[i] = factors;
+        }
     }
     return y;
 }
@@ -105,7 +112,7 @@ static void write_conv(struct trial *t, const struct conv *c, int64_t in, int64_
     constant(t, "bias", &bias);
     snprintf(inputs, sizeof inputs, "%s,w,bias", t->from);
     onnx_node(&t->onnx, "Conv", inputs, output, conv_text(c));
-    t->y = conv_all(&t->x, &w, bias.at, c, &t->spread);
+    t->y = conv_all(&t->x, &w, bias.at, c, t);
     free(w.at);
     free(bias.at);
 }
@@ -162,7 +169,7 @@ static void case_conv_stem_pool(struct trial *t)
     struct conv  pool    = {.dilation = {1, 1}};
     int64_t      size[4] = {1, pick(t, 1, 50), 0, 0};
     char         text[128];
-    struct array x;
+    struct array x, factors;
 
     c.stride[0] = c.stride[1] = pick(t, 1, 2);
     for (int i = 0; i < 2; i++) {
@@ -173,8 +180,9 @@ static void case_conv_stem_pool(struct trial *t)
         pool.end[i]    = pick(t, 0, pool.kernel[i] - 1);
     }
     write_conv(t, &c, pick(t, 1, 4), size[1], "c");
-    x = t->y;
-    free(t->spread.at); /* of the convolution alone */
+    x       = t->y;
+    factors = t->factors;
+    free(t->spread.at); /* bfloat16 leaves so few channels in float32 */
     t->spread = (struct array){0};
     for (int i = 0; i < 2; i++)
         size[2 + i] = (x.size[2 + i] + pool.begin[i] + pool.end[i] - pool.kernel[i]) /
@@ -184,11 +192,15 @@ static void case_conv_stem_pool(struct trial *t)
              (int)pool.kernel[0], (int)pool.kernel[1], (int)pool.stride[0], (int)pool.stride[1],
              (int)pool.begin[0], (int)pool.begin[1], (int)pool.end[0], (int)pool.end[1]);
     onnx_node(&t->onnx, "MaxPool", "c", "y", text);
-    t->y = array_of(4, size);
-    for (int64_t i = 0; i < elements(&t->y); i++)
-        t->y.at[i] = largest_in(&x, &pool, i / (size[2] * size[3]), i / size[3] % size[2],
-                                i % size[3]);
+    t->y       = array_of(4, size);
+    t->factors = array_of(4, size);
+    for (int64_t i = 0; i < elements(&t->y); i++) {
+        int64_t plane = i / (size[2] * size[3]), oy = i / size[3] % size[2], ox = i % size[3];
+        t->y.at[i]       = largest_in(&x, &pool, plane, oy, ox);
+        t->factors.at[i] = largest_in(&factors, &pool, plane, oy, ox);
+    }
     free(x.at);
+    free(factors.at);
 }
 
 static void case_conv_pointwise(struct trial *t)
@@ -264,7 +276,7 @@ static const struct act {
 } ACTS[] = {
     {"Relu", "", act_relu, 1},
     {"LeakyRelu", "alpha:f=0.125", act_leaky, 1},
-    {"Clip", "min:f=-0.5 max:f=1.5", act_clip, 1},
+    {"Clip", "", act_clip, 1}, /* to -0.5..1.5 */
     {"Sigmoid", "", act_sigmoid, 0.25F},
     {"Silu", "", act_silu, 1.1F}, /* not an operator: x * Sigmoid(x) */
     {"HardSigmoid", "alpha:f=0.25 beta:f=0.5", act_hard_sigmoid, 0.25F},
@@ -277,6 +289,16 @@ static void write_act(struct trial *t, const struct act *act, const char *from, 
 {
     char inputs[64];
 
+    if (strcmp(act->type, "Clip") == 0) {
+        write_clip(t, from, to, -0.5F, 1.5F);
+        return;
+    }
+    if (strcmp(act->type, "HardSwish") == 0 && t->onnx.opset < 14) {
+        onnx_node(&t->onnx, "HardSigmoid", from, "gate", "alpha:f=0.16666667 beta:f=0.5");
+        snprintf(inputs, sizeof inputs, "%s,gate", from);
+        onnx_node(&t->onnx, "Mul", inputs, to, "");
+        return;
+    }
     if (strcmp(act->type, "Silu") != 0) {
         onnx_node(&t->onnx, act->type, from, to, act->attributes);
         return;
@@ -323,10 +345,14 @@ static void case_conv_fused(struct trial *t)
         snprintf(sum, sizeof sum, "a,%s", t->from);
         onnx_node(&t->onnx, "Add", sum, "y", "");
     }
+    t->residual  = true;
+    t->saturates = order < 2 && (act->function == act_clip || act->function == act_sigmoid ||
+                                 act->function == act_hard_sigmoid);
     for (int64_t i = 0; i < elements(&t->y); i++) {
         t->y.at[i] = order < 2 ? act->function(t->y.at[i] + t->x.at[i])
                                : act->function(t->y.at[i]) + t->x.at[i];
         t->spread.at[i] *= act->slope;
+        t->factors.at[i] *= act->slope;
     }
 }
 
@@ -387,7 +413,9 @@ static void case_focus(struct trial *t)
     w = random_array(t, 4, (int64_t[]){out, 4 * channels, 3, 3});
     constant(t, "w", &w);
     onnx_node(&t->onnx, "Conv", "wide,w", "y", conv_text(&c));
-    t->y = conv_all(&wide, &w, NULL, &c, NULL);
+    t->y = conv_all(&wide, &w, NULL, &c, t);
+    free(t->spread.at); /* as above */
+    t->spread = (struct array){0};
     free(wide.at);
     free(w.at);
 }

@@ -16,7 +16,7 @@ static void case_gather_computed(struct trial *t)
     char         text[32];
 
     set_parts(t, 2, parts);
-    make_whole(t, &parts[1], -l.count, l.count - 1);
+    make_whole(t, &parts[1], t->onnx.opset < 11 ? 0 : -l.count, l.count - 1);
     cast_part(t, "b");
     snprintf(text, sizeof text, "axis:i=%d", l.axis);
     onnx_node(&t->onnx, "Gather", "a,b64", "y", text);
@@ -84,10 +84,11 @@ static void case_scatter_elements(struct trial *t)
         parts[1].size[k] = pick(t, 1, parts[0].size[k]);
     parts[2] = parts[1];
     set_parts(t, 3, parts);
-    make_whole(t, &parts[1], -parts[0].size[axis], parts[0].size[axis] - 1);
+    make_whole(t, &parts[1], t->onnx.opset < 11 ? 0 : -parts[0].size[axis],
+               parts[0].size[axis] - 1);
     cast_part(t, "b");
     snprintf(text, sizeof text, "axis:i=%d", axis);
-    onnx_node(&t->onnx, "ScatterElements", "a,b64,c", "y", text);
+    onnx_node(&t->onnx, t->onnx.opset < 11 ? "Scatter" : "ScatterElements", "a,b64,c", "y", text);
     t->y = array_of(parts[0].rank, parts[0].size);
     memcpy(t->y.at, parts[0].at, (size_t)elements(&t->y) * sizeof *t->y.at);
     for (int64_t i = 0; i < elements(&parts[1]); i++)
@@ -221,11 +222,12 @@ static void case_expand_tile(struct trial *t)
 static void case_depth_space(struct trial *t)
 {
     int64_t block = pick(t, 1, 3), c = pick(t, 1, 6), h = pick(t, 1, 6), w = pick(t, 1, 6);
-    int     which = t->number % 3; /* DCR, CRD, back */
+    int     which = t->number % 3; /* DCR, CRD (since opset 11), back */
     bool    back  = which == 2;
     char    text[48];
     int64_t deep[4] = {1, c * block * block, h, w}, wide[4] = {1, c, h * block, w * block};
 
+    since(t, which == 1 ? 11 : 0);
     set_input(t, 4, back ? wide : deep);
     snprintf(text, sizeof text, "blocksize:i=%d%s", (int)block, which == 1 ? " mode:s=CRD" : "");
     node(t, back ? "SpaceToDepth" : "DepthToSpace", "", text);
@@ -242,7 +244,7 @@ static void case_depth_space(struct trial *t)
     }
 }
 
-/* Constants from ranges, sizes and what is not 0, added to the input. */
+/* Constants from nodes, ranges, sizes and what is not 0, added to the input. */
 static void case_constants(struct trial *t)
 {
     struct array x = random_shape(t, 1, 1, 40);
@@ -255,16 +257,24 @@ static void case_constants(struct trial *t)
     onnx_node(&t->onnx, "Add", "twice,from", "to", "");
     onnx_node(&t->onnx, "Range", "from,to,by", "r", "");
     onnx_node(&t->onnx, "NonZero", "r", "nz", "");
-    onnx_ints(&t->onnx, "zero", 1, (int64_t[]){0});
-    onnx_node(&t->onnx, "Squeeze", "nz,zero", "places", "");
+    write_squeeze(t, "Squeeze", "nz", "places", 0);
     onnx_node(&t->onnx, "Gather", "r,places", "same", "");
     onnx_node(&t->onnx, "Greater", "same,from", "later", "");
     onnx_node(&t->onnx, "Where", "later,same,by", "chosen", "");
-    onnx_node(&t->onnx, "CastLike", "chosen,a", "f", "");
-    onnx_node(&t->onnx, "Add", "a,f", "y", "");
+    if (t->onnx.opset < 15)
+        onnx_node(&t->onnx, "Cast", "chosen", "f", "to:i=1");
+    else
+        onnx_node(&t->onnx, "CastLike", "chosen,a", "f", "");
+    onnx_node(&t->onnx, "Add", "a,f", "sum", "");
+    onnx_node(&t->onnx, "Shape", "a", "shape", "");
+    onnx_node(&t->onnx, "ConstantOfShape", "shape", "filled", "value:t=0.5");
+    onnx_node(&t->onnx, "Constant", "", "factor",
+              t->onnx.opset < 12 || t->number % 2 == 0 ? "value:t=0.25" : "value_float:f=0.25");
+    onnx_node(&t->onnx, "Mul", "filled,factor", "more", "");
+    onnx_node(&t->onnx, "Add", "sum,more", "y", "");
     t->y = array_of(1, x.size);
     for (int64_t i = 0; i < x.size[0]; i++)
-        t->y.at[i] = x.at[i] + (i == 0 ? 2.0F : (float)(3 + 2 * i));
+        t->y.at[i] = x.at[i] + (i == 0 ? 2.0F : (float)(3 + 2 * i)) + 0.125F;
 }
 
 /* ---- products ---- */

@@ -79,11 +79,11 @@ static void case_gate(struct trial *t)
 
 static void case_mean(struct trial *t)
 {
-    unsigned axes     = (unsigned)pick(t, 1, 15);
-    bool     keep     = pick(t, 0, 1) == 1;
-    char     text[96] = "axes:is=";
-    int64_t  size[6], count = 1;
-    int      rank = 0;
+    unsigned    axes = (unsigned)pick(t, 1, 15);
+    bool        keep = pick(t, 0, 1) == 1;
+    int64_t     size[6], list[4], listed = 0, count = 1;
+    int         rank = 0;
+    struct form form;
 
     picture(t, 20, 9);
     if (pick(t, 0, 1) == 1)
@@ -91,15 +91,15 @@ static void case_mean(struct trial *t)
     for (int k = 0; k < 4; k++) {
         bool gone = (axes >> k & 1U) != 0;
         if (gone)
-            snprintf(text + strlen(text), sizeof text - strlen(text), "%d,", k - (keep ? 4 : 0));
+            list[listed++] = k - (keep ? 4 : 0);
         if (gone)
             count *= t->x.size[k];
         if (!gone || keep)
             size[rank++] = gone ? 1 : t->x.size[k];
     }
-    text[strlen(text) - 1] = '\0';
-    snprintf(text + strlen(text), sizeof text - strlen(text), " keepdims:i=%d", keep);
-    node(t, "ReduceMean", "", text);
+    form = form_of(t->from, keep ? "keepdims:i=1" : "keepdims:i=0");
+    form_list(t, &form, 18, "axes", listed, list);
+    form_node(t, "ReduceMean", &form, "y");
     t->y = array_of(rank, size);
     for (int64_t i = 0; i < elements(&t->x); i++) {
         int64_t rest = i, at = 0, step = 1;
@@ -127,6 +127,10 @@ static void case_softmax(struct trial *t)
     for (int k = axis + 1; k < 4; k++)
         stride *= t->x.size[k];
     count = t->x.size[axis];
+    if (t->onnx.opset < 13) { /* all dimensions from the axis on, taken together */
+        count *= stride;
+        stride = 1;
+    }
     for (int64_t i = 0; i < elements(&t->x); i++) {
         int64_t first = i / (stride * count) * stride * count + i % stride;
         double  sum   = 0;
@@ -143,6 +147,7 @@ static void case_gemm(struct trial *t)
     struct array b, c;
     char         text[96];
 
+    add = add || t->onnx.opset < 11;
     set_input(t, 2, ta ? (int64_t[]){k, m} : (int64_t[]){m, k});
     b = random_array(t, 2, tb ? (int64_t[]){n, k} : (int64_t[]){k, n});
     c = random_array(t, 2, pick(t, 0, 1) == 1 ? (int64_t[]){1, n} : (int64_t[]){m, 1});
@@ -190,6 +195,16 @@ static void case_matmul(struct trial *t)
 
 /* ---- windows ---- */
 
+static void pool_text(char *text, size_t room, const struct conv *c)
+{
+    snprintf(text, room, "kernel_shape:is=%d,%d strides:is=%d,%d pads:is=%d,%d,%d,%d",
+             (int)c->kernel[0], (int)c->kernel[1], (int)c->stride[0], (int)c->stride[1],
+             (int)c->begin[0], (int)c->begin[1], (int)c->end[0], (int)c->end[1]);
+    if (c->dilation[0] != 1 || c->dilation[1] != 1)
+        snprintf(text + strlen(text), room - strlen(text), " dilations:is=%d,%d",
+                 (int)c->dilation[0], (int)c->dilation[1]);
+}
+
 static void case_pool(struct trial *t)
 {
     bool        largest = pick(t, 0, 1) == 1, padding = pick(t, 0, 1) == 1, up = pick(t, 0, 1) == 1;
@@ -198,13 +213,18 @@ static void case_pool(struct trial *t)
     char        text[256];
 
     random_window(t, &c, 5);
-    if (!largest)
+    up = up && t->onnx.opset >= 10;
+    if (t->onnx.opset < (largest ? 10 : 19))
         c.dilation[0] = c.dilation[1] = 1;
     set_input(t, 4,
               (int64_t[]){1, pick(t, 1, 40), least_side(&c, 0) + pick(t, 0, 12),
                           least_side(&c, 1) + pick(t, 0, 20)});
-    snprintf(text, sizeof text, "%s ceil_mode:i=%d count_include_pad:i=%d", conv_text(&c), up,
-             padding);
+    pool_text(text, sizeof text, &c);
+    if (t->onnx.opset >= 10)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " ceil_mode:i=%d", up);
+    if (!largest)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " count_include_pad:i=%d",
+                 padding);
     node(t, largest ? "MaxPool" : "AveragePool", "", text);
     memcpy(size, t->x.size, sizeof size);
     for (int i = 0; i < 2; i++) {
@@ -268,29 +288,51 @@ static float resize_at(const struct array *x, int64_t c, float y, float x_, bool
            (x->at[(c * h + y1) * w + x0] * (1 - fx) + x->at[(c * h + y1) * w + x1] * fx) * fy;
 }
 
+/* Height and width `factor` times as large, as the trial's opset says that: an Upsample, with scales
+ * alone, with a region that is empty, by size, or since opset 18 for those two axes alone. */
+static void write_resize(struct trial *t, bool linear, const char *mode, const int64_t factor[2],
+                         const int64_t size[4])
+{
+    const float scales[4] = {1, 1, (float)factor[0], (float)factor[1]};
+    bool        by_size   = pick(t, 0, 1) == 1 && t->onnx.opset >= 11;
+    int         from      = pick(t, 0, 1) == 1 && t->onnx.opset >= 18 ? 2 : 0;
+    int64_t     count     = 4 - from;
+    char        inputs[64], text[160];
+
+    if (by_size)
+        onnx_ints(&t->onnx, "sizes", count, size + from);
+    else
+        onnx_floats(&t->onnx, "scales", 1, &count, scales + from);
+    if (t->onnx.opset < 11) {
+        snprintf(inputs, sizeof inputs, "%s,scales", t->from);
+        onnx_node(&t->onnx, t->onnx.opset < 10 ? "Upsample" : "Resize", inputs, "y",
+                  linear ? "mode:s=linear" : "mode:s=nearest");
+        return;
+    }
+    count = 0;
+    onnx_floats(&t->onnx, "none", 1, &count, scales);
+    snprintf(inputs, sizeof inputs, "%s,%s,%s", t->from, t->onnx.opset < 13 ? "none" : "",
+             !by_size             ? "scales"
+             : t->onnx.opset < 13 ? "none,sizes"
+                                  : ",sizes");
+    snprintf(text, sizeof text,
+             "mode:s=%s coordinate_transformation_mode:s=%s nearest_mode:s=floor%s",
+             linear ? "linear" : "nearest", mode, from > 0 ? " axes:is=2,3" : "");
+    onnx_node(&t->onnx, "Resize", inputs, "y", text);
+}
+
 static void case_resize(struct trial *t)
 {
     const char *modes[]   = {"asymmetric", "half_pixel", "align_corners"};
     bool        linear    = pick(t, 0, 1) == 1;
-    const char *mode      = linear ? modes[pick(t, 0, 2)] : "asymmetric";
+    const char *mode      = linear && t->onnx.opset >= 11 ? modes[pick(t, 0, 2)] : "asymmetric";
     int64_t     factor[2] = {pick(t, 1, 3), pick(t, 1, 3)}, size[4];
-    char        text[128];
 
     picture(t, 40, 9);
     memcpy(size, t->x.size, sizeof size);
     size[2] *= factor[0];
     size[3] *= factor[1];
-    snprintf(text, sizeof text,
-             "mode:s=%s coordinate_transformation_mode:s=%s nearest_mode:s=floor",
-             linear ? "linear" : "nearest", mode);
-    if (pick(t, 0, 1) == 1) {
-        onnx_ints(&t->onnx, "sizes", 4, size);
-        node(t, "Resize", ",,sizes", text);
-    } else {
-        float scales[4] = {1, 1, (float)factor[0], (float)factor[1]};
-        onnx_floats(&t->onnx, "scales", 1, (int64_t[]){4}, scales);
-        node(t, "Resize", ",scales", text);
-    }
+    write_resize(t, linear, mode, factor, size);
     t->y = array_of(4, size);
     for (int64_t i = 0; i < elements(&t->y); i++)
         t->y.at[i] = resize_at(
@@ -304,19 +346,27 @@ static void case_resize(struct trial *t)
 
 static void case_pad(struct trial *t)
 {
-    int64_t pads[8], size[4];
-    float   fill   = pick_float(t);
-    bool    pooled = pick(t, 0, 1) == 1; /* then it disappears into the pool behind it */
+    int64_t     pads[8], size[4];
+    float       fill   = pick_float(t);
+    bool        pooled = pick(t, 0, 1) == 1; /* then it disappears into the pool behind it */
+    struct form form;
 
     picture(t, 20, 9);
     for (int k = 0; k < 8; k++)
         pads[k] = k % 4 == 0 || (pooled && k % 4 == 1) ? 0 : pick(t, 0, 3);
     for (int k = 0; k < 4; k++)
         size[k] = t->x.size[k] + pads[k] + pads[4 + k];
-    onnx_ints(&t->onnx, "pads", 8, pads);
-    onnx_floats(&t->onnx, "fill", 0, NULL, pooled ? (float[]){0} : &fill);
-    onnx_node(&t->onnx, "Pad", t->from[1] == 'b' ? "xb,pads,fill" : "x,pads,fill",
-              pooled ? "p" : "y", "mode:s=constant");
+    form = form_of(t->from, "mode:s=constant");
+    form_list(t, &form, 11, "pads", 8, pads);
+    if (t->onnx.opset >= 11) {
+        onnx_floats(&t->onnx, "fill", 0, NULL, pooled ? (float[]){0} : &fill);
+        snprintf(form.inputs + strlen(form.inputs), sizeof form.inputs - strlen(form.inputs),
+                 ",fill");
+    } else if (!pooled) {
+        snprintf(form.attributes + strlen(form.attributes),
+                 sizeof form.attributes - strlen(form.attributes), " value:f=%.9g", (double)fill);
+    }
+    form_node(t, "Pad", &form, pooled ? "p" : "y");
     if (pooled)
         onnx_node(&t->onnx, "AveragePool", "p", "y", "kernel_shape:is=1,1");
     t->y = array_of(4, size);

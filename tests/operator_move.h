@@ -59,12 +59,8 @@ static void case_slice_concat(struct trial *t)
         memcpy(t->y.at, t->x.at, (size_t)elements(&t->x) * sizeof *t->x.at);
         return;
     }
-    onnx_ints(&t->onnx, "zero", 1, (int64_t[]){0});
-    onnx_ints(&t->onnx, "cut", 1, &cut);
-    onnx_ints(&t->onnx, "end", 1, (int64_t[]){INT64_MAX});
-    onnx_ints(&t->onnx, "one", 1, (int64_t[]){1});
-    onnx_node(&t->onnx, "Slice", t->from[1] == 'b' ? "xb,zero,cut,one" : "x,zero,cut,one", "a", "");
-    onnx_node(&t->onnx, "Slice", t->from[1] == 'b' ? "xb,cut,end,one" : "x,cut,end,one", "b", "");
+    write_slice(t, t->from, "a", 0, cut, 1);
+    write_slice(t, t->from, "b", cut, INT64_MAX, 1);
     onnx_node(&t->onnx, "Relu", "a", "ra", "");
     onnx_node(&t->onnx, "Concat", "b,ra", "y", "axis:i=1");
     memcpy(t->y.at, t->x.at + cut * pixels, (size_t)((channels - cut) * pixels) * sizeof(float));
@@ -80,10 +76,7 @@ static void case_slice_lanes(struct trial *t)
 
     set_input(t, 4, (int64_t[]){1, channels, pick(t, 1, 9), pick(t, 1, 9)});
     pixels = t->x.size[2] * t->x.size[3];
-    onnx_ints(&t->onnx, "from", 1, &from);
-    onnx_ints(&t->onnx, "end", 1, (int64_t[]){INT64_MAX});
-    onnx_ints(&t->onnx, "one", 1, (int64_t[]){1});
-    onnx_node(&t->onnx, "Slice", t->from[1] == 'b' ? "xb,from,end,one" : "x,from,end,one", "a", "");
+    write_slice(t, t->from, "a", from, INT64_MAX, 1);
     onnx_node(&t->onnx, "Relu", "a", "y", "");
     t->y = array_of(4, (int64_t[]){1, channels - from, t->x.size[2], t->x.size[3]});
     for (int64_t i = 0; i < elements(&t->y); i++)
@@ -100,17 +93,14 @@ static void case_slice_conv(struct trial *t)
 
     set_input(t, 4, (int64_t[]){1, end + pick(t, 0, 9), pick(t, 1, 9), pick(t, 1, 9)});
     pixels = t->x.size[2] * t->x.size[3];
-    onnx_ints(&t->onnx, "from", 1, &from);
-    onnx_ints(&t->onnx, "end", 1, &end);
-    onnx_ints(&t->onnx, "one", 1, (int64_t[]){1});
-    onnx_node(&t->onnx, "Slice", t->from[1] == 'b' ? "xb,from,end,one" : "x,from,end,one", "a", "");
+    write_slice(t, t->from, "a", from, end, 1);
     w = random_array(t, 4, (int64_t[]){pick(t, 9, 40), channels, 1, 1});
     constant(t, "w", &w);
     onnx_node(&t->onnx, "Conv", "a,w", "y", "");
     part         = t->x;
     part.size[1] = channels;
     part.at += from * pixels;
-    t->y = conv_all(&part, &w, NULL, &c, &t->spread);
+    t->y = conv_all(&part, &w, NULL, &c, t);
     free(w.at);
 }
 
@@ -156,7 +146,9 @@ static void case_shuffle(struct trial *t)
     onnx_node(&t->onnx, "Reshape", t->from[1] == 'b' ? "xb,deal" : "x,deal", "d", "");
     onnx_node(&t->onnx, "Transpose", "d", "e", "perm:is=0,2,1,3,4");
     onnx_node(&t->onnx, "Reshape", "e,back", "f", "");
-    onnx_node(&t->onnx, "Split", "f", keep == 0 ? "y,other" : "other,y", "axis:i=1");
+    /* halves: whoever does not say so has to name their number since opset 18 */
+    onnx_node(&t->onnx, "Split", "f", keep == 0 ? "y,other" : "other,y",
+              t->onnx.opset < 18 ? "axis:i=1" : "axis:i=1 num_outputs:i=2");
     t->y = array_of(4, (int64_t[]){1, half, side, side});
     for (int64_t i = 0; i < elements(&t->y); i++) {
         int64_t c  = keep * half + i / pixels;
@@ -169,7 +161,7 @@ static void case_gather(struct trial *t)
     int64_t index, pixels;
 
     picture(t, 40, 9);
-    index  = pick(t, -t->x.size[1], t->x.size[1] - 1);
+    index  = pick(t, t->onnx.opset < 11 ? 0 : -t->x.size[1], t->x.size[1] - 1);
     pixels = t->x.size[2] * t->x.size[3];
     onnx_tensor(&t->onnx, "index", 7, 0, NULL, &index, sizeof index);
     node(t, "Gather", "index", "axis:i=1");
@@ -188,7 +180,6 @@ static void case_shape_arithmetic(struct trial *t)
     picture(t, 40, 9);
     onnx_tensor(&t->onnx, "i0", 7, 0, NULL, &zero, sizeof zero);
     onnx_tensor(&t->onnx, "i1", 7, 0, NULL, &one, sizeof one);
-    onnx_ints(&t->onnx, "axis0", 1, &zero);
     onnx_ints(&t->onnx, "rest", 1, (int64_t[]){-1});
     onnx_node(&t->onnx, "Shape", t->from, "s", "");
     onnx_node(&t->onnx, "Gather", "s,i0", "n", "axis:i=0");
@@ -197,8 +188,8 @@ static void case_shape_arithmetic(struct trial *t)
     onnx_node(&t->onnx, "Floor", "cf", "cr", "");
     onnx_node(&t->onnx, "Cast", "cr", "ci", "to:i=7");
     onnx_node(&t->onnx, "Mul", "n,ci", "nc", "");
-    onnx_node(&t->onnx, "Unsqueeze", "n,axis0", "nu", "");
-    onnx_node(&t->onnx, "Unsqueeze", "nc,axis0", "cu", "");
+    write_squeeze(t, "Unsqueeze", "n", "nu", 0);
+    write_squeeze(t, "Unsqueeze", "nc", "cu", 0);
     onnx_node(&t->onnx, "Concat", "nu,cu,rest", "shape", "axis:i=0");
     onnx_node(&t->onnx, "Reshape", t->from[1] == 'b' ? "xb,shape" : "x,shape", "r", "");
     onnx_node(&t->onnx, "Transpose", "r", "y", "perm:is=0,2,1");
@@ -215,11 +206,10 @@ static void case_same_numbers(struct trial *t)
 
     picture(t, 40, 9);
     count = elements(&t->x);
-    onnx_ints(&t->onnx, "axis0", 1, (int64_t[]){0});
     onnx_node(&t->onnx, "Dropout", t->from, "a", "");
-    onnx_node(&t->onnx, "Squeeze", "a,axis0", "b", "");
+    write_squeeze(t, "Squeeze", "a", "b", 0);
     onnx_node(&t->onnx, "Identity", "b", "c", "");
-    onnx_node(&t->onnx, "Unsqueeze", "c,axis0", "d", "");
+    write_squeeze(t, "Unsqueeze", "c", "d", 0);
     onnx_node(&t->onnx, "Flatten", "d", "y", "axis:i=1");
     t->y = array_of(2, (int64_t[]){1, count});
     memcpy(t->y.at, t->x.at, (size_t)count * sizeof(float));

@@ -22,8 +22,7 @@ static void set_parts(struct trial *t, int count, struct array *parts)
     }
     t->x = random_array(t, 2, (int64_t[]){1, total});
     onnx_input(&t->onnx, "x", 2, t->x.size);
-    onnx_ints(&t->onnx, "part_sizes", count, sizes);
-    onnx_node(&t->onnx, "Split", "x,part_sizes", names, "axis:i=1");
+    write_split(t, "x", names, 1, count, sizes);
     for (int i = 0; i < count; i++) {
         char shape[32], inputs[64], name[2] = {(char)('a' + i), '\0'};
         snprintf(shape, sizeof shape, "shape_%c", 'a' + i);
@@ -150,36 +149,38 @@ static const struct function {
     const char *type, *attributes;
     double (*reference)(double);
     enum { ANY, POSITIVE, LARGE } domain; /* LARGE: not near 0 */
+    int since;                            /* this opset; 0: each that is read */
 } FUNCTIONS[] = {
-    {"Abs", "", fabs, ANY},
-    {"Neg", "", ref_negate, ANY},
-    {"Exp", "", exp, ANY},
-    {"Log", "", log, POSITIVE},
-    {"Sqrt", "", sqrt, POSITIVE},
-    {"Reciprocal", "", ref_reciprocal, LARGE},
-    {"Erf", "", ref_erf, ANY},
-    {"Tanh", "", tanh, ANY},
-    {"Softplus", "", ref_softplus, ANY},
-    {"Mish", "", ref_mish, ANY},
-    {"Gelu", "", ref_gelu, ANY},
-    {"Gelu", "approximate:s=tanh", ref_gelu_tanh, ANY},
-    {"Elu", "alpha:f=0.75", ref_elu, ANY},
-    {"Selu", "", ref_selu, ANY},
-    {"Celu", "", ref_celu, ANY},
-    {"Softsign", "", ref_softsign, ANY},
-    {"Sin", "", sin, ANY},
-    {"Cos", "", cos, ANY},
+    {"Abs", "", fabs, ANY, 0},
+    {"Neg", "", ref_negate, ANY, 0},
+    {"Exp", "", exp, ANY, 0},
+    {"Log", "", log, POSITIVE, 0},
+    {"Sqrt", "", sqrt, POSITIVE, 0},
+    {"Reciprocal", "", ref_reciprocal, LARGE, 0},
+    {"Erf", "", ref_erf, ANY, 0},
+    {"Tanh", "", tanh, ANY, 0},
+    {"Softplus", "", ref_softplus, ANY, 0},
+    {"Mish", "", ref_mish, ANY, 18},
+    {"Gelu", "", ref_gelu, ANY, 20},
+    {"Gelu", "approximate:s=tanh", ref_gelu_tanh, ANY, 20},
+    {"Elu", "alpha:f=0.75", ref_elu, ANY, 0},
+    {"Selu", "", ref_selu, ANY, 0},
+    {"Celu", "", ref_celu, ANY, 12},
+    {"Softsign", "", ref_softsign, ANY, 0},
+    {"Sin", "", sin, ANY, 0},
+    {"Cos", "", cos, ANY, 0},
 };
 
 static const struct function STEPS[] = {
-    {"Floor", "", floor, ANY},
-    {"Ceil", "", ceil, ANY},
-    {"Round", "", rint, ANY},
-    {"Sign", "", ref_sign, ANY},
+    {"Floor", "", floor, ANY, 0},
+    {"Ceil", "", ceil, ANY, 0},
+    {"Round", "", rint, ANY, 11},
+    {"Sign", "", ref_sign, ANY, 0},
 };
 
 static void write_function(struct trial *t, const struct function *f)
 {
+    since(t, f->since);
     picture(t, 40, 12);
     for (int64_t i = 0; i < elements(&t->x); i++) {
         float *x = &t->x.at[i];
@@ -236,8 +237,7 @@ static void case_written_out(struct trial *t)
         snprintf(inputs, sizeof inputs, "%s,three", t->from);
         onnx_node(&t->onnx, "Add", inputs, "more", "");
         onnx_ints(&t->onnx, "unused", 0, NULL);
-        onnx_floats(&t->onnx, "zero", 0, NULL, &(float){0});
-        onnx_node(&t->onnx, "Clip", "more,zero,six", "cut", "");
+        write_clip(t, "more", "cut", 0, 6);
         if (which == 2)
             snprintf(inputs, sizeof inputs, "%s,cut", t->from);
         else
@@ -305,10 +305,12 @@ static void case_compare(struct trial *t)
 {
     const char *const types[] = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And",
                                  "Or",    "Xor"};
+    const int         first[] = {11, 9, 12, 9, 12, 9, 9, 9};
     const char       *type    = types[t->number % 8];
     bool              logical = t->number % 8 >= 5, whole = pick(t, 0, 1) == 1;
     struct array      parts[3];
 
+    since(t, first[t->number % 8]);
     broadcast_shapes(t, &parts[0], &parts[1], &parts[2]);
     set_parts(t, 2, parts);
     make_whole(t, &parts[0], -1, 1);
@@ -422,9 +424,9 @@ static void case_clip_and_prelu(struct trial *t)
 /* Rounded to steps, clipped, and back; per tensor and per channel. */
 static void case_quantize(struct trial *t)
 {
-    bool         by_channel = pick(t, 0, 1) == 1, is_signed = pick(t, 0, 1) == 1;
-    int64_t      count, pixels;
-    int8_t       zero[64];
+    bool    by_channel = pick(t, 0, 1) == 1 && t->onnx.opset >= 13, is_signed = pick(t, 0, 1) == 1;
+    int64_t count, pixels;
+    int8_t  zero[64];
     struct array scale;
 
     picture(t, 20, 9);
@@ -438,10 +440,11 @@ static void case_quantize(struct trial *t)
     onnx_tensor(&t->onnx, "zero", is_signed ? 3 : 2, by_channel ? 1 : 0, &count, zero,
                 (size_t)count);
     {
-        char inputs[32];
+        char        inputs[32];
+        const char *axis = by_channel ? "axis:i=1" : "";
         snprintf(inputs, sizeof inputs, "%s,scale,zero", t->from);
-        onnx_node(&t->onnx, "QuantizeLinear", inputs, "q", "axis:i=1");
-        onnx_node(&t->onnx, "DequantizeLinear", "q,scale,zero", "y", "axis:i=1");
+        onnx_node(&t->onnx, "QuantizeLinear", inputs, "q", axis);
+        onnx_node(&t->onnx, "DequantizeLinear", "q,scale,zero", "y", axis);
     }
     t->y   = array_of(4, t->x.size);
     pixels = t->x.size[2] * t->x.size[3];

@@ -185,6 +185,43 @@ static void test_bad_nodes(void)
     refused(&onnx, ERR_INVALID, "impossible", "a shape that overflows");
 
     onnx = start(4, PICTURE);
+    onnx_ints(&onnx, "sizes", 4, (int64_t[]){1, 2, 4, 4});
+    onnx_node(&onnx, "Resize", "x,,,sizes", "y", "mode:s=linear antialias:i=1");
+    onnx.opset = 18;
+    refused(&onnx, ERR_UNSUPPORTED, "antialias", "a resize of another kind than any here");
+
+    onnx = start(4, PICTURE);
+    onnx_ints(&onnx, "sizes", 2, (int64_t[]){4, 6});
+    onnx_node(&onnx, "Resize", "x,,,sizes", "y",
+              "axes:is=2,3 keep_aspect_ratio_policy:s=not_larger");
+    onnx.opset = 18;
+    refused(&onnx, ERR_UNSUPPORTED, "aspect ratio", "a resize to a size that is not said");
+
+    onnx = start(4, PICTURE);
+    onnx_ints(&onnx, "sizes", 2, (int64_t[]){4, 6});
+    onnx_node(&onnx, "Resize", "x,,,sizes", "y", "axes:is=2,2");
+    onnx.opset = 18;
+    refused(&onnx, ERR_INVALID, "twice", "a resize of one axis twice");
+
+    onnx = start(4, PICTURE);
+    onnx_ints(&onnx, "sizes", 4, (int64_t[]){1, 2, 4, 4});
+    onnx_node(&onnx, "Resize", "x,,,sizes", "y", "nearest_mode:s=sideways");
+    refused(&onnx, ERR_UNSUPPORTED, "nearest_mode", "a rounding that nobody knows");
+
+    onnx = start(4, (int64_t[]){1, 2, 8, 2});
+    onnx_node(&onnx, "GridSample", "x,x", "y", "padding_mode:s=mirror");
+    refused(&onnx, ERR_UNSUPPORTED, "padding_mode", "an edge that nobody knows");
+
+    onnx = start(4, PICTURE);
+    onnx_node(&onnx, "DepthToSpace", "x", "y", "blocksize:i=1 mode:s=SIDEWAYS");
+    refused(&onnx, ERR_UNSUPPORTED, "mode", "an order of pixels that nobody knows");
+
+    onnx       = start(4, PICTURE);
+    onnx.opset = 6;
+    onnx_node(&onnx, "Relu", "x", "y", "");
+    refused(&onnx, ERR_UNSUPPORTED, "opset 6", "a file from before shapes broadcast by themselves");
+
+    onnx = start(4, PICTURE);
     onnx_node(&onnx, "NonMaxSuppression", "x,x", "y", "");
     refused(&onnx, ERR_UNSUPPORTED, "export the model without NMS", "boxes cut inside the model");
 
