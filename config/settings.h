@@ -178,6 +178,12 @@ struct settings_problems {
     struct why problem[SETTINGS_MAX_PROBLEMS];
 };
 
+/* Judges the address of a camera, without its credentials: 0, or a negative code with the reason, which
+ * is told at the address's place in the file. This room knows no cameras: set once, before settings are
+ * read; without it every address is taken. */
+typedef int settings_address_fn(const char *address, struct why *why);
+void        settings_judge_addresses(settings_address_fn *judge);
+
 /* The file, and the cameras of the server's own file in its data folder, if there is one. 0, or
  * ERR_NOT_FOUND / ERR_INVALID / ERR_LIMIT with at least one problem; *out is NULL then. */
 int settings_load(struct settings **out, const char *file, struct settings_problems *problems);

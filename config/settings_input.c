@@ -96,6 +96,29 @@ static void take_credentials(const struct input *input, char user[static LIMIT_N
         *password = input->password;
 }
 
+static settings_address_fn *judge_address; /* NULL: none was set */
+
+void settings_judge_addresses(settings_address_fn *judge)
+{
+    judge_address = judge;
+}
+
+/* The address of an input apart from its credentials, which take what stands beside it, too. */
+static void use_address(struct yaml_reader *reader, const struct input *input,
+                        char url[static LIMIT_URL_BYTES], char user[static LIMIT_NAME_BYTES],
+                        struct secret *password)
+{
+    struct why why;
+    int        rc = url_split_credentials(input->path, url, user, password, &why);
+
+    if (rc == 0 && judge_address != NULL)
+        rc = judge_address(url, &why);
+    if (rc != 0)
+        yaml_problem(reader, input->place, "%s", why.text);
+    else
+        take_credentials(input, user, password);
+}
+
 /* A video that came through the API; who may name it is decided where that is saved. */
 static void use_upload(struct yaml_reader *reader, const struct input *input, const char *name,
                        struct settings_camera *camera)
@@ -116,14 +139,10 @@ static void use_upload(struct yaml_reader *reader, const struct input *input, co
 static void use_detect(struct yaml_reader *reader, const struct input *input,
                        struct settings_camera *camera)
 {
-    char       upload[UPLOAD_NAME_BYTES];
-    struct why why;
+    char upload[UPLOAD_NAME_BYTES];
 
     if (url_has_scheme(input->path)) {
-        if (url_split_credentials(input->path, camera->url, camera->user, &camera->password,
-                                  &why) != 0)
-            yaml_problem(reader, input->place, "%s", why.text);
-        take_credentials(input, camera->user, &camera->password);
+        use_address(reader, input, camera->url, camera->user, &camera->password);
         return;
     }
     if (reader->managed && upload_name_of(input->path, upload)) {
@@ -143,16 +162,13 @@ static void use_view(struct yaml_reader *reader, const struct input *input,
                      struct settings_camera *camera)
 {
     struct settings_view *view = &camera->view;
-    struct why            why;
 
     if (!url_has_scheme(input->path))
         yaml_problem(reader, input->place,
                      "a stream with the role view is an address: rtsp://...; a file has one "
                      "stream, which is shown large as it is");
-    else if (url_split_credentials(input->path, view->url, view->user, &view->password, &why) != 0)
-        yaml_problem(reader, input->place, "%s", why.text);
     else
-        take_credentials(input, view->user, &view->password);
+        use_address(reader, input, view->url, view->user, &view->password);
 }
 
 /* The one input that has the role; refuses a second one. -1: none has. */

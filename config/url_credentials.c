@@ -52,7 +52,8 @@ int url_split_credentials(const char *text, char url[static LIMIT_URL_BYTES],
     if (authority == NULL)
         return why_set(why, ERR_INVALID, "not a URL: no \"://\"");
     authority += 3;
-    end = authority + strcspn(authority, "/?#");
+    /* A '?' or '#' before it belongs to a password that nobody encoded: camera_url.h reads it so, too. */
+    end = authority + strcspn(authority, "/");
     for (const char *c = authority; c < end; c++) {
         if (*c == '@')
             at = c;

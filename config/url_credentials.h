@@ -12,8 +12,8 @@
 bool url_has_scheme(const char *text);
 
 /* `text` without "user:password@" into url; the two, percent-decoded, into user and password (empty when there
- * are none). The last '@' before the path ends the user part, so that a password may hold
- * an '@' that nobody encoded. ERR_INVALID with a reason that shows no part of them. */
+ * are none). The last '@' before the first '/' ends the user part, so that a password may hold
+ * an '@', '?' or '#' that nobody encoded. ERR_INVALID with a reason that shows no part of them. */
 int url_split_credentials(const char *text, char url[static LIMIT_URL_BYTES],
                           char user[static LIMIT_NAME_BYTES], struct secret *password,
                           struct why *why);

@@ -5,6 +5,8 @@
  * (server/commands.c). */
 #include "config/heap.h"
 #include "config/log.h"
+#include "config/settings.h"
+#include "server/camera/source.h"
 #include "server/commands.h"
 #include "server/server.h"
 
@@ -73,6 +75,7 @@ int main(int argc, char **argv)
     int         exit_code     = 0;
 
     heap_settle();
+    settings_judge_addresses(source_check);
     if (commands_parse_serve(argc, argv, &settings_file, &exit_code))
         return serve(settings_file);
     if (exit_code != 0)

@@ -1,6 +1,7 @@
 #include "server/camera/source.h"
 
 #include "config/err.h"
+#include "server/camera/camera_url.h"
 #include "server/camera/v4l2_device.h"
 
 #include <stdio.h>
@@ -45,4 +46,16 @@ int source_choose(const struct source_ops **ops, const char *url, struct why *wh
                    "\"%.*s\" is not served: give an rtsp://, rtsps://, http://, https://, "
                    "rtmp://, srt:// or v4l2:// address or a file's path",
                    bytes > 40 ? 40 : (int)bytes, url);
+}
+
+int source_check(const char *url, struct why *why)
+{
+    const struct source_ops *ops;
+    struct camera_url        parsed;
+    int                      rc = source_choose(&ops, url, why);
+
+    if (rc != 0 || ops == NULL || ops == &source_v4l2)
+        return rc;
+    rc = camera_url_parse(&parsed, url, why);
+    return rc == 0 && ops == &source_av ? source_av_check(&parsed, why) : rc;
 }

@@ -77,4 +77,14 @@ extern const struct source_ops source_av;   /* RTMP, SRT: a thread for each came
  * opened: ERR_UNSUPPORTED; ERR_INVALID: empty. */
 int source_choose(const struct source_ops **ops, const char *url, struct why *why);
 
+/* Whether source_choose() and the source that it names take the address, before anything is opened. It is
+ * without credentials. */
+int source_check(const char *url, struct why *why);
+
+/* ---- source_av.c ---- */
+
+struct camera_url;
+/* ERR_UNSUPPORTED: an option of SRT that could make it listen or send. */
+int source_av_check(const struct camera_url *url, struct why *why);
+
 #endif

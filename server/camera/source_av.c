@@ -294,7 +294,22 @@ static void on_async(uv_async_t *async)
         uv_close((uv_handle_t *)&av->async, on_async_closed);
 }
 
-/* The address in place of the name; of SRT's options only those that cannot make it listen or send. */
+int source_av_check(const struct camera_url *url, struct why *why)
+{
+    const char *options = strchr(url->path, '?');
+
+    if (url->scheme != CAMERA_URL_SRT)
+        return 0;
+    if (options != NULL && strncmp(options, "?streamid=", 10) != 0)
+        return why_set(why, ERR_UNSUPPORTED,
+                       "of an srt:// address's options only streamid is "
+                       "taken; the password is the passphrase");
+    if (strchr(url->path, '&') != NULL)
+        return why_set(why, ERR_UNSUPPORTED, "an srt:// address takes one option, streamid");
+    return 0;
+}
+
+/* The address in place of the name. */
 static int write_address(struct av_source *av, const struct sockaddr_storage *address,
                          struct why *why)
 {
@@ -305,13 +320,8 @@ static int write_address(struct av_source *av, const struct sockaddr_storage *ad
               ipv6 ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
                    : (const void *)&((const struct sockaddr_in *)address)->sin_addr,
               host, sizeof host);
-    if (av->url.scheme == CAMERA_URL_SRT && strchr(av->url.path, '?') != NULL &&
-        strncmp(strchr(av->url.path, '?'), "?streamid=", 10) != 0)
-        return why_set(why, ERR_UNSUPPORTED,
-                       "of an srt:// address's options only streamid is "
-                       "taken; the password is the passphrase");
-    if (strchr(av->url.path, '&') != NULL && av->url.scheme == CAMERA_URL_SRT)
-        return why_set(why, ERR_UNSUPPORTED, "an srt:// address takes one option, streamid");
+    if (source_av_check(&av->url, why) != 0)
+        return ERR_UNSUPPORTED;
     /* FFmpeg decodes nothing: one of these would end the host early, and a part of the password be
      * looked up as a name. */
     if (av->url.scheme == CAMERA_URL_RTMP &&

@@ -93,7 +93,8 @@ static void test_round_trip(void)
         "'p:w'}\n"
         "  second: {ffmpeg: {inputs: [{path: 'rtsps://192.0.2.2/'}]}, transport: udp,\n"
         "           tls_verify: false, tls_fingerprint: "
-        "'00000000000000000000000000000000000000000000000000000000000000aB'}\n";
+        "'00000000000000000000000000000000000000000000000000000000000000aB'}\n"
+        "  raw: {ffmpeg: {inputs: [{path: 'rtsp://u:p#:w?p:w@x@192.0.2.4/a?b=c@d#e'}]}}\n";
     struct settings   *first = load(CAMERAS);
     struct settings   *second;
     struct sealed_key  key;
@@ -108,9 +109,11 @@ static void test_round_trip(void)
     settings_managed_write(&json, first->cameras, first->camera_count, &key);
     text = json_text(&json, &bytes);
     ok(text != NULL && strstr(text, "p:w") == NULL, "written without the password");
+    is_text(first->cameras[3].url, "rtsp://192.0.2.4/a?b=c@d#e", "nor is one that nobody encoded");
+    is_text(first->cameras[3].password.value, "p#:w?p:w@x", "in the address");
     second = load("{}");
     is_int(settings_add_managed(second, text, bytes, &problems), 0, "read again");
-    is_int(second->camera_count, 3, "all three");
+    is_int(second->camera_count, 4, "all four");
     for (int i = 0; i < second->camera_count; i++)
         ok(settings_camera_equal(&first->cameras[i], &second->cameras[i]), "%s is the same",
            second->cameras[i].name);
