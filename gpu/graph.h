@@ -293,6 +293,8 @@ bool graph_strided_compose(const struct strided *inner, const struct strided *ou
 int64_t graph_strided_plane(const struct strided *strided, int64_t pixels, int64_t plane);
 /* True when it reads the source from front to back: a mere change of shape. */
 bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elements);
+/* True when the elements stand side by side in the source, in the same order. */
+bool graph_strided_is_run(const struct strided *strided);
 
 /* Rewrites the graph so that a backend has less to do: see graph_optimize.c for the passes. */
 int graph_optimize(struct graph *graph, struct why *why);

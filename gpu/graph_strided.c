@@ -47,8 +47,16 @@ bool graph_strided_is_reshape(const struct strided *strided, int64_t source_elem
     struct strided simple = *strided;
 
     graph_strided_simplify(&simple);
-    return simple.offset == 0 && simple.rank == 1 && simple.dimension[0] == source_elements &&
-           (simple.stride[0] == 1 || source_elements == 1);
+    return simple.offset == 0 && simple.dimension[0] == source_elements &&
+           graph_strided_is_run(strided);
+}
+
+bool graph_strided_is_run(const struct strided *strided)
+{
+    struct strided simple = *strided;
+
+    graph_strided_simplify(&simple);
+    return simple.rank == 1 && (simple.stride[0] == 1 || simple.dimension[0] == 1);
 }
 
 struct composition {

@@ -49,6 +49,7 @@ static const struct {
     {"Pad", case_pad, 1e-3},
     {"Transpose", case_transpose, 1e-3},
     {"Slice and Concat of channels", case_slice_concat, 1e-3},
+    {"Concat of levels, Split, Concat", case_levels, 1e-3},
     {"Slice between lanes", case_slice_lanes, 1e-3},
     {"Slice between lanes, Conv", case_slice_conv, 2e-2},
     {"Slice with steps", case_slice_steps, 1e-3},

@@ -104,6 +104,54 @@ static void case_slice_conv(struct trial *t)
     free(w.at);
 }
 
+/* What heads do: two levels, each as channels × pixels, are joined, parted by channels, and joined the
+ * other way round. The first level may be read once more, as it was joined or anew. */
+static void case_levels(struct trial *t)
+{
+    int64_t channels, cut, pixels, columns, small, row, again = pick(t, 0, 2), at = 0;
+
+    picture(t, 40, 9);
+    channels = t->x.size[1];
+    columns  = t->x.size[3];
+    pixels   = t->x.size[2] * columns;
+    small    = (t->x.size[2] + 1) / 2 * ((columns + 1) / 2);
+    row      = pixels + small;
+    cut      = pick(t, 0, 1) == 1 && channels > 16 ? 16 : (channels + 1) / 2;
+    onnx_ints(&t->onnx, "planes", 3, (int64_t[]){1, channels, -1});
+    onnx_ints(&t->onnx, "line", 3, (int64_t[]){1, 1, -1});
+    onnx_ints(&t->onnx, "parts", 2, (int64_t[]){cut, channels - cut});
+    onnx_node(&t->onnx, "Relu", t->from[1] == 'b' ? "xb" : "x", "a", "");
+    onnx_node(&t->onnx, "MaxPool", "a", "b", "kernel_shape:is=1,1 strides:is=2,2");
+    onnx_node(&t->onnx, "Reshape", "a,planes", "fa", "");
+    onnx_node(&t->onnx, "Reshape", "b,planes", "fb", "");
+    onnx_node(&t->onnx, "Concat", "fa,fb", "j", "axis:i=2");
+    if (cut < channels) {
+        onnx_node(&t->onnx, "Split", "j,parts", "top,bottom", "axis:i=1");
+        onnx_node(&t->onnx, "Neg", "top", "minus", "");
+        onnx_node(&t->onnx, "Concat", "bottom,minus", "turned", "axis:i=1");
+    } else {
+        onnx_node(&t->onnx, "Neg", "j", "turned", "");
+    }
+    onnx_node(&t->onnx, "Reshape", "turned,line", again == 0 ? "y" : "numbers", "");
+    if (again > 0) {
+        onnx_node(&t->onnx, "Reshape", again == 1 ? "fa,line" : "a,line", "more", "");
+        onnx_node(&t->onnx, "Concat", "numbers,more", "y", "axis:i=2");
+    }
+    t->y = array_of(3, (int64_t[]){1, 1, channels * row + (again > 0 ? channels * pixels : 0)});
+    for (int64_t i = 0; i < channels; i++) {
+        int64_t      channel = (i + cut) % channels;
+        const float *x       = t->x.at + channel * pixels;
+        float        sign    = channel < cut ? -1.0F : 1.0F;
+        for (int64_t p = 0; p < pixels; p++)
+            t->y.at[at++] = sign * act_relu(x[p]);
+        for (int64_t oy = 0; oy < t->x.size[2]; oy += 2)
+            for (int64_t ox = 0; ox < columns; ox += 2)
+                t->y.at[at++] = sign * act_relu(x[oy * columns + ox]);
+    }
+    for (int64_t i = 0; again > 0 && i < channels * pixels; i++)
+        t->y.at[at++] = act_relu(t->x.at[i]);
+}
+
 /* A slice with steps in both directions of height and width. */
 static void case_slice_steps(struct trial *t)
 {

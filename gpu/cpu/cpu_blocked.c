@@ -18,7 +18,15 @@ void cpu_run_from_plain(const struct cpu_step *step)
 void cpu_run_to_plain(const struct cpu_step *step)
 {
     step->kernels->to_plain(step->input[0]->data, step->output->dimension[1],
-                            pixels_of(step->output), step->output->data);
+                            pixels_of(step->output), step->pitch, step->output->data);
+}
+
+void cpu_step_to_plain(struct cpu_step *step, struct cpu_tensor *x, struct cpu_tensor *y)
+{
+    step->run      = cpu_run_to_plain;
+    step->pitch    = pixels_of(y);
+    step->input[0] = x;
+    step->output   = y;
 }
 
 static void gather_block(const struct cpu_step *step, const struct cpu_gather *plan, float *y)
@@ -164,11 +172,9 @@ static void resize_plane_nearest(const struct cpu_step *step, const float *x, fl
             continue;
         }
         before = iy;
-        for (int64_t ox = 0; ox < out[3]; ox++) {
-            int64_t ix = cpu_resize_nearest(step->node, 1, ox, in[3], out[3]);
-            memcpy(row + (size_t)ox * block, x + (size_t)(iy * in[3] + ix) * block,
+        for (int64_t ox = 0; ox < out[3]; ox++)
+            memcpy(row + (size_t)ox * block, x + (size_t)(iy * in[3] + step->columns[ox]) * block,
                    block * sizeof *row);
-        }
     }
 }
 

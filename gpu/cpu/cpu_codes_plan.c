@@ -168,6 +168,8 @@ static int plan_move(struct plan *plan, const struct node *node)
     step = cpu_codes_step(plan, node, node->kind == NODE_MAX_POOL ? "max pool" : "resize", 1);
     if (step == NULL)
         return ERR_MEMORY;
+    if (node->kind == NODE_RESIZE && (step->columns = plan_resize_columns(plan, node)) == NULL)
+        return ERR_MEMORY;
     y->scales        = x->scales;
     step->input[0]   = x;
     step->output     = y;

@@ -82,17 +82,24 @@ void cpu_codes_run_pool(const struct cpu_step *step)
 void cpu_codes_run_resize(const struct cpu_step *step)
 {
     const int64_t *in = step->input[0]->dimension, *out = step->output->dimension;
-    const uint8_t *x = codes_of(step->input[0]);
-    uint8_t       *y = codes_of(step->output);
+    const size_t   row_bytes = (size_t)out[3] * INT8_BLOCK;
+    const uint8_t *x         = codes_of(step->input[0]);
+    uint8_t       *y         = codes_of(step->output);
 
-    for (int64_t block = 0; block < blocks_of(step->output); block++)
-        for (int64_t oy = 0; oy < out[2]; oy++) {
+    for (int64_t block = 0; block < blocks_of(step->output); block++) {
+        int64_t before = -1;
+        for (int64_t oy = 0; oy < out[2]; oy++, y += row_bytes) {
             int64_t        iy  = cpu_resize_nearest(step->node, 0, oy, in[2], out[2]);
             const uint8_t *row = x + (block * in[2] + iy) * in[3] * INT8_BLOCK;
-            for (int64_t ox = 0; ox < out[3]; ox++, y += INT8_BLOCK)
-                memcpy(y, row + cpu_resize_nearest(step->node, 1, ox, in[3], out[3]) * INT8_BLOCK,
-                       INT8_BLOCK);
+            if (iy == before) {
+                memcpy(y, y - row_bytes, row_bytes);
+                continue;
+            }
+            before = iy;
+            for (int64_t ox = 0; ox < out[3]; ox++)
+                memcpy(y + ox * INT8_BLOCK, row + step->columns[ox] * INT8_BLOCK, INT8_BLOCK);
         }
+    }
 }
 
 void cpu_codes_run_gather(const struct cpu_step *step)

@@ -399,9 +399,7 @@ static int plain_conv(struct builder *builder, struct cpu_tensor *x, struct cpu_
         step     = cpu_add_step(runner, builder->node, "to plain", 1);
         if (plain[i] == NULL || step == NULL)
             return ERR_MEMORY;
-        step->run      = cpu_run_to_plain;
-        step->input[0] = from[i];
-        step->output   = plain[i];
+        cpu_step_to_plain(step, from[i], plain[i]);
     }
     plain[2] = cpu_add_tensor(runner, LAYOUT_PLAIN, &graph->values[builder->node->output]);
     if (plain[2] == NULL)

@@ -47,19 +47,6 @@ void cpu_run_copy(const struct cpu_step *step)
     }
 }
 
-void cpu_run_concat(const struct cpu_step *step)
-{
-    const struct cpu_piece *last = &step->pieces[step->input_count - 1];
-    int64_t                 row = last->begin + last->floats, rows = step->output->floats / row;
-
-    for (int i = 0; i < step->input_count; i++) {
-        const struct cpu_piece *piece = &step->pieces[i];
-        for (int64_t k = 0; k < rows; k++)
-            memcpy(step->output->data + k * row + piece->begin,
-                   step->input[i]->data + k * piece->floats, (size_t)piece->floats * sizeof(float));
-    }
-}
-
 void cpu_run_binary(const struct cpu_step *step)
 {
     const struct cpu_tensor *y = step->output;

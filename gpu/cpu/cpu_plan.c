@@ -78,6 +78,28 @@ static int plan_pool(struct plan *plan, const struct node *node)
     return 0;
 }
 
+const int32_t *plan_resize_columns(struct plan *plan, const struct node *node)
+{
+    int64_t  in      = plan->graph->values[node->input[0]].dimension[3];
+    int64_t  out     = plan->graph->values[node->output].dimension[3];
+    int32_t *columns = plan_alloc(plan, out, sizeof *columns);
+
+    for (int64_t i = 0; columns != NULL && i < out; i++)
+        columns[i] = (int32_t)cpu_resize_nearest(node, 1, i, in, out);
+    return columns;
+}
+
+static int plan_resize(struct plan *plan, const struct node *node)
+{
+    struct cpu_step *step = plan_simple(plan, node, "resize", LAYOUT_BLOCKED, cpu_run_resize);
+
+    if (step == NULL)
+        return ERR_MEMORY;
+    if (node->resize.kind == RESIZE_NEAREST)
+        step->columns = plan_resize_columns(plan, node);
+    return node->resize.kind != RESIZE_NEAREST || step->columns != NULL ? 0 : ERR_MEMORY;
+}
+
 /* True when an output channel is one input channel; which one then stands in `channels`. */
 static bool copies_channels(const struct plan *plan, const struct node *node,
                             struct channel *channels)
@@ -121,7 +143,6 @@ static void resolve_channels(struct plan *plan, int number, struct channel *chan
 
 static int plan_copy(struct plan *plan, const struct node *node)
 {
-    const struct value *x = &plan->graph->values[node->input[0]];
     const struct value *y = &plan->graph->values[node->output];
     struct cpu_tensor  *source, *alias;
     struct cpu_step    *step;
@@ -138,12 +159,12 @@ static int plan_copy(struct plan *plan, const struct node *node)
     source = plan_tensor(plan, node->input[0], LAYOUT_PLAIN);
     if (source == NULL)
         return ERR_MEMORY;
-    if (source->buffer != BUFFER_NONE && graph_strided_is_reshape(&node->strided, x->elements)) {
+    if (source->buffer != BUFFER_NONE && graph_strided_is_run(&node->strided)) {
         alias = plan_describe(plan->runner, LAYOUT_PLAIN, y);
         if (alias == NULL)
             return ERR_MEMORY;
         alias->buffer                             = source->buffer;
-        alias->offset                             = source->offset;
+        alias->offset                             = source->offset + node->strided.offset;
         plan->runner->tensors[node->output].plain = alias;
         return 0;
     }
@@ -188,9 +209,8 @@ bool plan_joins_pictures(const struct plan *plan, const struct node *node)
 static int plan_concat(struct plan *plan, const struct node *node)
 {
     const struct value *y     = &plan->graph->values[node->output];
-    int64_t             inner = 1, begin = 0;
-    struct cpu_step    *step;
-    struct cpu_tensor  *x;
+    int64_t             begin = 0;
+    struct cpu_tensor  *output;
 
     if (plan_joins_pictures(plan, node)) {
         struct channel *channels = plan_alloc(plan, y->dimension[1], sizeof *channels);
@@ -205,24 +225,8 @@ static int plan_concat(struct plan *plan, const struct node *node)
     for (int i = 0; i < node->input_count; i++)
         if (plan_tensor(plan, node->input[i], LAYOUT_PLAIN) == NULL)
             return ERR_MEMORY;
-    for (int k = node->axis + 1; k < y->rank; k++)
-        inner *= y->dimension[k];
-    step = cpu_add_step(plan->runner, node, "concat", node->input_count);
-    if (step == NULL)
-        return ERR_MEMORY;
-    step->run    = cpu_run_concat;
-    step->output = plan_output(plan, node->output, LAYOUT_PLAIN);
-    step->pieces = plan_alloc(plan, node->input_count, sizeof *step->pieces);
-    if (step->output == NULL || step->pieces == NULL)
-        return ERR_MEMORY;
-    for (int i = 0; i < node->input_count; i++) {
-        x                      = plan->runner->tensors[node->input[i]].plain;
-        step->input[i]         = x;
-        step->pieces[i].begin  = begin;
-        step->pieces[i].floats = x->dimension[node->axis] * inner;
-        begin += step->pieces[i].floats;
-    }
-    return 0;
+    output = plan_output(plan, node->output, LAYOUT_PLAIN);
+    return output != NULL ? cpu_join(plan, node, output) : ERR_MEMORY;
 }
 
 static bool same_shape(const struct value *a, const struct value *b)
@@ -378,9 +382,7 @@ static int plan_node(struct plan *plan, const struct node *node)
         return rc != 0 ? rc : plan_pool(plan, node);
     case NODE_RESIZE:
         rc = need_picture(plan, node);
-        if (rc != 0)
-            return rc;
-        return plan_simple(plan, node, "resize", LAYOUT_BLOCKED, cpu_run_resize) ? 0 : ERR_MEMORY;
+        return rc != 0 ? rc : plan_resize(plan, node);
     case NODE_ACTIVATION:
         return plan_simple(plan, node, "activation", layout, cpu_run_activation) ? 0 : ERR_MEMORY;
     case NODE_SOFTMAX:
@@ -406,6 +408,18 @@ static int plan_node(struct plan *plan, const struct node *node)
     }
 }
 
+static void count_uses(struct plan *plan)
+{
+    for (int i = 0; i < plan->graph->node_count; i++) {
+        const struct node *node = &plan->graph->nodes[i];
+        for (int k = 0; node->kind != NODE_REMOVED && k < node->input_count; k++)
+            if (node->input[k] >= 0)
+                plan->uses[node->input[k]]++;
+    }
+    for (int i = 0; i < plan->graph->output_count; i++)
+        plan->uses[plan->graph->outputs[i]]++;
+}
+
 static int start_plan(struct plan *plan)
 {
     int64_t count = plan->graph->value_count;
@@ -415,10 +429,12 @@ static int start_plan(struct plan *plan)
     plan->homes           = plan_alloc(plan, count, sizeof *plan->homes);
     plan->parent          = plan_alloc(plan, count, sizeof *plan->parent);
     plan->parent_block    = plan_alloc(plan, count, sizeof *plan->parent_block);
+    plan->uses            = plan_alloc(plan, count, sizeof *plan->uses);
     plan->runner->input   = plan_describe(plan->runner, LAYOUT_PLAIN,
                                           &plan->graph->values[plan->graph->input]);
     if (plan->runner->tensors == NULL || plan->channels == NULL || plan->homes == NULL ||
-        plan->parent == NULL || plan->parent_block == NULL || plan->runner->input == NULL)
+        plan->parent == NULL || plan->parent_block == NULL || plan->uses == NULL ||
+        plan->runner->input == NULL)
         return ERR_MEMORY;
     plan->runner->tensors[plan->graph->input].plain = plan->runner->input;
     for (int64_t i = 0; i < count; i++)
@@ -426,6 +442,7 @@ static int start_plan(struct plan *plan)
     for (int i = 0; i < plan->graph->node_count; i++)
         if (plan_joins_pictures(plan, &plan->graph->nodes[i]))
             adopt_parts(plan, &plan->graph->nodes[i]);
+    count_uses(plan);
     return cpu_codes_begin(plan);
 }
 

@@ -17,6 +17,7 @@ struct plan {
     struct cpu_layouts *homes;        /* by value: where it will lie */
     int                *parent;       /* by value: the joined value that it lies in, or -1 */
     int                *parent_block; /* where in it */
+    int                *uses;         /* by value: how often it is read, also as an output */
     bool               *wants_codes;  /* by value: somebody would rather read 8-bit codes */
     struct why         *why;
 };
@@ -38,6 +39,8 @@ void plan_gather_lane(struct cpu_step *step, int *used, struct cpu_gather *gathe
  * channel. */
 bool plan_joins_pictures(const struct plan *plan, const struct node *node);
 bool plan_copies_channels(struct plan *plan, const struct node *node);
+/* Where a resize that repeats pixels finds each of its columns; NULL: no memory. */
+const int32_t *plan_resize_columns(struct plan *plan, const struct node *node);
 /* True when the value lies in blocks, or can without being brought there. */
 bool plan_has_blocked(const struct plan *plan, int value);
 

@@ -75,6 +75,8 @@ struct cpu_step {
     struct kernel_pool    pool;
     struct cpu_gather    *gathers; /* one for each block of the output */
     int                   gather_count;
+    int64_t               pitch;   /* "to plain": floats from one channel to the next */
+    const int32_t        *columns; /* of a picture made larger: the input's, by output column */
     struct cpu_piece     *pieces;
     struct strided        strided;
     const float          *constant;
@@ -124,6 +126,12 @@ struct cpu_step *cpu_add_step(struct cpu_runner *runner, const struct node *node
 struct cpu_tensor *cpu_add_tensor(struct cpu_runner *runner, enum layout layout,
                                   const struct value *value);
 
+/* cpu_join.c: the concatenation of the node's inputs (all there, in plain layout) into `y` along
+ * its axis. An input that was only brought into plain layout for this is brought into `y` instead. */
+struct plan;
+int  cpu_join(struct plan *plan, const struct node *node, struct cpu_tensor *y);
+void cpu_run_join(const struct cpu_step *step);
+
 /* cpu_arena.c: places for all buffers, none over another that lives at the same time. */
 int cpu_arena_place(struct cpu_runner *runner);
 
@@ -160,7 +168,6 @@ void cpu_dnnl_close(struct cpu_dnnl *dnnl);
 
 /* cpu_plain.c: steps in plain layout. */
 void cpu_run_copy(const struct cpu_step *step);
-void cpu_run_concat(const struct cpu_step *step);
 void cpu_run_binary(const struct cpu_step *step);
 void cpu_run_activation(const struct cpu_step *step);
 void cpu_run_softmax(const struct cpu_step *step);
@@ -186,6 +193,8 @@ void cpu_tensor_strides(const struct cpu_tensor *tensor, int rank, int64_t *stri
 /* cpu_blocked.c: steps in blocked layout, and between the two. */
 void cpu_run_from_plain(const struct cpu_step *step);
 void cpu_run_to_plain(const struct cpu_step *step);
+/* Makes the step, which has one input, bring `x`, in blocks, into `y`. */
+void cpu_step_to_plain(struct cpu_step *step, struct cpu_tensor *x, struct cpu_tensor *y);
 void cpu_run_gather(const struct cpu_step *step);
 void cpu_run_max_pool(const struct cpu_step *step);
 void cpu_run_average_pool(const struct cpu_step *step);

@@ -242,18 +242,18 @@ static int copy_channels(struct plan *plan, const struct node *node, struct chan
             return ERR_MEMORY;
         *x = *blocked;
         x->offset += from.channel * pixels;
-        step->run = cpu_run_to_plain;
-    } else {
-        x    = plan_tensor(plan, from.value, LAYOUT_PLAIN);
-        step = cpu_add_step(runner, node, "copy", 1);
-        if (x == NULL || step == NULL)
-            return ERR_MEMORY;
-        step->run     = cpu_run_copy;
-        step->strided = (struct strided){.rank      = 2,
-                                         .dimension = {1, count * pixels},
-                                         .stride    = {0, 1},
-                                         .offset    = from.channel * pixels};
+        cpu_step_to_plain(step, x, y);
+        return 0;
     }
+    x    = plan_tensor(plan, from.value, LAYOUT_PLAIN);
+    step = cpu_add_step(runner, node, "copy", 1);
+    if (x == NULL || step == NULL)
+        return ERR_MEMORY;
+    step->run      = cpu_run_copy;
+    step->strided  = (struct strided){.rank      = 2,
+                                      .dimension = {1, count * pixels},
+                                      .stride    = {0, 1},
+                                      .offset    = from.channel * pixels};
     step->input[0] = x;
     step->output   = y;
     return 0;
@@ -337,7 +337,11 @@ struct cpu_tensor *plan_tensor(struct plan *plan, int number, enum layout layout
                         layout == LAYOUT_PLAIN ? "to plain" : "to blocks", 1);
     if (y == NULL || step == NULL)
         return NULL;
-    step->run      = layout == LAYOUT_PLAIN ? cpu_run_to_plain : cpu_run_from_plain;
+    if (layout == LAYOUT_PLAIN) {
+        cpu_step_to_plain(step, x, y);
+        return y;
+    }
+    step->run      = cpu_run_from_plain;
     step->input[0] = x;
     step->output   = y;
     return y;

@@ -93,7 +93,8 @@ struct kernels {
                            const float *a, const float *b, int64_t blocks, int64_t pixels,
                            float *y);
     void (*from_plain)(const float *x, int64_t channels, int64_t pixels, float *y);
-    void (*to_plain)(const float *x, int64_t channels, int64_t pixels, float *y);
+    /* Channel c at y + c * pitch. */
+    void (*to_plain)(const float *x, int64_t channels, int64_t pixels, int64_t pitch, float *y);
     /* Pixel p's channels side by side, at y + p * row. */
     void (*to_rows)(const float *x, int64_t channels, int64_t pixels, float *y, int64_t row);
 };

@@ -192,12 +192,12 @@ static void from_plain(const float *x, int64_t channels, int64_t pixels, float *
     }
 }
 
-static void to_plain(const float *x, int64_t channels, int64_t pixels, float *y)
+static void to_plain(const float *x, int64_t channels, int64_t pixels, int64_t pitch, float *y)
 {
     for (int64_t block = 0; block < blocks_of(channels); block++) {
         int64_t      lanes = channels - block * B < B ? channels - block * B : B, p = 0;
         const float *from = x + block * B * pixels;
-        float       *to   = y + block * B * pixels;
+        float       *to   = y + block * B * pitch;
         for (; p + B <= pixels; p += B) {
             vec rows[B];
             for (int64_t i = 0; i < B; i++)
@@ -205,11 +205,11 @@ static void to_plain(const float *x, int64_t channels, int64_t pixels, float *y)
             transpose(rows);
             for (int64_t i = 0; i < B; i++)
                 if (i < lanes)
-                    v_store(to + i * pixels + p, rows[i]);
+                    v_store(to + i * pitch + p, rows[i]);
         }
         for (; p < pixels; p++)
             for (int64_t i = 0; i < lanes; i++)
-                to[i * pixels + p] = from[p * B + i];
+                to[i * pitch + p] = from[p * B + i];
     }
 }
 

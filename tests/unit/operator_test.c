@@ -98,6 +98,7 @@ static const struct {
     {"Pad", case_pad, 0, 0.02, 9},
     {"Transpose", case_transpose, 0, 0.02, 9},
     {"Slice and Concat of channels", case_slice_concat, 0, 0.02, 9},
+    {"Concat of levels, Split, Concat", case_levels, 0, 0.02, 13},
     {"Slice between lanes", case_slice_lanes, 0, 0.02, 9},
     {"Slice between lanes, Conv", case_slice_conv, 3e-5, 0.1, 9},
     {"Slice with steps", case_slice_steps, 0, 0.02, 10},
