@@ -19,10 +19,39 @@ INLINE __m512i dot(__m512i sum, __m512i x, __m512i weights)
     return sum;
 }
 
+/* Which parts of struct int8_finish there are. A constant wherever speed counts, so that each form has
+ * code of its own without questions in it. */
+struct form {
+    bool curve, line, residual, residual_first;
+};
+
+INLINE struct form form_of(const struct int8_finish *finish)
+{
+    return (struct form){.curve          = finish->curve != NULL,
+                         .line           = finish->line_scale != NULL,
+                         .residual       = finish->residual_gain != NULL,
+                         .residual_first = finish->residual_first};
+}
+
+/* CALL(form) with the forms that networks are made of as constants: nothing (ReLU), SiLU, SiLU and
+ * then a residual; the rest as it comes. */
+#define BY_FORM(any, CALL)                                                        \
+    do {                                                                          \
+        const struct form which = any;                                            \
+        if (!which.curve)                                                         \
+            CALL(((struct form){0}));                                             \
+        else if (which.line && !which.residual)                                   \
+            CALL(((struct form){.curve = true, .line = true}));                   \
+        else if (which.line && !which.residual_first)                             \
+            CALL(((struct form){.curve = true, .line = true, .residual = true})); \
+        else                                                                      \
+            CALL(which);                                                          \
+    } while (0)
+
 /* Numbers by channel as the packed pixels need them. */
 struct finisher {
-    const struct int8_finish *finish;
-    __m512i                   gain, zero, residual_gain;
+    const struct int8_curve *curve;
+    __m512i                  gain, zero, residual_gain;
 };
 
 /* The 16-bit numbers of 16 channels in the order that two packed pixels have: four channels of one
@@ -61,50 +90,58 @@ INLINE __m512i round_sums(__m512i sums, __m512 scale, __m512 bias)
 }
 
 /* What follows the rounded sum; `line` is the sum's other form, `codes` those of the residual. */
-INLINE __m512i bend(const struct finisher *f, __m512i v, __m512i line, __m512i codes)
+INLINE __m512i bend(const struct form form, const struct finisher *f, __m512i v, __m512i line,
+                    __m512i codes)
 {
-    const struct int8_finish *finish   = f->finish;
-    __m512i                   residual = _mm512_setzero_si512();
+    __m512i residual = _mm512_setzero_si512();
 
-    if (finish->residual_gain != NULL)
+    if (form.residual)
         residual = _mm512_mulhrs_epi16(_mm512_slli_epi16(codes, 7), f->residual_gain);
-    if (finish->residual_first)
+    if (form.residual_first)
         v = _mm512_adds_epi16(v, residual);
-    v = curve_of(finish->curve, v);
+    v = curve_of(f->curve, v);
     v = _mm512_adds_epi16(_mm512_mulhrs_epi16(v, f->gain), f->zero);
-    if (finish->line_scale != NULL)
+    if (form.line)
         v = _mm512_adds_epi16(v, _mm512_max_epi16(line, _mm512_setzero_si512()));
-    if (finish->residual_gain != NULL && !finish->residual_first)
+    if (form.residual && !form.residual_first)
         v = _mm512_adds_epi16(v, residual);
-    else if (finish->line_scale == NULL)
+    else if (!form.line)
         return v;
     return _mm512_mulhrs_epi16(v, _mm512_set1_epi16((1 << 15) / INT8_FRACTION));
 }
 
-/* The codes of four pixels × 16 channels; numbers of 16 channels in `scale` and the others. */
-INLINE __m512i finish_pixels(const struct finisher *f, const __m512i sums[4], int64_t channel,
-                             __m512i residual)
-{
-    const __m512 scale   = _mm512_loadu_ps(f->finish->scale + channel);
-    const __m512 bias    = _mm512_loadu_ps(f->finish->bias + channel);
-    __m512i      a       = _mm512_packs_epi32(round_sums(sums[0], scale, bias),
-                                              round_sums(sums[1], scale, bias));
-    __m512i      b       = _mm512_packs_epi32(round_sums(sums[2], scale, bias),
-                                              round_sums(sums[3], scale, bias));
-    __m512i      line[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+/* Lines by which sums become numbers, of 16 channels. */
+struct lines {
+    __m512 scale, bias, line_scale, line_bias;
+};
 
-    if (f->finish->line_scale != NULL) {
-        const __m512 slope = _mm512_loadu_ps(f->finish->line_scale + channel);
-        const __m512 start = _mm512_loadu_ps(f->finish->line_bias + channel);
-        line[0]            = _mm512_packs_epi32(round_sums(sums[0], slope, start),
-                                                round_sums(sums[1], slope, start));
-        line[1]            = _mm512_packs_epi32(round_sums(sums[2], slope, start),
-                                                round_sums(sums[3], slope, start));
+/* The codes of four pixels × 16 channels. */
+INLINE __m512i finish_pixels(const struct form form, const struct finisher *f,
+                             const struct lines *lines, const __m512i sums[4], __m512i residual)
+{
+    const __m512 scale = lines->scale, bias = lines->bias;
+    __m512i      a        = _mm512_packs_epi32(round_sums(sums[0], scale, bias),
+                                               round_sums(sums[1], scale, bias));
+    __m512i      b        = _mm512_packs_epi32(round_sums(sums[2], scale, bias),
+                                               round_sums(sums[3], scale, bias));
+    __m512i      line[2]  = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    __m512i      codes[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+    if (form.line) {
+        const __m512 slope = lines->line_scale, start = lines->line_bias;
+        line[0] = _mm512_packs_epi32(round_sums(sums[0], slope, start),
+                                     round_sums(sums[1], slope, start));
+        line[1] = _mm512_packs_epi32(round_sums(sums[2], slope, start),
+                                     round_sums(sums[3], slope, start));
     }
-    if (f->finish->curve != NULL) {
-        const __m512i codes = transpose_words(residual), none = _mm512_setzero_si512();
-        a = bend(f, a, line[0], _mm512_unpacklo_epi8(codes, none));
-        b = bend(f, b, line[1], _mm512_unpackhi_epi8(codes, none));
+    if (form.residual) {
+        const __m512i apart = transpose_words(residual);
+        codes[0]            = _mm512_unpacklo_epi8(apart, codes[0]);
+        codes[1]            = _mm512_unpackhi_epi8(apart, codes[1]);
+    }
+    if (form.curve) {
+        a = bend(form, f, a, line[0], codes[0]);
+        b = bend(form, f, b, line[1], codes[1]);
     }
     return transpose_words(_mm512_packus_epi16(a, b));
 }
@@ -118,34 +155,53 @@ struct spot {
     int64_t                 at;    /* pixel of the output */
 };
 
+/* Pointers are read before the first code is stored: a store of bytes might change any of them. */
+INLINE void store_form(const struct form form, const struct spot *spot, const __m512i *sums,
+                       int64_t block, const int pixels)
+{
+    const struct int8_conv   *conv    = spot->conv;
+    const struct int8_finish *finish  = &conv->finish;
+    const int64_t             channel = block * INT8_BLOCK;
+    const int64_t             at = (block * conv->rows * conv->columns + spot->at) * INT8_BLOCK;
+    uint8_t                  *y  = conv->y + at;
+    const uint8_t            *residual = form.residual ? conv->residual + at : NULL;
+    struct finisher           numbers  = {.curve = finish->curve};
+    struct lines              lines    = {.scale = _mm512_loadu_ps(finish->scale + channel),
+                                          .bias  = _mm512_loadu_ps(finish->bias + channel)};
+
+    if (form.curve) {
+        numbers.gain = pair_order(finish->gain + channel);
+        numbers.zero = pair_order(finish->zero + channel);
+    }
+    if (form.line) {
+        lines.line_scale = _mm512_loadu_ps(finish->line_scale + channel);
+        lines.line_bias  = _mm512_loadu_ps(finish->line_bias + channel);
+    }
+    if (form.residual)
+        numbers.residual_gain = pair_order(finish->residual_gain + channel);
+#pragma GCC unroll 8
+    for (int p = 0; p < pixels; p += 4) {
+        const int       count = pixels - p < 4 ? pixels - p : 4;
+        const __mmask16 words = (__mmask16)((1U << (4 * count)) - 1);
+        __m512i         codes = _mm512_setzero_si512(), four[4];
+        for (int i = 0; i < 4; i++)
+            four[i] = sums[p + (i < count ? i : 0)];
+        if (form.residual)
+            codes = _mm512_maskz_loadu_epi32(words, residual + p * INT8_BLOCK);
+        codes = finish_pixels(form, &numbers, &lines, four, codes);
+        if (count == 4)
+            _mm512_storeu_si512(y + p * INT8_BLOCK, codes);
+        else
+            _mm512_mask_storeu_epi32(y + p * INT8_BLOCK, words, codes);
+    }
+}
+
 INLINE void store_codes(const struct spot *spot, const __m512i *sums, int64_t block,
                         const int pixels)
 {
-    const struct int8_conv *conv   = spot->conv;
-    const int64_t           at     = (block * conv->rows * conv->columns + spot->at) * INT8_BLOCK;
-    struct finisher         finish = {.finish = &conv->finish};
-
-    if (conv->finish.curve != NULL) {
-        finish.gain = pair_order(conv->finish.gain + block * INT8_BLOCK);
-        finish.zero = pair_order(conv->finish.zero + block * INT8_BLOCK);
-    }
-    if (conv->finish.residual_gain != NULL)
-        finish.residual_gain = pair_order(conv->finish.residual_gain + block * INT8_BLOCK);
-#pragma GCC unroll 8
-    for (int p = 0; p < pixels; p += 4) {
-        const int       count    = pixels - p < 4 ? pixels - p : 4;
-        const __mmask16 words    = (__mmask16)((1U << (4 * count)) - 1);
-        __m512i         residual = _mm512_setzero_si512(), four[4];
-        for (int i = 0; i < 4; i++)
-            four[i] = sums[p + (i < count ? i : 0)];
-        if (conv->residual != NULL)
-            residual = _mm512_maskz_loadu_epi32(words, conv->residual + at + p * INT8_BLOCK);
-        residual = finish_pixels(&finish, four, block * INT8_BLOCK, residual);
-        if (count == 4)
-            _mm512_storeu_si512(conv->y + at + p * INT8_BLOCK, residual);
-        else
-            _mm512_mask_storeu_epi32(conv->y + at + p * INT8_BLOCK, words, residual);
-    }
+#define STORE(form) store_form(form, spot, sums, block, pixels)
+    BY_FORM(form_of(&spot->conv->finish), STORE);
+#undef STORE
 }
 
 INLINE void store_floats(const struct spot *spot, const __m512i *sums, int64_t block,
@@ -471,39 +527,41 @@ INLINE __m512i round_quad(const float *scale, const float *bias, __m512i sums)
 }
 
 /* Lane l of sums[q]: pixel l, channels 4q to 4q + 3. Packed, eight channels stand in order. */
-INLINE __m512i finish_eight(const struct int8_finish *finish, int64_t channel,
-                            const __m512i sums[2], __m512i codes)
+INLINE __m512i finish_eight(const struct form form, const struct int8_finish *finish,
+                            int64_t channel, const __m512i sums[2], __m512i codes)
 {
-    struct finisher f    = {.finish = finish};
+    struct finisher f    = {.curve = finish->curve};
     __m512i         line = _mm512_setzero_si512();
     __m512i         v    = _mm512_packs_epi32(
                    round_quad(finish->scale + channel, finish->bias + channel, sums[0]),
                    round_quad(finish->scale + channel + 4, finish->bias + channel + 4, sums[1]));
 
-    if (finish->curve == NULL)
+    if (!form.curve)
         return v;
-    if (finish->line_scale != NULL)
+    if (form.line)
         line = _mm512_packs_epi32(
             round_quad(finish->line_scale + channel, finish->line_bias + channel, sums[0]),
             round_quad(finish->line_scale + channel + 4, finish->line_bias + channel + 4, sums[1]));
     f.gain = eight(finish->gain + channel);
     f.zero = eight(finish->zero + channel);
-    if (finish->residual_gain != NULL)
+    if (form.residual)
         f.residual_gain = eight(finish->residual_gain + channel);
-    return bend(&f, v, line, codes);
+    return bend(form, &f, v, line, codes);
 }
 
-INLINE __m512i finish_quads(const struct int8_finish *finish, int64_t channel,
-                            const __m512i sums[4], __m512i residual)
+INLINE __m512i finish_quads(const struct form form, const struct int8_finish *finish,
+                            int64_t channel, const __m512i sums[4], __m512i residual)
 {
     const __m512i none = _mm512_setzero_si512();
 
     return _mm512_packus_epi16(
-        finish_eight(finish, channel, sums, _mm512_unpacklo_epi8(residual, none)),
-        finish_eight(finish, channel + 8, sums + 2, _mm512_unpackhi_epi8(residual, none)));
+        finish_eight(form, finish, channel, sums, _mm512_unpacklo_epi8(residual, none)),
+        finish_eight(form, finish, channel + 8, sums + 2, _mm512_unpackhi_epi8(residual, none)));
 }
 
-INLINE void depthwise_pixels(const struct int8_depthwise *conv, const struct taps *taps,
+/* Four pixels at a time; `finish` is the caller's own, so that no store of codes can change it. */
+INLINE void depthwise_pixels(const struct form form, const struct int8_depthwise *conv,
+                             const struct int8_finish *finish, const struct taps *taps,
                              int64_t block, int64_t row, int64_t column, const int fours)
 {
     int64_t at = ((block * conv->out_height + row) * conv->out_width + column) * INT8_BLOCK;
@@ -515,24 +573,33 @@ INLINE void depthwise_pixels(const struct int8_depthwise *conv, const struct tap
         int64_t   left  = conv->out_width - column - f * 4;
         __mmask16 words = left >= 4 ? 0xffff : left <= 0 ? 0 : (__mmask16)((1U << (4 * left)) - 1);
         __m512i   codes = _mm512_setzero_si512();
-        if (conv->residual != NULL)
+        if (form.residual)
             codes = _mm512_maskz_loadu_epi32(words, conv->residual + at + f * 64);
-        codes = finish_quads(&conv->finish, block * INT8_BLOCK, sums[f], codes);
+        codes = finish_quads(form, finish, block * INT8_BLOCK, sums[f], codes);
         _mm512_mask_storeu_epi32(conv->y + at + f * 64, words, codes);
     }
+}
+
+INLINE void depthwise_form(const struct form form, const struct int8_depthwise *conv,
+                           const struct taps *taps, int64_t block, int64_t row)
+{
+    const struct int8_finish finish = conv->finish;
+    int64_t                  column = 0;
+
+    for (; column + 12 < conv->out_width; column += 16)
+        depthwise_pixels(form, conv, &finish, taps, block, row, column, 4);
+    for (; column + 4 < conv->out_width; column += 8)
+        depthwise_pixels(form, conv, &finish, taps, block, row, column, 2);
+    for (; column < conv->out_width; column += 4)
+        depthwise_pixels(form, conv, &finish, taps, block, row, column, 1);
 }
 
 static void depthwise_row(const struct int8_depthwise *conv, const struct taps *taps, int64_t block,
                           int64_t row)
 {
-    int64_t column = 0;
-
-    for (; column + 12 < conv->out_width; column += 16)
-        depthwise_pixels(conv, taps, block, row, column, 4);
-    for (; column + 4 < conv->out_width; column += 8)
-        depthwise_pixels(conv, taps, block, row, column, 2);
-    for (; column < conv->out_width; column += 4)
-        depthwise_pixels(conv, taps, block, row, column, 1);
+#define ROW_OF(form) depthwise_form(form, conv, taps, block, row)
+    BY_FORM(form_of(&conv->finish), ROW_OF);
+#undef ROW_OF
 }
 
 static void depthwise_block(const struct int8_depthwise *conv, struct ring *ring, int64_t block)
