@@ -42,6 +42,7 @@ if(TARGET gpu)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         set_source_files_properties(
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512.c
+            ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512_depthwise.c
             ${CMAKE_SOURCE_DIR}/gpu/cpu/int8_avx512_move.c PROPERTIES COMPILE_OPTIONS
             "${kernel_options};-mavx512f;-mavx512vl;-mavx512bw;-mavx512dq;-mavx512vnni;-mfma;-mprefer-vector-width=512")
         set_source_files_properties(
