@@ -22,6 +22,7 @@ FAMILIES = {
     'mobilenet_v3': (models_other.mobilenet_v3, 224, 14),
     'ssd_mobilenet': (models_other.ssd_mobilenet, 300, 13),
     'rtdetr': (models_other.rtdetr, 640, 17),
+    'dfine': (models_other.dfine, 640, 17),
 }
 
 

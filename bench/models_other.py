@@ -257,9 +257,9 @@ def rtdetr_encoder(m, size, width, hidden):
     return [down, up, levels[2]]
 
 
-def rtdetr(m, size, classes=80, width=16, hidden=64, queries=300):
-    """The best places of an encoder become queries; two decoder layers refine their boxes."""
-    heads, sides = 8, [size // 8, size // 16, size // 32]
+def rtdetr_queries(m, size, classes, width, hidden, queries):
+    """What a decoder begins with: queries, their boxes, all cells, and how many of them there are."""
+    sides = [size // 8, size // 16, size // 32]
     levels = rtdetr_encoder(m, size, width, hidden)
     cells = sum(s * s for s in sides)
     queries = min(queries, cells)
@@ -280,7 +280,21 @@ def rtdetr(m, size, classes=80, width=16, hidden=64, queries=300):
     row = m.node('Unsqueeze', [index, m.ints([-1])])
     reference = m.node('GatherElements', [boxes, m.node('Tile', [row, m.ints([1, 1, 4])])], axis=1)
     reference = m.node('Sigmoid', reference)
-    x = m.node('GatherND', [output, row], batch_dims=1)
+    return m.node('GatherND', [output, row], batch_dims=1), reference, memory, queries, sides
+
+
+def detr_outputs(m, boxes, logits, classes):
+    class_names(m, classes)
+    m.node('Identity', boxes, name='pred_boxes')
+    m.node('Identity', logits, name='pred_logits')
+    m.output('pred_logits', 3)
+    m.output('pred_boxes', 3)
+
+
+def rtdetr(m, size, classes=80, width=16, hidden=64, queries=300):
+    """The best places of an encoder become queries; two decoder layers refine their boxes."""
+    heads = 8
+    x, reference, memory, queries, sides = rtdetr_queries(m, size, classes, width, hidden, queries)
     for _ in range(2):
         place = m.linear(m.node('Relu', m.linear(reference, 4, 2 * hidden)), 2 * hidden, hidden)
         y = self_attention(m, m.node('Add', [x, place]), queries, hidden, heads)
@@ -291,9 +305,63 @@ def rtdetr(m, size, classes=80, width=16, hidden=64, queries=300):
         x = layer_norm(m, m.node('Add', [x, feed_forward(m, x, hidden, 4 * hidden)]), hidden)
         delta = mlp(m, x, hidden, 4)
         reference = m.node('Sigmoid', m.node('Add', [delta, inverse_sigmoid(m, reference)]))
-    logits = m.linear(x, hidden, classes)
-    class_names(m, classes)
-    m.node('Identity', reference, name='pred_boxes')
-    m.node('Identity', logits, name='pred_logits')
-    m.output('pred_logits', 3)
-    m.output('pred_boxes', 3)
+    detr_outputs(m, reference, m.linear(x, hidden, classes), classes)
+
+
+# ---- the same with distributions instead of distances ----
+
+SIDE_BINS = 33  # of the distribution over how far each side of a box lies
+
+
+def gateway(m, x, y, hidden):
+    """How much of each of two, for every number."""
+    gates = m.node('Sigmoid', m.linear(m.node('Concat', [x, y], axis=-1), 2 * hidden, 2 * hidden))
+    first, second = m.node('Split', [gates, m.ints([hidden, hidden])], outputs=2, axis=-1)
+    parts = [m.node('Mul', [first, x]), m.node('Mul', [second, y])]
+    return layer_norm(m, m.node('Add', parts), hidden)
+
+
+def moved_box(m, box, distances, scale=4.0):
+    """Each side of a box of centre and size goes as far as is said, in parts of that size."""
+    cx, cy, w, h = m.node('Split', [box, m.ints([1, 1, 1, 1])], outputs=4, axis=-1)
+    sides = m.node('Split', [distances, m.ints([1, 1, 1, 1])], outputs=4, axis=-1)
+
+    def reach(extent, side):
+        part = m.node('Div', [extent, m.number(scale)])
+        return m.node('Mul', [m.node('Add', [side, m.number(scale / 2)]), part])
+
+    x0, y0 = m.node('Sub', [cx, reach(w, sides[0])]), m.node('Sub', [cy, reach(h, sides[1])])
+    x1, y1 = m.node('Add', [cx, reach(w, sides[2])]), m.node('Add', [cy, reach(h, sides[3])])
+    half = m.number(0.5)
+    out = [m.node('Mul', [m.node('Add', [x0, x1]), half]),
+           m.node('Mul', [m.node('Add', [y0, y1]), half]),
+           m.node('Sub', [x1, x0]), m.node('Sub', [y1, y0])]
+    return m.node('Concat', out, axis=-1)
+
+
+def dfine(m, size, classes=80, width=16, hidden=64, queries=300):
+    """Layers refine distributions over each side; how sharp those are moves the scores."""
+    heads = 8
+    x, first, memory, queries, sides = rtdetr_queries(m, size, classes, width, hidden, queries)
+    place = m.linear(m.node('Relu', m.linear(first, 4, 2 * hidden)), 2 * hidden, hidden)
+    steps = [math.copysign(abs(i / 16.0 - 1.0) ** 1.5, i - 16) for i in range(SIDE_BINS)]
+    steps = m.floats([SIDE_BINS, 1], steps)
+    reference, corners = first, None
+    for _ in range(2):
+        y = self_attention(m, m.node('Add', [x, place]), queries, hidden, heads)
+        x = layer_norm(m, m.node('Add', [x, y]), hidden)
+        y = sampled_attention(m, m.node('Add', [x, place]), reference, memory, queries, hidden,
+                              heads, sides)
+        x = gateway(m, x, y, hidden)
+        x = layer_norm(m, m.node('Add', [x, feed_forward(m, x, hidden, 4 * hidden)]), hidden)
+        more = mlp(m, x, hidden, 4 * SIDE_BINS)
+        corners = more if corners is None else m.node('Add', [more, corners])
+        share = m.node('Softmax', m.reshape(corners, [1, queries, 4, SIDE_BINS]), axis=-1)
+        distances = m.reshape(m.node('MatMul', [share, steps]), [1, queries, 4])
+        reference = moved_box(m, first, distances)
+    sharp, _ = m.node('TopK', [share, m.ints([4])], outputs=2, axis=-1)
+    mean = m.node('ReduceMean', sharp, axes=[-1], keepdims=1)
+    quality = m.reshape(m.node('Concat', [sharp, mean], axis=-1), [1, queries, 20])
+    quality = m.linear(m.node('Relu', m.linear(quality, 20, hidden)), hidden, 1)
+    logits = m.node('Add', [m.linear(x, hidden, classes), quality])
+    detr_outputs(m, reference, logits, classes)

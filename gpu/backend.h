@@ -1,7 +1,7 @@
 /* gpu/backend.h: what a device must do to run a model.
  *
- * Backends stand in one table (backend.c): "cpu" (oneDNN) now; "cuda" joins as a plug-in that is
- * loaded at start. A runner belongs to one thread: it holds the memory arena of one stream of
+ * Backends stand in one table (backend.c): "cuda", a plug-in that is loaded at start, and "cpu" (our
+ * own kernels and oneDNN). A runner belongs to one thread: it holds the memory arena of one stream of
  * pictures. The model is shared and outlives its runners. */
 #ifndef SIGHTLINE_GPU_BACKEND_H
 #define SIGHTLINE_GPU_BACKEND_H
@@ -65,8 +65,9 @@ struct backend_ops {
      * machine when it is asked for by name; otherwise ERR_UNSUPPORTED with the reason. */
     int (*supports)(const struct model *model, const struct runner_settings *settings,
                     struct why *why);
-    /* Required. Primitives, weights and arena; after it, run() allocates nothing. ERR_UNSUPPORTED
-     * for a precision that is asked for by name and not there. */
+    /* Required. Primitives, weights and arena; after it, run() allocates nothing, but that oneDNN, at
+     * each call, allocates and frees a small table of its arguments (tests/unit/cpu_models_test.c).
+     * ERR_UNSUPPORTED for a precision that is asked for by name and not there. */
     int (*open)(struct runner **out, const struct model *model,
                 const struct runner_settings *settings, struct why *why);
     /* Required. `input`: batch×3×H×W float32, contiguous, in the scale that the model wants.
@@ -85,8 +86,8 @@ struct backend_ops {
     /* NULL: none. Whether run_boxes() reads this picture in the device memory where it lies. */
     bool (*reads)(const struct runner *runner, const struct frame *frame);
     /* `batch` pictures, in host memory or such as reads() says yes to, to what
-     * detector_session_run() gives out, the same boxes in the same order; *prepare_ns: until the pictures were with the device. What output() gives is
-     * not touched. ERR_UNSUPPORTED: one of them is larger than it takes, and nothing was done;
+     * detector_session_run() gives out, the same boxes in the same order; *prepare_ns: until the
+     * pictures were with the device. What output() gives is not touched. ERR_UNSUPPORTED: one of them is larger than it takes, and nothing was done;
      * ERR_INVALID: one cannot be analysed; ERR_DEVICE_LOST: as run(). */
     int (*run_boxes)(struct runner *runner, struct frame *const *frames, int batch,
                      struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
