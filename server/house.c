@@ -3,6 +3,7 @@
 #include "config/plural.h"
 #include "server/jobs.h"
 #include "server/model_change.h"
+#include "server/packet_loss.h"
 #include "server/server.h"
 #include "server/snapshots.h"
 
@@ -27,6 +28,8 @@ static bool house_camera(void *arg, int index, struct api_camera *camera)
     camera->settings = pipeline_camera_settings(server->pipeline, index);
     camera_stats(pipeline_camera(server->pipeline, index), &camera->stats);
     camera->frames_dropped = stats.frames_dropped;
+    camera->frames_failed  = stats.frames_failed;
+    camera->packet_loss    = stats.loss;
     camera->coverage       = stats.coverage;
     camera->given_fps      = stats.given_fps;
     camera->share          = stats.share;
@@ -174,12 +177,29 @@ static void ledger_problems(const struct server *server, struct problem_list *li
     }
 }
 
+static void loss_problem(struct server *server, int index, const struct camera_stats *camera,
+                         struct problem_list *list)
+{
+    struct pipeline_camera_stats stats;
+    char                         text[256];
+
+    pipeline_camera_stats(server->pipeline, index, &stats);
+    if (stats.loss <= PACKET_LOSS_TOLD)
+        return;
+    snprintf(text, sizeof text,
+             "%s: %.0f %% of its packets are lost on the way, and its pictures damaged%s",
+             pipeline_camera_settings(server->pipeline, index)->name, stats.loss * 100,
+             strcmp(camera->transport, "udp") == 0 ? "; transport: tcp would lose none" : "");
+    add_problem(list, "camera", false, text);
+}
+
 static void camera_problems(struct server *server, struct problem_list *list)
 {
     for (int i = 0; i < pipeline_camera_count(server->pipeline); i++) {
         struct camera_stats stats;
         char                text[256];
         camera_stats(pipeline_camera(server->pipeline, i), &stats);
+        loss_problem(server, i, &stats, list);
         if (stats.state != CAMERA_STALLED && stats.state != CAMERA_BACKOFF)
             continue;
         snprintf(text, sizeof text, "%s: %s", pipeline_camera_settings(server->pipeline, i)->name,

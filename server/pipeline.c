@@ -513,6 +513,7 @@ void pipeline_camera_stats(const struct pipeline *pipeline, int index,
         .given_fps      = camera->given_fps,
         .share          = pipeline->share.share,
         .latency_ns     = camera->latency_ns,
+        .loss           = camera->loss.share,
     };
 }
 

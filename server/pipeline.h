@@ -81,6 +81,7 @@ struct pipeline_camera_stats {
     double   share;      /* of the wanted rate, 0..1: below 1 the detector cannot keep up */
     double   coverage;   /* of the last full minute, 0..1; negative before it */
     int64_t  latency_ns; /* decode to counted, of the last picture */
+    double   loss;       /* of its packets over the last seconds, 0..1 (packet_loss.h) */
 };
 void pipeline_camera_stats(const struct pipeline *pipeline, int index,
                            struct pipeline_camera_stats *stats);

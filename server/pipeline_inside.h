@@ -9,6 +9,7 @@
 #include "server/count/counter.h"
 #include "server/coverage.h"
 #include "server/main_stream.h"
+#include "server/packet_loss.h"
 #include "server/pipeline.h"
 #include "server/rate_share.h"
 
@@ -34,6 +35,7 @@ struct pipeline_camera {
     atomic_uint_fast64_t   frames_dropped; /* grows on a decode worker */
     uint64_t               events;
     int64_t                latency_ns;
+    struct packet_loss     loss;
     struct counter_time    last_time; /* of the last counted picture */
     double                 given_fps;
     struct motion_gate     gate;   /* offline: which pictures a live camera would have analysed */

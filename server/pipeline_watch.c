@@ -1,5 +1,5 @@
-/* What is looked after every second: which part of the time was really analysed, and, when the
- * detector cannot keep up, at which rate each camera is analysed. */
+/* What is looked after every second: which part of the time was really analysed, which part of its packets
+ * a camera loses, and, when the detector cannot keep up, at which rate each camera is analysed. */
 #include "server/pipeline_inside.h"
 
 #include "config/clock.h"
@@ -85,6 +85,16 @@ static void share_rates(struct pipeline *pipeline)
         pipeline_give_rate(pipeline->cameras[i]);
 }
 
+static void note_loss(struct pipeline_camera *camera, int64_t now_ns)
+{
+    struct camera_stats stats;
+
+    if (!packet_loss_is_due(&camera->loss, now_ns))
+        return;
+    camera_stats(camera->camera, &stats);
+    packet_loss_note(&camera->loss, stats.rtp_received, stats.rtp_lost, now_ns);
+}
+
 void pipeline_on_tick(uv_timer_t *timer)
 {
     struct pipeline *pipeline = timer->data;
@@ -95,5 +105,6 @@ void pipeline_on_tick(uv_timer_t *timer)
     for (int i = 0; i < pipeline->count; i++) {
         pipeline_take_still(pipeline->cameras[i]);
         pipeline_flush_coverage(pipeline->cameras[i], now_ns);
+        note_loss(pipeline->cameras[i], clock_monotonic_ns());
     }
 }

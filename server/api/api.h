@@ -27,9 +27,11 @@ struct api_camera {
     const struct settings_camera *settings; /* name, lines, zones */
     struct camera_stats           stats;
     uint64_t frames_dropped; /* given up by the inference pool for newer ones */
+    uint64_t frames_failed;  /* could not be analysed */
     double   coverage;       /* of the last full minute, 0..1; negative before it */
     double   given_fps;      /* at which it is to be analysed now; 0: every picture */
     double   share;          /* of the wanted rate, 0..1; below 1 under overload */
+    double   packet_loss;    /* over the last seconds, 0..1 */
 };
 /* A camera's main stream, which is connected to only while somebody looks (server/main_stream.h). */
 struct api_main {

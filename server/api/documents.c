@@ -211,10 +211,12 @@ static void write_rates(struct json_writer *json, const struct api_camera *camer
     key_uint(json, "skipped", stats->frames_skipped);
     key_uint(json, "still", stats->frames_still);
     key_uint(json, "dropped", camera->frames_dropped);
+    key_uint(json, "failed", camera->frames_failed);
     json_end_object(json);
     key_uint(json, "reconnects", stats->reconnects);
     key_uint(json, "decode_errors", stats->decode_errors);
     key_uint(json, "packets_lost", stats->rtp_lost);
+    key_number(json, "packet_loss", camera->packet_loss, 4);
     json_put_pair(json, "transport", stats->transport);
 }
 

@@ -223,6 +223,11 @@ static double value_dropped(const struct api_camera *camera)
     return (double)camera->frames_dropped;
 }
 
+static double value_failed(const struct api_camera *camera)
+{
+    return (double)camera->frames_failed;
+}
+
 static double value_errors(const struct api_camera *camera)
 {
     return (double)camera->stats.decode_errors;
@@ -231,6 +236,11 @@ static double value_errors(const struct api_camera *camera)
 static double value_lost(const struct api_camera *camera)
 {
     return (double)camera->stats.rtp_lost;
+}
+
+static double value_loss(const struct api_camera *camera)
+{
+    return camera->packet_loss;
 }
 
 static double value_received(const struct api_camera *camera)
@@ -290,6 +300,8 @@ static const struct camera_family {
      value_still},
     {"sightline_frames_dropped", "counter", NULL, "Pictures given up for newer ones under load.",
      value_dropped},
+    {"sightline_frames_failed", "counter", NULL, "Pictures that could not be analysed.",
+     value_failed},
     {"sightline_analysis_wanted_rate", "gauge", NULL,
      "Pictures a second that are to be analysed; 0: all.", value_wanted},
     {"sightline_analysis_given_rate", "gauge", NULL,
@@ -306,6 +318,8 @@ static const struct camera_family {
      value_packets_dropped},
     {"sightline_rtp_packets_received", "counter", NULL, "RTP packets.", value_received},
     {"sightline_rtp_packets_lost", "counter", NULL, "RTP packets that never arrived.", value_lost},
+    {"sightline_rtp_loss_ratio", "gauge", "ratio",
+     "Share of the RTP packets of the last seconds that never arrived.", value_loss},
     {"sightline_rtp_packets_reordered", "counter", NULL, "RTP packets put in order again.",
      value_reordered},
     {"sightline_rtp_packets_duplicate", "counter", NULL, "RTP packets that came twice.",

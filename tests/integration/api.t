@@ -30,7 +30,7 @@ same(answer.headers['content-length'], full.headers['content-length'], 'and the 
 
 camera = json.loads(full.body)['cameras'][0]
 same(sorted(camera), sorted(['name', 'state', 'reason', 'source', 'codec', 'video', 'width', 'height', 'fps', 'progress',
-                             'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'lines', 'main', 'managed', 'zones',
+                             'coverage', 'frames', 'reconnects', 'decode_errors', 'packets_lost', 'packet_loss', 'lines', 'main', 'managed', 'zones',
                              'analysis', 'transport', 'decoder', 'decoder_note', 'classes', 'version']),
      'a camera has the members of protocol.md')
 same((camera['name'], camera['state'], camera['video'], camera['coverage']), ('gate', 'streaming', 'h264', 0.98), 'its state')
@@ -161,6 +161,9 @@ except ValueError as error:
 ok(all('HELP' in family and 'TYPE' in family for family in families.values()), 'all have type and help')
 for name in ('sightline_build', 'sightline_crossings', 'sightline_zone_occupancy', 'sightline_zone_entries', 'sightline_zone_exits',
              'sightline_camera_up', 'sightline_camera_reconnects', 'sightline_frames_decoded', 'sightline_frames_analysed',
+             'sightline_frames_still', 'sightline_frames_failed', 'sightline_decode_errors', 'sightline_decode_packets_dropped', 'sightline_decode_relief',
+             'sightline_analysis_wanted_rate', 'sightline_analysis_given_rate', 'sightline_camera_losses', 'sightline_camera_connects_waiting',
+             'sightline_rtp_packets_received', 'sightline_rtp_packets_lost', 'sightline_rtp_packets_late', 'sightline_rtp_loss_ratio', 'sightline_rtp_jitter_seconds',
              'sightline_frames_skipped', 'sightline_frames_dropped', 'sightline_count_coverage_ratio', 'sightline_ledger_commits', 'sightline_ledger_disk_free_bytes',
              'sightline_ledger_failed_commits', 'sightline_ledger_events_waiting', 'sightline_ledger_events_lost', 'sightline_ledger_coverage_lost',
              'sightline_ledger_last_commit_seconds', 'sightline_redis_state', 'sightline_http_requests', 'sightline_http_refusals',
