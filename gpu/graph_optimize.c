@@ -7,6 +7,7 @@
  *   focus     four every-other-pixel slices, joined, before a convolution: one larger convolution
  *   scales    constants per channel go into the weights of the convolution before them
  *   tails     activations and residual additions go into the node before them
+ *   softmaxes one between two transposes that undo each other is taken along another axis
  *   dead      what no output needs is dropped
  *
  * A fused node takes the place of the last of its parts, so that the order stays valid. */
@@ -403,11 +404,66 @@ static int fuse_tails(struct graph *graph)
     return 0;
 }
 
+/* The axis of `x` along which the numbers lie that stand along `axis` in the y that `copy`, a
+ * permutation, makes of it; -1: not along one. */
+static int axis_before(const struct value *x, const struct value *y, const struct node *copy,
+                       int axis)
+{
+    const struct strided *strided = &copy->strided;
+    const int64_t         count   = y->dimension[axis];
+    int64_t               inner = 1, behind = 1, step = 0, stride[MODEL_MAX_DIMENSIONS];
+
+    for (int k = axis + 1; k < y->rank; k++)
+        inner *= y->dimension[k];
+    for (int k = strided->rank - 1; k >= 0; k--) {
+        if (strided->stride[k] <= 0 && strided->dimension[k] > 1)
+            return -1;
+        if (behind == inner && strided->dimension[k] == count && count > 1)
+            step = strided->stride[k];
+        behind *= strided->dimension[k];
+    }
+    graph_strides(x->rank, x->dimension, stride);
+    for (int k = 0; k < x->rank; k++)
+        if (step > 0 && x->dimension[k] == count && stride[k] == step)
+            return k;
+    return -1;
+}
+
+/* Transposes around a softmax are what exporters make of one along the channels. */
+static int turn_softmaxes(struct graph *graph)
+{
+    for (int i = 0; i < graph->node_count; i++) {
+        struct node   *after = &graph->nodes[i], *softmax, *before;
+        struct value  *x, *y;
+        struct strided both;
+        int            axis;
+        if (after->kind != NODE_COPY ||
+            (softmax = sole_producer_of(graph, after->input[0], NODE_SOFTMAX)) == NULL ||
+            (before = sole_producer_of(graph, softmax->input[0], NODE_COPY)) == NULL ||
+            !graph_strided_compose(&before->strided, &after->strided, &both))
+            continue;
+        x = &graph->values[before->input[0]];
+        y = &graph->values[softmax->output];
+        if (y->elements != x->elements || !graph_strided_is_reshape(&both, x->elements))
+            continue; /* otherwise `before` leaves no number out and takes none twice */
+        axis = axis_before(x, &graph->values[before->output], before, softmax->axis);
+        if (axis < 0)
+            continue;
+        softmax->input[0] = before->input[0];
+        softmax->axis     = axis;
+        y->rank           = x->rank;
+        memcpy(y->dimension, x->dimension, sizeof y->dimension);
+        after->strided = both;
+    }
+    graph_drop_dead(graph);
+    return 0;
+}
+
 int graph_optimize(struct graph *graph, struct why *why)
 {
     int (*const passes[])(struct graph *) = {
-        merge_copies, graph_fuse_functions, graph_fuse_norms, fuse_swish,   fuse_padding,
-        fuse_focus,   fuse_scales,          fuse_tails,       merge_copies,
+        merge_copies, graph_fuse_functions, graph_fuse_norms, fuse_swish,     fuse_padding,
+        fuse_focus,   fuse_scales,          fuse_tails,       turn_softmaxes, merge_copies,
     };
     size_t count = sizeof passes / sizeof passes[0];
 

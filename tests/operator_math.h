@@ -114,20 +114,40 @@ static void case_mean(struct trial *t)
     }
 }
 
+/* Along one axis; before opset 13 along all from it on. Half of them between two transposes that undo
+ * each other, as exporters write one along the channels. */
 static void case_softmax(struct trial *t)
 {
-    int     axis   = (int)pick(t, 0, 3);
+    int     axis = (int)pick(t, 0, 3), order[4] = {0, 1, 2, 3}, back[4];
+    bool    turned = (t->onnx.opset >= 13 || axis == 3) && pick(t, 0, 1) == 1;
     int64_t stride = 1, count;
-    char    text[32];
+    char    text[32], there[64], again[64];
 
     picture(t, 20, 9);
     snprintf(text, sizeof text, "axis:i=%d", axis);
-    node(t, "Softmax", "", text);
+    if (turned) {
+        for (int k = 3; k > 0; k--) {
+            int other = (int)pick(t, 0, k), swap = order[k];
+            order[k]     = order[other];
+            order[other] = swap;
+        }
+        for (int k = 0; k < 4; k++)
+            back[order[k]] = k;
+        snprintf(there, sizeof there, "perm:is=%d,%d,%d,%d", order[0], order[1], order[2],
+                 order[3]);
+        snprintf(again, sizeof again, "perm:is=%d,%d,%d,%d", back[0], back[1], back[2], back[3]);
+        onnx_node(&t->onnx, "Transpose", t->from[1] == 'b' ? "xb" : "x", "turned", there);
+        onnx_node(&t->onnx, "Softmax", "turned", "soft", text);
+        onnx_node(&t->onnx, "Transpose", "soft", "y", again);
+        axis = order[axis];
+    } else {
+        node(t, "Softmax", "", text);
+    }
     t->y = array_of(4, t->x.size);
     for (int k = axis + 1; k < 4; k++)
         stride *= t->x.size[k];
     count = t->x.size[axis];
-    if (t->onnx.opset < 13) { /* all dimensions from the axis on, taken together */
+    if (t->onnx.opset < 13 && !turned) {
         count *= stride;
         stride = 1;
     }

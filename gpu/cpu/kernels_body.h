@@ -136,6 +136,10 @@ static void gather(const struct kernel_gather *gather)
         gather_any(gather, 2);
     else if (gather->sources == 3)
         gather_any(gather, 3);
+    else if (gather->sources == 4)
+        gather_any(gather, 4);
+    else if (gather->sources == 5)
+        gather_any(gather, 5);
     else
         gather_any(gather, gather->sources);
 }
