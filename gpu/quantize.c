@@ -104,10 +104,37 @@ close_exact:
     return rc;
 }
 
+#define PART_BYTES 1024
+
+/* The file beside the one to write, which takes its place when it is whole. */
+static int open_part(const struct quantizer *q, char part[PART_BYTES], FILE **out)
+{
+    const char *path = q->settings->out_path;
+
+    if (snprintf(part, PART_BYTES, "%s.part", path) >= PART_BYTES)
+        return why_set(q->why, ERR_LIMIT, "%s: the path is too long", path);
+    *out = fopen(part, "wb");
+    return *out != NULL ? 0 : why_set(q->why, ERR_IO, "%s: %s", part, strerror(errno));
+}
+
+/* Minutes of measuring are not to be lost for a folder that is not there. */
+static int check_place(const struct quantizer *q)
+{
+    char  part[PART_BYTES];
+    FILE *out = NULL;
+    int   rc  = open_part(q, part, &out);
+
+    if (rc != 0)
+        return rc;
+    fclose(out);
+    remove(part);
+    return 0;
+}
+
 static int write_copy(const struct quantizer *q, const struct calibration *calibration)
 {
     const char *path = q->settings->out_path;
-    char       *text = calibration_text(calibration), part[1024];
+    char       *text = calibration_text(calibration), part[PART_BYTES];
     uint8_t    *file = NULL, *copy = NULL;
     size_t      count = 0, new_count = 0;
     FILE       *out = NULL;
@@ -120,10 +147,8 @@ static int write_copy(const struct quantizer *q, const struct calibration *calib
                      q->settings->detector.model_path);
     if (rc == 0 && (copy = calibration_attach(file, count, text, &new_count, q->why)) == NULL)
         rc = ERR_INVALID;
-    if (rc == 0 && snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
-        rc = why_set(q->why, ERR_LIMIT, "%s: the path is too long", path);
-    if (rc == 0 && (out = fopen(part, "wb")) == NULL)
-        rc = why_set(q->why, ERR_IO, "%s: %s", part, strerror(errno));
+    if (rc == 0)
+        rc = open_part(q, part, &out);
     if (out != NULL) {
         bool good = fwrite(copy, 1, new_count, out) == new_count && fflush(out) == 0 &&
                     fsync(fileno(out)) == 0;
@@ -158,8 +183,11 @@ int quantize_model(const struct quantize_settings *settings, struct quantize_rep
     rc               = detector_open(&q.detector, &open, why);
     if (rc != 0)
         return rc;
-    q.exact = calloc((size_t)settings->picture_count, sizeof *q.exact);
-    rc      = q.exact != NULL ? look_at_pictures(&q) : why_set(why, ERR_MEMORY, "out of memory");
+    if (settings->out_path != NULL)
+        rc = check_place(&q);
+    q.exact = rc == 0 ? calloc((size_t)settings->picture_count, sizeof *q.exact) : NULL;
+    if (rc == 0)
+        rc = q.exact != NULL ? look_at_pictures(&q) : why_set(why, ERR_MEMORY, "out of memory");
     if (rc == 0)
         rc = quantize_search(&q, &best);
     q.step = (struct quantize_step){1, 1, "done"};

@@ -28,12 +28,14 @@ const char MODEL_USAGE[] =
     "            a model with them\n"
     "\n"
     "  --head NAME            instead of recognising it: yolox, yolov5, yolov7, yolov8, nanodet,\n"
-    "                         fastestdet, ssd, detr, end_to_end, sightline\n"
+    "                         fastestdet, ssd, detr, end_to_end, sightline (as the next two for\n"
+    "                         check, compare, quantize)\n"
     "  --classes FILE         names of the classes, one in each line\n"
     "  --class NAME=CLASS     count a class as person, bicycle, car, motorcycle, bus, truck or "
     "none;\n"
     "                         may be repeated\n"
-    "  --backend NAME         cpu, cuda, or auto (the default)\n"
+    "  --backend NAME         cpu, cuda, or auto (the default; as the next for check, bench,\n"
+    "                         compare)\n"
     "  --precision NAME       f32, f16, bf16, int8, or auto (the default)\n"
     "  --batch N              pictures in one run (bench; default: the backend's best)\n"
     "  --threads N            runs at the same time (bench; default 1)\n"
@@ -46,6 +48,34 @@ const char MODEL_USAGE[] =
     "  --json                 the result as JSON\n"
     "\n"
     "Exit codes: 0 good, 1 the model cannot be used or something went wrong, 2 wrong usage.\n";
+
+/* Which options say something to which action; the others are refused, not overheard. */
+static const struct {
+    const char *name, *actions;
+} OPTIONS[] = {
+    {"--head", "check compare quantize"},
+    {"--classes", "check compare quantize"},
+    {"--class", "check compare quantize"},
+    {"--backend", "check bench compare"},
+    {"--precision", "check bench compare"},
+    {"--batch", "bench"},
+    {"--threads", "bench"},
+    {"--seconds", "bench"},
+    {"--calibrate", "quantize"},
+    {"--agreement", "quantize"},
+    {"-o", "quantize"},
+    {"--output", "quantize"},
+};
+
+#define OPTION_COUNT (int)(sizeof OPTIONS / sizeof OPTIONS[0])
+
+static int find_option(const char *name)
+{
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(OPTIONS[i].name, name) == 0)
+            return i;
+    return -1;
+}
 
 static int whole(const char *option, const char *value, int low, int high, int *number,
                  struct why *why)
@@ -108,18 +138,19 @@ static int read_value(struct model_arguments *options, const char *option, const
     else if (strcmp(option, "--threads") == 0)
         return whole(option, value, 1, MODEL_ARGUMENTS_THREADS, &options->threads, why);
     else if (strcmp(option, "--seconds") == 0) {
-        options->seconds = strtod(value, NULL);
-        if (!(options->seconds > 0.0 && options->seconds <= SECONDS_MAX))
-            return why_set(why, ERR_INVALID, "--seconds must be above 0 and at most %.0f",
-                           SECONDS_MAX);
+        char *end;
+        options->seconds = strtod(value, &end);
+        if (end == value || *end != '\0' ||
+            !(options->seconds > 0.0 && options->seconds <= SECONDS_MAX))
+            return why_set(why, ERR_INVALID,
+                           "--seconds must be a number above 0 and at most %.0f, not \"%s\"",
+                           SECONDS_MAX, value);
     } else if (strcmp(option, "--calibrate") == 0)
         options->calibrate = value;
     else if (strcmp(option, "--agreement") == 0)
         return whole(option, value, 1, 100, &options->agreement_percent, why);
-    else if (strcmp(option, "-o") == 0 || strcmp(option, "--output") == 0)
+    else /* -o, --output */
         options->output = value;
-    else
-        return why_set(why, ERR_INVALID, "no option \"%s\"", option);
     return 0;
 }
 
@@ -138,7 +169,8 @@ static int read_place(struct model_arguments *options, const char *value, struct
     return 0;
 }
 
-static int check_whole(const struct model_arguments *options, struct why *why)
+/* `given`: a bit for each option. */
+static int check_whole(const struct model_arguments *options, unsigned given, struct why *why)
 {
     static const char *const ACTIONS[] = {"check", "bench", "compare", "quantize"};
     bool                     known     = false;
@@ -152,6 +184,10 @@ static int check_whole(const struct model_arguments *options, struct why *why)
                        options->action);
     if (options->detector.model_path == NULL)
         return why_set(why, ERR_INVALID, "which model? Name its ONNX file");
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if ((given >> i & 1U) != 0 && strstr(OPTIONS[i].actions, options->action) == NULL)
+            return why_set(why, ERR_INVALID, "%s means nothing to %s: it is for %s",
+                           OPTIONS[i].name, options->action, OPTIONS[i].actions);
     if (strcmp(options->action, "compare") == 0 && options->image_count == 0)
         return why_set(why, ERR_INVALID, "on which pictures? Name some files");
     if (strcmp(options->action, "quantize") == 0 && options->calibrate == NULL)
@@ -161,9 +197,11 @@ static int check_whole(const struct model_arguments *options, struct why *why)
 
 int model_arguments_parse(struct model_arguments *options, int argc, char **argv, struct why *why)
 {
+    unsigned given = 0;
+
     *options = (struct model_arguments){.threads = 1, .seconds = SECONDS_DEFAULT};
     for (int i = 1; i < argc; i++) {
-        int rc;
+        int rc, option;
 
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             options->help = true;
@@ -173,17 +211,21 @@ int model_arguments_parse(struct model_arguments *options, int argc, char **argv
             options->json = true;
             continue;
         }
+        option = find_option(argv[i]);
         if (argv[i][0] != '-')
             rc = read_place(options, argv[i], why);
+        else if (option < 0)
+            rc = why_set(why, ERR_INVALID, "there is no option \"%s\"", argv[i]);
         else if (i + 1 == argc)
-            rc = why_set(why, ERR_INVALID, "\"%s\" is no option, or it wants a value", argv[i]);
+            rc = why_set(why, ERR_INVALID, "%s wants a value", argv[i]);
         else {
             rc = read_value(options, argv[i], argv[i + 1], why);
+            given |= 1U << option;
             i++;
         }
         if (rc != 0)
             return rc;
     }
     options->detector.rules = options->rules;
-    return check_whole(options, why);
+    return check_whole(options, given, why);
 }

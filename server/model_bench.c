@@ -226,8 +226,10 @@ int model_bench(const struct model_arguments *options)
         int best    = bench.backend->best_batch(model);
         bench.batch = options->batch > 0 ? options->batch : best;
         if (bench.batch > best)
-            rc = why_set(&why, ERR_LIMIT, "the backend %s takes at most %d pictures in one run",
-                         bench.backend->name, best);
+            rc = why_set(&why, ERR_LIMIT,
+                         "the backend %s takes at most %d picture%s in one run: --threads N makes "
+                         "N runs at the same time",
+                         bench.backend->name, best, plural((uint64_t)best));
     }
     if (rc == 0)
         rc = run_threads(&bench, threads, options, &why);

@@ -31,7 +31,10 @@ ok(result.returncode == 0 and "quantize" in result.stdout, "help")
 for wrong in ([], ["paint", "a.onnx"], ["check"], ["compare", "a.onnx"], ["quantize", "a.onnx"],
               ["check", "a.onnx", "--precision", "f7"], ["bench", "a.onnx", "--threads", "0"],
               ["check", "a.onnx", "--class", "van"], ["check", "a.onnx", "--class", "van=boat"],
-              ["check", "a.onnx", "b.onnx"], ["check", "a.onnx", "--head"]):
+              ["check", "a.onnx", "b.onnx"], ["check", "a.onnx", "--head"], ["check", "a.onnx", "--bogus", "x"],
+              ["check", "a.onnx", "--batch", "2"], ["compare", "a.onnx", "b.jpg", "--threads", "2"], ["bench", "a.onnx", "--head", "ssd"],
+              ["quantize", "a.onnx", "--calibrate", "b", "--precision", "int8"], ["bench", "a.onnx", "--seconds", "1x"],
+              ["bench", "a.onnx", "--seconds", "nan"], ["bench", "a.onnx", "--batch", "0"], ["check", "a.onnx", "-o", "b.onnx"]):
     result = model(*wrong)
     ok(result.returncode == 2 and result.stderr.startswith("sightline model: "), f"wrong usage: {' '.join(wrong)}")
 here = folder()

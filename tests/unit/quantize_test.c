@@ -285,33 +285,68 @@ static void test_steps(const char *path, const float *input)
     model_close(&model);
 }
 
+/* What is chosen unasked, and how far 8 bits, asked for, are from float32. */
 static void run_both(const char *path, const float *input, enum precision *chosen, double *apart)
 {
     struct why             why = {""};
     struct model          *model;
-    struct runner         *runner[2]   = {NULL, NULL};
-    struct runner_settings settings[2] = {{.precision = PRECISION_F32},
-                                          {.precision = PRECISION_AUTO}};
-    double                 difference = 0, sum = 0;
+    struct runner         *runner[3]   = {NULL, NULL, NULL};
+    struct runner_settings settings[3] = {
+        {.precision = PRECISION_F32}, {.precision = PRECISION_INT8}, {.precision = PRECISION_AUTO}};
+    double difference = 0, sum = 0;
 
     *apart = INFINITY;
     if (model_load(&model, path, &why) != 0)
         return;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (BACKEND_CPU.open(&runner[i], model, &settings[i], &why) == 0)
             BACKEND_CPU.run(runner[i], input, 1, &why);
-    if (runner[0] != NULL && runner[1] != NULL) {
+    if (runner[0] != NULL && runner[1] != NULL && runner[2] != NULL) {
         const float *a = BACKEND_CPU.output(runner[0], 0), *b = BACKEND_CPU.output(runner[1], 0);
-        *chosen = runner_precision(runner[1]);
+        *chosen = runner_precision(runner[2]);
         for (int64_t i = 0; i < 3549 * 85; i++) {
             difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
             sum += (double)a[i] * (double)a[i];
         }
         *apart = difference / sum;
     }
-    BACKEND_CPU.close(&runner[0]);
-    BACKEND_CPU.close(&runner[1]);
+    for (int i = 0; i < 3; i++)
+        BACKEND_CPU.close(&runner[i]);
     model_close(&model);
+}
+
+/* The same ranges with another share of boxes that agreed. */
+static enum precision chosen_at(const char *path, float agreement)
+{
+    struct calibration     calibration = {.count = 0};
+    struct runner_settings settings    = {.precision = PRECISION_AUTO};
+    enum precision         chosen      = PRECISION_AUTO;
+    struct model          *model = NULL, *other = NULL;
+    struct runner         *runner = NULL;
+    uint8_t               *file = NULL, *copy = NULL;
+    char                  *text = NULL;
+    size_t                 count, new_count;
+    struct why             why;
+
+    if (model_load(&model, path, &why) == 0 &&
+        calibration_read(&calibration, model_info(model), &why) == 0 &&
+        model_read_file(path, &file, &count, &why) == 0) {
+        calibration.agreement = agreement;
+        text                  = calibration_text(&calibration);
+    }
+    if (text != NULL)
+        copy = calibration_attach(file, count, text, &new_count, &why);
+    if (copy != NULL && model_load_bytes(&other, copy, new_count, "copy", &why) == 0 &&
+        BACKEND_CPU.open(&runner, other, &settings, &why) == 0)
+        chosen = runner_precision(runner);
+    BACKEND_CPU.close(&runner);
+    model_close(&other);
+    model_close(&model);
+    calibration_free(&calibration);
+    free(text);
+    free(file);
+    free(copy);
+    return chosen;
 }
 
 static void test_quantize(void)
@@ -358,7 +393,13 @@ static void test_quantize(void)
                   int8_gains(getenv(BACKEND_CPU_ISA_VARIABLE));
     is_int(chosen, wanted ? PRECISION_INT8 : PRECISION_F32,
            "8 bits are chosen by themselves only when the boxes agree and the machine gains");
-    ok(apart < 0.2, "outputs are %.3f apart", apart);
+    ok(apart > 0 && apart < 0.2, "outputs in 8 bits are %.3f apart from float32's", apart);
+    is_int(chosen_at(out[0], CALIBRATION_AGREEMENT_MIN),
+           int8_gains(getenv(BACKEND_CPU_ISA_VARIABLE)) ? PRECISION_INT8 : PRECISION_F32,
+           "they are with as many boxes as the bound wants");
+    enum precision below = chosen_at(out[0], CALIBRATION_AGREEMENT_MIN - 0.001F);
+    ok(below == PRECISION_F32 || below == PRECISION_BF16,
+       "and not with one in a thousand fewer: %s", precision_name(below));
     test_steps(out[0], pictures.input);
     settings.progress            = replace;
     settings.detector.model_path = out[1];
@@ -373,6 +414,12 @@ static void test_quantize(void)
     is_int(quantize_model(&settings, &report[0], &why), ERR_CLOSED, "it stops when told to");
     settings.detector.model_path = model_path("FastestDet.onnx");
     test_progress(settings);
+    settings.out_path = "/nonexistent/model.onnx";
+    settings.progress = tell;
+    memset(&steps_told, 0, sizeof steps_told);
+    is_int(quantize_model(&settings, &report[0], &why), ERR_IO,
+           "a place where nothing can be written: %s", why.text);
+    is_int(steps_told.count, 0, "which is said before the work begins");
     settings.picture_count = 2;
     is_int(quantize_model(&settings, &report[0], &why), ERR_LIMIT, "two pictures are too few");
     unlink(out[0]);
