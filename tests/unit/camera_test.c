@@ -268,6 +268,87 @@ static void test_backoff_reset(void)
     ok(good_ns < bad_ns, "streams that were good: it does not, %d ms", (int)(good_ns / NS_PER_MS));
 }
 
+/* ---- what comes is not what is wanted ---- */
+
+enum junk { LATER_PICTURES, DAMAGED_KEYS, DAMAGED_PICTURES };
+
+static struct {
+    uv_timer_t timer;
+    enum junk  kind;
+    int        sent;
+} dripping;
+
+/* Bytes without end, and never a picture. */
+static void on_drip(uv_timer_t *timer)
+{
+    AVPacket *packet;
+
+    (void)timer;
+    if (!fake.open)
+        return;
+    packet = av_packet_clone(recorded.packet[1 + dripping.sent++ % 9]);
+    if (dripping.kind != LATER_PICTURES) {
+        av_packet_make_writable(packet);
+        memset(packet->data + 5, 0xff, (size_t)packet->size - 5);
+    }
+    if (dripping.kind == DAMAGED_KEYS)
+        packet->flags |= AV_PKT_FLAG_KEY;
+    fake.events.packet(fake.events.arg, packet, clock_wall_ns());
+    av_packet_free(&packet);
+}
+
+static void drip(enum junk kind)
+{
+    dripping.kind = kind;
+    uv_timer_start(&dripping.timer, on_drip, 0, 5);
+}
+
+static void gives_up(enum junk kind, const char *reason)
+{
+    struct camera *camera;
+
+    memset(&fake, 0, sizeof fake);
+    camera = open_camera("rtsp://10.0.0.9/1", PACE_REAL_TIME, false, &QUICK);
+    camera_start(camera, 0);
+    RUN_UNTIL(fake.open);
+    fake_stream();
+    drip(kind);
+    RUN_UNTIL(stats_of(camera).state == CAMERA_BACKOFF);
+    ok(strncmp(stats_of(camera).reason, reason, strlen(reason)) == 0, "connecting ends: %s",
+       stats_of(camera).reason);
+    is_int((int64_t)stats_of(camera).losses[CAMERA_LOSS_NO_PICTURE], 1, "and is counted as that");
+    uv_timer_stop(&dripping.timer);
+    camera_close(&camera);
+}
+
+static void test_no_pictures(void)
+{
+    struct camera *camera;
+
+    uv_timer_init(&loop, &dripping.timer);
+    gives_up(LATER_PICTURES, "no key frame for 0 s, though ");
+    gives_up(DAMAGED_KEYS, "decoder: no picture for 0 s out of ");
+
+    memset(&fake, 0, sizeof fake);
+    camera = open_camera("rtsp://10.0.0.9/1", PACE_REAL_TIME, false, &QUICK);
+    camera_start(camera, 0);
+    RUN_UNTIL(fake.open);
+    fake_stream();
+    fake_packets(0, 1);
+    RUN_UNTIL(stats_of(camera).state == CAMERA_STREAMING);
+    drip(DAMAGED_PICTURES);
+    RUN_UNTIL(stats_of(camera).state == CAMERA_STALLED);
+    ok(fake.open && strncmp(stats_of(camera).reason, "no picture for 0.1 s", 20) == 0,
+       "bytes go on and pictures do not: stalled, %s", stats_of(camera).reason);
+    RUN_UNTIL(stats_of(camera).state == CAMERA_BACKOFF);
+    ok(strncmp(stats_of(camera).reason, "the pictures stopped, though packets still come;", 48) ==
+           0,
+       "and given up: %s", stats_of(camera).reason);
+    is_int((int64_t)stats_of(camera).losses[CAMERA_LOSS_STALLED], 1, "counted as a stall");
+    uv_close((uv_handle_t *)&dripping.timer, NULL);
+    camera_close(&camera);
+}
+
 static void test_wrong_settings(void)
 {
     struct settings_camera *settings = calloc(1, sizeof *settings);
@@ -292,6 +373,7 @@ int main(void)
         test_refused();
         test_stream();
         test_backoff_reset();
+        test_no_pictures();
     } else {
         skip_one("no H.264 encoder");
     }
