@@ -208,11 +208,17 @@ static void on_tick(uv_timer_t *timer)
         states[crowd.members[i].state & 7]++;
     }
     printf("second %.1f streaming %d connecting %d stalled %d backoff %d frames %llu rss_kb %ld "
-           "files %d loop_cpu_s %.3f waiting %u anon_kb %ld heap_kb %zu decoders_kb %ld\n",
+           "files %d loop_cpu_s %.3f waiting %u anon_kb %ld heap_kb %zu decoders_kb %ld",
            seconds(), states[CAMERA_STREAMING], states[CAMERA_CONNECTING], states[CAMERA_STALLED],
            states[CAMERA_BACKOFF], (unsigned long long)frames, status_kb(getpid(), "VmRSS"),
            count_files(), loop_cpu_s(), camera_gate_stats().waiting, status_kb(getpid(), "RssAnon"),
            heap_kb(), decoders_kb());
+    if (crowd.count <= 8) { /* pictures of each camera */
+        printf(" each");
+        for (int i = 0; i < crowd.count; i++)
+            printf(" %llu", (unsigned long long)atomic_load(&crowd.members[i].frames));
+    }
+    printf("\n");
 }
 
 static void print_members(void)
