@@ -9,7 +9,7 @@
 struct look {
     struct discovery       *discovery;
     struct discovery_device devices[DISCOVERY_DEVICES_MAX];
-    int                     count, networks;
+    int                     count, networks, more;
 };
 
 static void write_result(struct job *job)
@@ -21,6 +21,8 @@ static void write_result(struct job *job)
     json_begin_object(json);
     json_key(json, "networks");
     json_put_int(json, look->networks);
+    json_key(json, "more");
+    json_put_int(json, look->more);
     json_key(json, "devices");
     json_begin_array(json);
     for (int i = 0; i < look->count; i++) {
@@ -50,8 +52,8 @@ static void on_ended(void *arg, int networks, int dropped)
     struct job  *job  = arg;
     struct look *look = job->work;
 
-    (void)dropped;
     look->networks = networks;
+    look->more     = dropped;
     discovery_stop(&look->discovery);
     write_result(job);
     job_done(job);

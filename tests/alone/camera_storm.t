@@ -39,10 +39,10 @@ def free_port():
         return one.getsockname()[1]
 
 
-def watch(urls, seconds):
+def watch(urls, seconds, **environment):
     text = subprocess.run([CLIENT, "watch", str(seconds), "1", *urls], stdout=subprocess.PIPE, text=True,
                           timeout=seconds + 60,
-                          env=dict(os.environ, CROWD_SETTLE_S=str(SETTLE_S))).stdout
+                          env=dict(os.environ, CROWD_SETTLE_S=str(SETTLE_S), **environment)).stdout
     cameras = {}
     for line in re.findall(r"^camera .*", text, re.M):
         fields = re.match(r"camera (\d+) state (\S+) frames (\d+) .* first_s (\S+) gap_ms (\d+) gap_at_s \S+ connects (\d+)", line)
@@ -98,6 +98,15 @@ def main():
         tap.ok(cost < 0.15 * tap.SLOW, "the loop spends %.3f %% of a core for a camera" % cost)
         each = (ends["rss_kb"] - seconds[0]["rss_kb"]) / CAMERAS
         tap.diag("%.0f kB of memory for a camera, with its decoder; %d descriptors" % (each, ends["files"]))
+
+        real = [server("rtsp_server.py", "--shared", "--width", "640", "--height", "360", "--fps", "5", "--kbps", "300",
+                       "--seconds", "600") for _ in range(2)]
+        few, many = [watch([real[i % 2] for i in range(size)], 6, CROWD_VIEW="1") for size in (2, 2 * PER_SERVER)]
+        each = (many[1][-1]["rss_kb"] - few[1][-1]["rss_kb"]) / (len(many[0]) - len(few[0]))
+        tap.ok(all(one[1] > 5 for one in [*few[0].values(), *many[0].values()]) and each < 2048 * tap.SLOW,
+               "%.0f kB of memory for a camera that plays, without its decoder" % each)
+        for one in servers[-2:]:
+            one.kill()
 
         liar = server("rtsp_hostile.py", "--seed", "7")
         dead = ["rtsp://127.0.0.1:%d/" % free_port(), "rtsp://198.18.255.254/", liar, liar]

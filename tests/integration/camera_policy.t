@@ -21,6 +21,7 @@ sys.path.insert(0, HERE)
 import tap  # noqa: E402
 
 CLIENT = os.path.join(tap.BUILD, "tests", "source_rtsp_test")
+CROWD = os.path.join(tap.BUILD, "tests", "camera_crowd_test")
 PUBLIC, HOUSE, HERE_ADDRESS, METADATA = "198.18.0.1", "10.77.0.1", "127.0.0.1", "169.254.169.254"
 RTSP, HTTP, RTMP, SRT = 8554, 8080, 1935, 9000
 INSIDE = "SIGHTLINE_POLICY_INSIDE"
@@ -215,6 +216,15 @@ def check_names():
     ok("ended refused" in text and {at for at, _, _ in came} == {PUBLIC}, "a name that moves into the house between two looks at a playlist", text, came)
 
 
+def check_move():
+    """A camera that gets another address while it is away: each attempt asks for the name anew."""
+    answers["moved.test"] = [["10.77.0.99"], [PUBLIC]]  # nobody is at the first
+    reached.clear()
+    text = subprocess.run([CROWD, "watch", "4", "0", f"rtsp://moved.test:{RTSP}/x"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60, check=False).stdout
+    ok("backoff cannot connect" in text and {at for at, _, _ in reached} == {PUBLIC}, "a camera that has moved is found by its name", text, reached)
+
+
 def check_rtmp_credentials():
     """FFmpeg would take what stands before the '/' for the host, and look a part of the password up."""
     answers["admin"] = [[PUBLIC]]
@@ -251,6 +261,7 @@ serve()
 check_ways()
 check_credentials()
 check_names()
+check_move()
 check_rtmp_credentials()
 check_onvif()
 tap.done()

@@ -47,6 +47,12 @@ tap.equal((job["state"], [device["name"] for device in job["result"]["devices"]]
 tap.equal(job["progress"], 1, "its progress is whole")
 onvif.close()
 
+# ---- more than are kept ----
+crowd = Camera(signed.port, [], answers=300)
+job = run(server, {"do": "discover", "at": f"127.0.0.1:{crowd.udp_port}"})
+tap.equal((len(job["result"]["devices"]), job["result"]["more"] > 0), (256, True), "of many only so many are kept, and it says so")
+crowd.close()
+
 # ---- its streams, whichever way it signs people in, and with a clock that is wrong ----
 STREAMS = [("main", "Main", "H264", 1920, 1080, 25, "/main"), ("sub", "Sub", "H264", 640, 360, 10, "/live")]
 for words, settings in [("a token in the message", {"clock_ahead_s": -86400 * 900}), ("HTTP digest", {"http_digest": True})]:

@@ -29,10 +29,11 @@ class Camera:
     """streams: [(token, name, codec, width, height, fps, path of the stream)] on rtsp_port."""
 
     def __init__(self, rtsp_port, streams, user="admin", password="pass", name="North gate", clock_ahead_s=0,
-                 http_digest=False, snapshot=None, host="127.0.0.1", network=False):
+                 http_digest=False, snapshot=None, host="127.0.0.1", network=False, answers=1):
         self.rtsp_port, self.streams, self.user, self.password = rtsp_port, streams, user, password
         self.name, self.clock_ahead_s, self.http_digest, self.snapshot = name, clock_ahead_s, http_digest, snapshot
         self.requests = []  # what was asked, in order
+        self.answers = answers  # to one question, each of another device
         self.nonce = "n" + str(time.time_ns())
         camera = self
 
@@ -78,11 +79,17 @@ class Camera:
                 return
 
     def answer_question(self, question, sender):
+        for number in range(self.answers):
+            self.answer_as(question, sender, number)
+            if number % 50 == 49:
+                time.sleep(0.02)  # what the other side's socket holds is not much
+
+    def answer_as(self, question, sender, number):
         name = self.name.replace(" ", "%20")
         self.udp.sendto((
             '<s:Envelope xmlns:s="s" xmlns:a="a" xmlns:d="d"><s:Header><a:RelatesTo>'
             f'{text_of(question.decode(), "MessageID")}</a:RelatesTo></s:Header><s:Body><d:ProbeMatches><d:ProbeMatch>'
-            f'<a:EndpointReference><a:Address>urn:uuid:camera-{self.http_port}</a:Address></a:EndpointReference>'
+            f'<a:EndpointReference><a:Address>urn:uuid:camera-{self.http_port}-{number}</a:Address></a:EndpointReference>'
             f'<d:Scopes>onvif://www.onvif.org/name/{name} onvif://www.onvif.org/hardware/Sim-1</d:Scopes>'
             f'<d:XAddrs>http://{WRONG_HOST}:{self.http_port}/onvif/device_service</d:XAddrs>'
             '</d:ProbeMatch></d:ProbeMatches></s:Body></s:Envelope>').encode(), sender)

@@ -85,11 +85,26 @@ static void on_changed(void *arg, struct camera *camera)
     member->state = stats.state;
 }
 
+/* A picture of a camera that is only shown. */
 static void on_unit(void *arg, struct camera *camera, struct camera_unit *unit)
 {
-    (void)arg;
+    struct member *member = arg;
+
     (void)camera;
-    (void)unit;
+    if (atomic_fetch_add(&member->frames, 1) == 0)
+        member->first_ns = clock_monotonic_ns();
+    atomic_store(&member->width, unit->width_px);
+    atomic_store(&member->height, unit->height_px);
+}
+
+/* With CROWD_VIEW nothing is decoded: what a camera takes without its decoder. */
+static int open_one(struct member *member, const struct settings_camera *settings,
+                    const struct camera_sink *sink, struct why *why)
+{
+    if (getenv("CROWD_VIEW") != NULL)
+        return camera_open_view(&member->camera, &crowd.loop, crowd.pool, settings, sink, why);
+    return camera_open(&member->camera, &crowd.loop, crowd.pool, settings, (unsigned)member->index,
+                       sink, why);
 }
 
 static int open_members(int count, char **urls, double fps)
@@ -112,8 +127,7 @@ static int open_members(int count, char **urls, double fps)
         snprintf(settings.url, sizeof settings.url, "%s", url != NULL ? url + 2 : urls[i]);
         if (getenv("CROWD_TRANSPORT") != NULL && strcmp(getenv("CROWD_TRANSPORT"), "udp") == 0)
             settings.transport = TRANSPORT_UDP;
-        if (camera_open(&member->camera, &crowd.loop, crowd.pool, &settings, (unsigned)i, &sink,
-                        &why) != 0) {
+        if (open_one(member, &settings, &sink, &why) != 0) {
             printf("not opened: %s\n", why.text);
             return 1;
         }
