@@ -25,6 +25,9 @@ static int64_t emulated_calls, emulated_fail_at; /* from 1; 0: never */
 static int     emulated_live;                    /* made and not given back */
 static bool    emulated_broken;                  /* every call fails, until the device is reset */
 static int     emulated_resets;
+static int     emulated_devices = 1;  /* that are counted; one more may be chosen */
+static int     emulated_chosen;       /* the device of the last cudaSetDevice() */
+static int     emulated_uploads[2];   /* copies to each that were waited for */
 static bool    emulated_error;        /* nobody has asked for the last error since */
 static bool    emulated_no_timing;    /* events that take the time cannot be had */
 static int     emulated_no_memory;    /* so many times there is none on the device */
@@ -329,6 +332,7 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpy
 
     if (kind != cudaMemcpyHostToDevice || fill.from == NULL)
         abort();
+    emulated_uploads[emulated_chosen]++;
     memcpy(fill.from, from, bytes);
     if (emulated_call(run_fill, &fill, sizeof fill, 0, NULL) == 0)
         return cudaSuccess;
@@ -470,14 +474,17 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
+    *count = emulated_devices;
     return cudaSuccess;
 }
 
 /* 0, which is counted, and one more in whose memory a decoder's pictures may lie. */
 cudaError_t cudaSetDevice(int device)
 {
-    return device > 1 || fails() ? cudaErrorInvalidDevice : cudaSuccess;
+    if (device > 1 || fails())
+        return cudaErrorInvalidDevice;
+    emulated_chosen = device;
+    return cudaSuccess;
 }
 
 cudaError_t cudaSetDeviceFlags(unsigned flags)

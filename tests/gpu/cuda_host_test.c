@@ -490,6 +490,37 @@ static void test_little_memory(void)
         frame_unref(&frames[i]);
 }
 
+/* Sessions go where the fewest are, and the first on a device brings the weights. */
+static void test_devices(void)
+{
+    enum { SESSIONS = 6 };
+
+    struct detector_session *sessions[SESSIONS];
+    struct frame            *frame = some_frame(64, 48, FRAME_NV12);
+    struct box               boxes[1][LIMIT_BOXES];
+    struct detector_timing   timing;
+    struct why               why = {""};
+    int                      count, first, next, ran = 0;
+
+    emulated_devices    = 2;
+    emulated_uploads[0] = emulated_uploads[1] = 0;
+    for (int i = 0; i < SESSIONS; i++)
+        if (detector_session_open(&sessions[i], detector, &why) != 0)
+            abort();
+    for (int i = 0; i < SESSIONS; i++)
+        ran += detector_session_run(sessions[i], &frame, 1, boxes, &count, &timing, &why) == 0;
+    first = emulated_uploads[0];
+    next  = emulated_uploads[1];
+    is_int(ran, SESSIONS, "sessions on two devices run");
+    /* Its classes are each session's own. */
+    ok(first == SESSIONS / 2 + 1 && next == first,
+       "three on each, with the weights once on each: %d and %d copies", first, next);
+    for (int i = 0; i < SESSIONS; i++)
+        detector_session_close(&sessions[i]);
+    emulated_devices = 1;
+    frame_unref(&frame);
+}
+
 /* A call that fails by itself takes nothing from others; a device whose calls all fail is reset once
  * nobody holds it. */
 static void test_broken(void)
@@ -543,6 +574,7 @@ int main(void)
     test_bad_picture();
     test_decoders();
     test_guest();
+    test_devices();
     setenv("SIGHTLINE_CUDA_EAGER", "1", 1);
     test_boxes("without graphs", 12, 200);
     setenv("SIGHTLINE_CUDA_BATCH", "2", 1); /* fewer graphs: a call of the runtime is a session */
