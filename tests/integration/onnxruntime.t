@@ -132,7 +132,7 @@ with tempfile.TemporaryDirectory() as folder:
             rows.setdefault(file.read(), []).append(result)
     for name, results in rows.items():
         if name == NO_NUMBERS:
-            results = [r for r in results if int(r["model"][-2:]) % 4 == 0]
+            results = [r for r in results if int(r["model"][3:]) % 4 == 0]
         wrong = [r for r in results if not r.get("worst", 1e30) <= OPERATOR_MAX]
         for r in wrong[:3]:
             print("# %s" % r)

@@ -430,17 +430,17 @@ static bool write_whole(const char *folder, size_t row, int number, const char *
     char  path[600];
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/%02zu_%02d.%s", folder, row, number, end);
+    snprintf(path, sizeof path, "%s/%02zu_%03d.%s", folder, row, number, end);
     file = fopen(path, "wb");
     return file != NULL && fwrite(bytes, 1, count, file) == count && fclose(file) == 0;
 }
 
-static int write_cases(const char *folder)
+static int write_cases(const char *folder, int trials)
 {
     bool good = true;
 
     for (size_t row = 0; row < CASE_COUNT; row++)
-        for (int i = 0; i < TRIALS; i++) {
+        for (int i = 0; i < trials; i++) {
             struct trial   t;
             size_t         count;
             const uint8_t *bytes = write_trial(&t, row, i, &count);
@@ -465,7 +465,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--seeds") == 0)
         return write_seeds(argv[2]);
     if (argc == 3 && strcmp(argv[1], "--cases") == 0)
-        return write_cases(argv[2]);
+        return write_cases(argv[2], trials);
     for (int k = 0; k < 3; k++) {
         struct target target = {&BACKEND_CPU, kernels[k], PRECISION_F32};
         if (kernels_find(kernels[k]) != NULL)
