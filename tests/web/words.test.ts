@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bucketName, duration, dwell, percent, size } from '../../web/src/data/format';
-import { directionName, keepsUp, problemWords, stateAdvice, stateSentence } from '../../web/src/data/words';
+import { directionName, jpegReason, keepsUp, problemWords, stateAdvice, stateSentence } from '../../web/src/data/words';
 import { readCameras, readEvent } from '../../web/src/state/protocol';
 
 test('durations: two units at most', () => {
@@ -65,4 +65,11 @@ test('directions have the names that the user gave them', () => {
   assert.equal(directionName(event({ direction: 'b_to_a' }), lines), 'hinaus');
   assert.equal(directionName(event({ kind: 'zone_exit' }), lines), 'left');
   assert.equal(directionName(event({ counter: 'gone', direction: 'a_to_b' }), lines), 'a_to_b');
+});
+
+test('JPEG: why it is that', () => {
+  assert.match(jpegReason(camera({ video: 'h265' }), ''), /H\.265/);
+  assert.equal(jpegReason(camera({ video: 'h265' }), 'the decoder failed'), 'the decoder failed');
+  assert.equal(jpegReason(camera({ video: 'h264' }), 'the decoder failed'), 'the decoder failed');
+  assert.equal(jpegReason(camera({ video: 'jpeg' }), ''), '');
 });

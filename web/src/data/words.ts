@@ -92,8 +92,8 @@ export function problemWords(what: string): ProblemWords {
       };
     case 'camera':
       return {
-        title: 'Not every camera delivers pictures',
-        meaning: 'Time without pictures is a gap in the history, not a zero. The other cameras go on.',
+        title: 'Not every camera delivers whole pictures',
+        meaning: 'Time without pictures is a gap in the history, not a zero; damaged ones may hide who passes. The other cameras go on.',
         advice: 'See under “Cameras” what is wrong with each. The server tries again by itself.',
       };
     case 'model':
@@ -120,6 +120,12 @@ export function directionName(event: CountEvent, lines: readonly Line[]): string
   const line = lines.find((one) => one.name === event.counter);
   if (line === undefined) return event.direction;
   return event.direction === 'a_to_b' ? line.aToB : line.bToA;
+}
+
+/** Why a live picture comes as JPEG: what this browser said of it, else what the camera sends; "" where that is JPEG itself. */
+export function jpegReason(camera: Camera, fallback: string): string {
+  if (fallback !== '' || camera.video !== 'h265') return fallback;
+  return 'the camera sends H.265, which hardly any browser decodes: set its stream to H.264 for its own video';
 }
 
 /** Nothing moves in front of it, so the detector has nothing to do. */

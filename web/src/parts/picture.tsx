@@ -9,7 +9,7 @@ import type { ShownStream } from '../state/socket';
 import { counterOf, link, onEvent, socket } from '../state/store';
 import { calm } from '../state/theme';
 import { LivePicture, type LiveState } from '../video/live';
-import { STATE_NAME, STATE_TONE } from '../data/words';
+import { jpegReason, STATE_NAME, STATE_TONE } from '../data/words';
 
 /** A tab that is hidden for longer than this stops its video. */
 const HIDDEN_MS = 4000;
@@ -52,27 +52,26 @@ export function Picture({ camera, label, large = false }: Props) {
       <canvas ref={canvas} role="img" aria-label={label} />
       {silent && <Waiting camera={camera} lost={lost} seen={state.kind !== null} />}
       {state.kind !== null && (
-        <span class="video-kind" title={kindTitle(state, shown)}>
+        <span class="video-kind" title={kindTitle(camera, state, shown)}>
           {state.kind === 'h264' ? 'H.264' : 'JPEG'}
           {shown !== null && (shown.stream === 'main' ? ', main stream' : ', analysed stream')}
-          {state.kind === 'jpeg' && state.fallback !== '' && <span class="video-kind-note"> fallback</span>}
+          {state.kind === 'jpeg' && jpegReason(camera, state.fallback) !== '' && <span class="video-kind-note"> fallback</span>}
         </span>
       )}
     </div>
   );
 }
 
-function kindTitle(state: LiveState, shown: ShownStream | null): string {
-  const kind = videoTitle(state);
+function kindTitle(camera: Camera, state: LiveState, shown: ShownStream | null): string {
+  const kind = videoTitle(camera, state);
   return shown === null || shown.note === '' ? kind : `${kind}; ${shown.note}`;
 }
 
-function videoTitle(state: LiveState): string {
+function videoTitle(camera: Camera, state: LiveState): string {
   if (state.player) return `The camera’s own video, through this browser’s media player, because ${state.fallback}`;
   if (state.kind === 'h264') return 'The camera’s own video, decoded by this browser';
-  return state.fallback === ''
-    ? 'Analysed pictures, sent as JPEG'
-    : `Analysed pictures, sent as JPEG, because ${state.fallback}`;
+  const reason = jpegReason(camera, state.fallback);
+  return reason === '' ? 'Analysed pictures, sent as JPEG' : `Analysed pictures, sent as JPEG, because ${reason}`;
 }
 
 function Waiting({ camera, lost, seen }: { camera: Camera; lost: boolean; seen: boolean }) {
