@@ -41,6 +41,7 @@ static const struct {
     {"GlobalAveragePool and a gate", case_gate, 4e-3},
     {"ReduceMean", case_mean, 2e-3},
     {"Softmax", case_softmax, 2e-3},
+    {"Softmax of channels, Conv to one", case_expectation, 5e-3},
     {"LayerNormalization, also written out", case_layer_norm, 5e-3},
     {"Gemm", case_gemm, 2e-3},
     {"MatMul", case_matmul, 5e-3},

@@ -160,6 +160,34 @@ static void case_softmax(struct trial *t)
     }
 }
 
+/* The mean of a distribution over the channels: a softmax, and a convolution of one output channel. */
+static void case_expectation(struct trial *t)
+{
+    int64_t      pixels;
+    struct array w, bias;
+
+    picture(t, 20, 9);
+    pixels = t->x.size[2] * t->x.size[3];
+    w      = random_array(t, 4, (int64_t[]){1, t->x.size[1], 1, 1});
+    bias   = random_array(t, 1, (int64_t[]){1});
+    constant(t, "w", &w);
+    constant(t, "bias", &bias);
+    onnx_node(&t->onnx, "Softmax", t->from[1] == 'b' ? "xb" : "x", "soft", "axis:i=1");
+    onnx_node(&t->onnx, "Conv", "soft,w,bias", "y", "");
+    t->y = array_of(4, (int64_t[]){1, 1, t->x.size[2], t->x.size[3]});
+    for (int64_t p = 0; p < pixels; p++) {
+        double sum = 0, weighed = 0;
+        for (int64_t c = 0; c < t->x.size[1]; c++) {
+            double part = exp((double)t->x.at[c * pixels + p]);
+            sum += part;
+            weighed += part * (double)w.at[c];
+        }
+        t->y.at[p] = (float)(weighed / sum) + bias.at[0];
+    }
+    free(w.at);
+    free(bias.at);
+}
+
 static void case_gemm(struct trial *t)
 {
     bool         ta = pick(t, 0, 1) == 1, tb = pick(t, 0, 1) == 1, add = pick(t, 0, 1) == 1;

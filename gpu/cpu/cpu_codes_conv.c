@@ -67,7 +67,7 @@ bool cpu_codes_conv_fits(const struct plan *plan, const struct node *node)
     if (x->rank != 4 || x->dimension[0] != 1 || w->floats == NULL || w->rank != 4 ||
         (node->input[2] >= 0 && plan->graph->values[node->input[2]].floats == NULL))
         return false;
-    if (w->elements / w->dimension[0] > INT8_PRODUCTS_MAX)
+    if (w->elements / w->dimension[0] > INT8_PRODUCTS_MAX || plan_is_expectation(plan, node))
         return false;
     for (int i = 0; i < 2; i++)
         if (window->pad_begin[i] > (window->kernel[i] - 1) * window->dilation[i])

@@ -9,7 +9,7 @@
 /* Up to so many channels a picture is read in plain order: it is the model's input. */
 #define STEM_CHANNELS 4
 
-static bool is_pointwise(const struct window *window)
+bool cpu_conv_is_pointwise(const struct window *window)
 {
     return window->groups == 1 && window->kernel[0] == 1 && window->kernel[1] == 1 &&
            window->stride[0] == 1 && window->stride[1] == 1 && window->pad_begin[0] == 0 &&
@@ -29,7 +29,7 @@ static bool is_stem(const struct cpu_runner *runner, const struct node *node)
 {
     const struct graph *graph = model_graph(runner->base.model);
 
-    return node->window.groups == 1 && !is_pointwise(&node->window) &&
+    return node->window.groups == 1 && !cpu_conv_is_pointwise(&node->window) &&
            graph->values[node->input[0]].dimension[1] <= STEM_CHANNELS &&
            node->window.dilation[0] == 1 && node->window.dilation[1] == 1;
 }
@@ -219,7 +219,7 @@ void cpu_conv_between(struct cpu_step *step, const struct node *node, struct cpu
 int cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                   struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why)
 {
-    bool pointwise = is_pointwise(&node->window), depthwise = is_depthwise(runner, node);
+    bool pointwise = cpu_conv_is_pointwise(&node->window), depthwise = is_depthwise(runner, node);
     struct cpu_step *step;
 
     if (!is_stem(runner, node) && cpu_bf16_fits(runner, node))

@@ -38,6 +38,28 @@ static struct cpu_step *plan_simple(struct plan *plan, const struct node *node, 
     return step;
 }
 
+bool plan_is_expectation(const struct plan *plan, const struct node *node)
+{
+    const struct value *x = &plan->graph->values[node->input[0]];
+    const struct value *w = &plan->graph->values[node->input[1]];
+
+    return x->producer >= 0 && plan->graph->nodes[x->producer].kind == NODE_SOFTMAX &&
+           w->floats != NULL && w->dimension[0] == 1 && cpu_conv_is_pointwise(&node->window) &&
+           node->input[3] < 0 && node->activation.kind == ACTIVATION_NONE;
+}
+
+static int plan_expectation(struct plan *plan, const struct node *node)
+{
+    struct cpu_step *step = plan_simple(plan, node, "expectation", LAYOUT_PLAIN,
+                                        cpu_run_expectation);
+
+    if (step == NULL)
+        return ERR_MEMORY;
+    step->conv.weights = plan->graph->values[node->input[1]].floats;
+    step->conv.bias    = cpu_conv_bias(plan->runner, node);
+    return step->conv.bias != NULL ? 0 : ERR_MEMORY;
+}
+
 static int plan_conv(struct plan *plan, const struct node *node)
 {
     enum layout        layout = cpu_conv_layout(plan->runner, node);
@@ -375,7 +397,10 @@ static int plan_node(struct plan *plan, const struct node *node)
     switch (node->kind) {
     case NODE_CONV:
         rc = need_picture(plan, node);
-        return rc != 0 ? rc : plan_conv(plan, node);
+        if (rc != 0)
+            return rc;
+        return plan_is_expectation(plan, node) ? plan_expectation(plan, node)
+                                               : plan_conv(plan, node);
     case NODE_MAX_POOL:
     case NODE_AVERAGE_POOL:
         rc = need_picture(plan, node);

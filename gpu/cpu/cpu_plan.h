@@ -41,6 +41,9 @@ bool plan_joins_pictures(const struct plan *plan, const struct node *node);
 bool plan_copies_channels(struct plan *plan, const struct node *node);
 /* Where a resize that repeats pixels finds each of its columns; NULL: no memory. */
 const int32_t *plan_resize_columns(struct plan *plan, const struct node *node);
+/* A convolution that gives the mean of a distribution, as heads do for distances: 1×1, of what a softmax
+ * gives in plain order, with one output channel. Weighed plane by plane it stays there. */
+bool plan_is_expectation(const struct plan *plan, const struct node *node);
 /* True when the value lies in blocks, or can without being brought there. */
 bool plan_has_blocked(const struct plan *plan, int value);
 

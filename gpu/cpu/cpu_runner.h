@@ -141,6 +141,9 @@ enum layout cpu_conv_layout(const struct cpu_runner *runner, const struct node *
 int         cpu_plan_conv(struct cpu_runner *runner, const struct node *node, struct cpu_tensor *x,
                           struct cpu_tensor *residual, struct cpu_tensor *y, struct why *why);
 
+/* 1×1, of one group, without steps or padding. */
+bool cpu_conv_is_pointwise(const struct window *window);
+
 /* The node's bias, filled up to whole blocks; zeros where it has none. NULL: no memory. */
 const float *cpu_conv_bias(struct cpu_runner *runner, const struct node *node);
 
@@ -171,6 +174,7 @@ void cpu_run_copy(const struct cpu_step *step);
 void cpu_run_binary(const struct cpu_step *step);
 void cpu_run_activation(const struct cpu_step *step);
 void cpu_run_softmax(const struct cpu_step *step);
+void cpu_run_expectation(const struct cpu_step *step);
 void cpu_run_pad(const struct cpu_step *step);
 
 /* cpu_plain_math.c, cpu_plain_index.c, cpu_plain_grid.c: rarer ones, in plain layout too. */

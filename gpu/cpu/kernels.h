@@ -74,6 +74,9 @@ struct kernels {
     void (*average_pool)(const struct kernel_pool *pool);
     /* Mean of each channel over all pixels: blocks × B. */
     void (*mean)(const float *x, int64_t blocks, int64_t pixels, float *y);
+    /* y = bias + the sum of weights[i] * plane i of x. */
+    void (*weigh_planes)(const float *x, const float *weights, float bias, int64_t planes,
+                         int64_t pixels, float *y);
     void (*gather)(const struct kernel_gather *gather);
     void (*activate)(const struct activation *activation, const float *x, float *y, int64_t count);
     /* exp(x) / sum of exp(x), over numbers side by side. */

@@ -362,6 +362,30 @@ static void binary_channel(enum binary_kind kind, const struct activation *activ
     }
 }
 
+static void weigh_planes(const float *x, const float *weights, float bias, int64_t planes,
+                         int64_t pixels, float *y)
+{
+    int64_t p = 0;
+
+    for (; p + B <= pixels; p += B) {
+        vec sum = v_all(bias);
+        for (int64_t i = 0; i < planes; i++)
+            sum = V_FMA(v_load(x + i * pixels + p), v_all(weights[i]), sum);
+        v_store(y + p, sum);
+    }
+    if (p < pixels) {
+        size_t rest    = (size_t)(pixels - p) * sizeof *x;
+        float  last[B] = {0};
+        vec    sum     = v_all(bias);
+        for (int64_t i = 0; i < planes; i++) {
+            memcpy(last, x + i * pixels + p, rest);
+            sum = V_FMA(v_load(last), v_all(weights[i]), sum);
+        }
+        v_store(last, sum);
+        memcpy(y + p, last, rest);
+    }
+}
+
 const struct kernels KERNELS_TABLE = {
     .name              = KERNELS_NAME,
     .block             = B,
@@ -379,6 +403,7 @@ const struct kernels KERNELS_TABLE = {
     .max_pool          = max_pool,
     .average_pool      = average_pool,
     .mean              = mean,
+    .weigh_planes      = weigh_planes,
     .gather            = gather,
     .activate          = activate,
     .softmax           = softmax,

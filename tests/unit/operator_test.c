@@ -82,6 +82,7 @@ static const struct {
     {"ReduceMean", case_mean, 1e-5, 0.05, 9},
     {"ReduceSum, Max, Min, Prod, L1, L2, SumSquare", case_reduce, 2e-5, EXACT, 9},
     {"Softmax", case_softmax, 1e-6, 0.02, 9},
+    {"Softmax of channels, Conv to one", case_expectation, 1e-6, 0.05, 13},
     {"LogSoftmax", case_log_softmax, 2e-6, 0.05, 9},
     {"LayerNormalization, also written out", case_layer_norm, 2e-5, 0.1, 9},
     {"InstanceNormalization, GroupNormalization", case_group_norm, 2e-5, 0.1, 9},
