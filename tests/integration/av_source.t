@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""RTMP and SRT cameras (ffmpeg serves them): pictures, a server that ends, one that is not there, and what is refused."""
+"""RTMP and SRT cameras (ffmpeg serves them), with sound, which is passed over: pictures, a server that ends, one that is not there, and what is refused."""
 import os
 import re
 import socket
@@ -27,7 +27,7 @@ def free_port(kind):
 
 def serve(*target):
     return subprocess.Popen(["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25",
-                             "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt",
+                             "-f", "lavfi", "-i", "sine", "-c:a", "aac", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt",
                              "yuv420p", "-t", "20", *target], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

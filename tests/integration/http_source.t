@@ -15,6 +15,8 @@ import tap  # noqa: E402
 CLIENT = os.path.join(tap.BUILD, "tests", "source_rtsp_test")
 CROWD = os.path.join(tap.BUILD, "tests", "camera_crowd_test")
 PASSWORD = "p@ss:w#rd/canary"
+OTHER_CODECS = {"hevc": ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none"],
+                "av1": ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8"]}
 
 
 def ok(passed, what, note=""):
@@ -59,10 +61,14 @@ def make_footage(folder):
                     os.path.join(folder, "picture%d.jpg")], check=True)
     subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25", "-frames:v", "1",
                     "-pix_fmt", "yuvj420p", "-update", "1", os.path.join(folder, "large.jpg")], check=True)
-    for kind, name in (("mpegts", "ts"), ("fmp4", "mp4")):
-        subprocess.run(["ffmpeg", "-v", "error", *source, "-t", "6", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2",
+    for kind, name in (("mpegts", "ts"), ("fmp4", "mp4")):  # with sound, which is passed over
+        subprocess.run(["ffmpeg", "-v", "error", *source, "-f", "lavfi", "-i", "sine", "-c:a", "aac", "-t", "6", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2",
                         "-g", "25", "-pix_fmt", "yuv420p", "-f", "hls", "-hls_time", "2", "-hls_list_size", "0",
                         "-hls_segment_type", kind, "-hls_fmp4_init_filename", "init.mp4",
+                        os.path.join(folder, name + ".m3u8")], check=True)
+    for name, codec in OTHER_CODECS.items():
+        subprocess.run(["ffmpeg", "-v", "error", *source, "-t", "4", *codec, "-g", "25", "-pix_fmt", "yuv420p", "-f", "hls", "-hls_time", "2",
+                        "-hls_list_size", "0", "-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", name + ".init.mp4",
                         os.path.join(folder, name + ".m3u8")], check=True)
     lines = open(os.path.join(folder, "ts.m3u8")).read()
     with open(os.path.join(folder, "live.m3u8"), "w") as file:
@@ -112,6 +118,10 @@ def check_hls(folder):
            "size 320x240" in text and "loop closed 0" in text, "%s: %d pictures are decoded" % (what, count), text)
         ok(figure(text, "span_ms") > count * 40 * 0.8, "%s: in their own time (%d ms)" % (what, figure(text, "span_ms")),
            text)
+    for name in OTHER_CODECS:
+        text, log = play(folder, "/%s.m3u8" % name, pictures=60)
+        ok("stream %s " % name in text and figure(text, "packets") >= 60 and figure(text, "frames") >= 50 and figure(text, "errors") == 0,
+           "HLS with %s" % name, text)
     text, _ = play(folder, "/ts.m3u8", pictures=0)
     ok("ended closed: the stream is over" in text and figure(text, "packets") == 150, "its end is its end", text)
     for path, reason in (("/evil.m3u8", "redirects to an address that is none"), ("/metadata.m3u8", "metadata"),

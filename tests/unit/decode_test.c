@@ -213,6 +213,12 @@ static void test_kinds(void)
           0},
          "vp9",
          FRAME_I420},
+        {"av1.mp4",
+         "mp4",
+         {"libaom-av1", "usage=realtime:cpu-used=8:lag-in-frames=0", AV_PIX_FMT_YUV420P, 320, 240,
+          20, 10, 10, 0},
+         "av1",
+         FRAME_I420},
     };
 
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
