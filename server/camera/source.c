@@ -52,10 +52,13 @@ int source_check(const char *url, struct why *why)
 {
     const struct source_ops *ops;
     struct camera_url        parsed;
+    struct v4l2_address      device;
     int                      rc = source_choose(&ops, url, why);
 
-    if (rc != 0 || ops == NULL || ops == &source_v4l2)
+    if (rc != 0 || ops == NULL)
         return rc;
+    if (ops == &source_v4l2)
+        return v4l2_address_parse(&device, url, why);
     rc = camera_url_parse(&parsed, url, why);
     return rc == 0 && ops == &source_av ? source_av_check(&parsed, why) : rc;
 }

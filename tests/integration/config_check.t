@@ -41,7 +41,8 @@ os.unlink(os.path.join(PLACE, "cameras.yml"))
 # ---- addresses, each with its place, and all at once ----
 ADDRESSES = [("ftp://u:c4n4ry@cam/", "not served"), ("rtsp://u:c4n4ry@cam:99999/", "port"), ("rtsp://u:c4n4ry@/x", "no host"), ("rtsp://u:c4n4ry", "port"),
              ("rtsp://u:c4n4/ry@cam/", "%2F"), ("rtsp://c4n4ry@2130706433/", "number"), ("rtsp://a b/", "space"), ("srt://cam/", "port"),
-             ("srt://cam:9?mode=listener", "streamid"), ("rtsp://[fe80::1%eth0]/", "zone"), ("rtsp://cam..era/", "single '.'")]
+             ("srt://cam:9?mode=listener", "streamid"), ("rtsp://[fe80::1%eth0]/", "zone"), ("rtsp://cam..era/", "single '.'"),
+             ("v4l2:///etc/passwd", "/dev/video0"), ("v4l2:///dev/video0?fps=0", "fps=15")]
 lines = [f"  c{i}: {{ffmpeg: {{inputs: [{{path: '{address}'}}]}}}}\n" for i, (address, _) in enumerate(ADDRESSES)]
 code, _, problems = check("-", "cameras:\n" + "".join(lines))
 found = problems.splitlines()

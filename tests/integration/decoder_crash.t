@@ -87,6 +87,7 @@ ok("sightline_decode_restarts_total 1\n" in metrics, "the metrics say that one w
 # The address sanitizer takes the signal itself and ends the process with a code of its own.
 why = "crashed, signal 11" if not BUILD.rstrip("/").endswith("asan") else "it is started again"
 ok(why in server.log(), "and the log says why")
+equal(sum("it is started again" in line for line in server.log().splitlines()), 1, "in one line")
 ok(all("analysis" in c and "given" in c["fps"] for c in after.values()), "every camera says what it gets")
 
 server.process.kill()

@@ -80,6 +80,7 @@ job = run(server, {"do": "probe", "address": address, "user": USER, "password": 
 tap.equal(job["state"], "done", f"a good address: {job.get('error')}")
 tap.equal((job["result"] or {}).get("codec"), "h264", "its codec")
 tap.equal(((job["result"] or {}).get("width"), (job["result"] or {}).get("height")), (320, 240), "its size")
+tap.ok(abs((job["result"] or {}).get("fps", 0) - 25) < 1, "its rate")
 status, headers, picture = server.request(f"/api/v1/jobs/picture?id={job['id']}")
 tap.ok(status == 200 and headers["Content-Type"] == "image/jpeg" and picture[:3] == b"\xff\xd8\xff", "its first picture")
 job = run(server, {"do": "probe", "address": address, "user": USER, "password": "wrong"})
