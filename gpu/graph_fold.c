@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define FOLD_WORK_MAX (INT64_C(1) << 28) /* multiply-adds and elements read, of one model */
+#define FOLD_WORK_MAX (INT64_C(1) << 24) /* multiply-adds and elements read, of one model */
 
 static double number_at(const struct value *value, int64_t i)
 {
