@@ -29,7 +29,7 @@ static bool lies_in(const struct cpu_tensor *tensor, int buffer)
 static bool can_write(const struct joint *joint, const struct cpu_step *step)
 {
     if (joint->rows == 1)
-        return step->dnnl == NULL;
+        return step->dnnl == NULL && step->output->layout == LAYOUT_PLAIN;
     return step->run == cpu_run_to_plain && step->pitch == joint->piece.floats;
 }
 
