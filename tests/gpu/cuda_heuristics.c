@@ -1,8 +1,10 @@
 /* A program of the tests: does cuDNN accept every convolution of a model, with what is fused into it,
  * on cards that are not here? It plans the model as the backend does, asks the heuristics for each
  * convolution with each card described in JSON, and prints a line for each card:
- * MODEL CARD CONVOLUTIONS ACCEPTED. An argument is a model file. The keys of the description are the
- * library's own; the figures are those of one common card of each architecture. */
+ * MODEL CARD CONVOLUTIONS ACCEPTED. An argument is a model file, or --patterns: a convolution with each
+ * activation that a graph of cuDNN can end with, without a residual, with one before it and with one
+ * after it. The keys of the description are the library's own; the figures are those of one common
+ * card of each architecture. */
 #include "gpu/cuda/cuda_cudnn.h"
 #include "gpu/cuda/cuda_plan.h"
 
@@ -96,8 +98,73 @@ static void ask_card(const char *name, const struct cuda_plan *plan, const struc
     cudnnBackendDestroyDescriptor(device);
 }
 
+static struct cudnn_conv_shape pattern(const struct activation *activation,
+                                       enum residual_kind       residual)
+{
+    struct cudnn_conv_shape shape;
+
+    memset(&shape, 0, sizeof shape); /* also between the fields */
+    shape.batch       = 8;
+    shape.in_channels = shape.in_pitch = 64;
+    shape.out_channels = shape.out_pitch = 64;
+    shape.in_height = shape.out_height = 40;
+    shape.in_width = shape.out_width = 40;
+    shape.residual_pitch             = residual != RESIDUAL_NONE ? 64 : 0;
+    shape.window                     = (struct window){.kernel    = {3, 3},
+                                                       .stride    = {1, 1},
+                                                       .dilation  = {1, 1},
+                                                       .pad_begin = {1, 1},
+                                                       .pad_end   = {1, 1},
+                                                       .groups    = 1};
+    shape.activation                 = *activation;
+    shape.residual                   = residual;
+    return shape;
+}
+
+static int ask_patterns(const struct card *card)
+{
+    static const struct activation ACTIVATIONS[] = {
+        {.kind = ACTIVATION_NONE},
+        {.kind = ACTIVATION_RELU},
+        {.kind = ACTIVATION_RELU, .a = 0.1F},
+        {.kind = ACTIVATION_CLIP, .b = 6.0F},
+        {.kind = ACTIVATION_SIGMOID},
+        {.kind = ACTIVATION_SILU},
+        {.kind = ACTIVATION_HARD_SIGMOID, .a = 0.2F, .b = 0.5F},
+        {.kind = ACTIVATION_HARD_SWISH, .a = 1 / 6.0F, .b = 0.5F},
+    };
+    cudnnBackendDescriptor_t device;
+    struct why               why = {""};
+    char                     json[1200];
+    int                      asked = 0, accepted = 0;
+
+    describe(card, json, sizeof json);
+    if (cudnn_device_of_json(&device, json, &why) != 0) {
+        fprintf(stderr, "%s: %s\n", card->name, why.text);
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof ACTIVATIONS / sizeof ACTIVATIONS[0]; i++)
+        for (int residual = RESIDUAL_NONE; residual <= RESIDUAL_AFTER_ACTIVATION; residual++) {
+            struct cudnn_conv_shape shape = pattern(&ACTIVATIONS[i], (enum residual_kind)residual);
+            /* The plan does the others in a step of their own. */
+            if (!cudnn_conv_takes(&shape.activation))
+                continue;
+            asked++;
+            accepted += ask(&shape, device) > 0;
+        }
+    printf("patterns %s %d %d\n", card->name, asked, accepted);
+    cudnnBackendDestroyDescriptor(device);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--patterns") == 0) {
+        for (size_t k = 0; k < sizeof CARDS / sizeof CARDS[0]; k++)
+            if (ask_patterns(&CARDS[k]) != 0)
+                return 1;
+        return 0;
+    }
     for (int i = 1; i < argc; i++) {
         const char   *slash = strrchr(argv[i], '/'), *name = slash != NULL ? slash + 1 : argv[i];
         struct why    why = {""};

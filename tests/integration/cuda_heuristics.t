@@ -3,7 +3,7 @@
 # residual as one kernel, on cards from sm_75 to sm_90 that are described to it: no card is needed.
 # What is not seen here is that it runs. The toolkit's stub stands for the driver, for this test's
 # processes alone; without it cuDNN answers 0 and calls that success, which is checked too.
-# The YOLOv8n-shaped network alone, which has most of the patterns; SIGHTLINE_CUDA_FULL=1: all models.
+# Each pattern that is fused, once, and the YOLOv8n-shaped network; SIGHTLINE_CUDA_FULL=1: all models.
 build=${SIGHTLINE_BUILD:-build/release}
 program=$build/tests/cuda_heuristics
 material=${SIGHTLINE_MATERIAL:-../shared/material}
@@ -37,8 +37,9 @@ result() { # rc text
         failed=1
     fi
 }
-for model in $models; do
-    name=$(basename "$model")
+for model in --patterns $models; do
+    name=$(basename -- "$model")
+    name=${name#--}
     LD_LIBRARY_PATH=$work/stub:${LD_LIBRARY_PATH:-} timeout 120 "$program" "$model" >"$work/out" 2>"$work/err"
     grep '^#' "$work/out"
     sed 's/^/# /' "$work/err"
