@@ -9,6 +9,9 @@
 #include "server/camera/rtsp_message.h"
 
 #define LINES 2048 /* of one description; ONVIF ones have 60 */
+/* Payload types below it are assigned by RFC 3551, whatever else a camera says of them; one is ours. */
+#define STATIC_TYPES 35
+#define STATIC_JPEG  26
 
 struct media {
     struct sdp_video *video;
@@ -106,7 +109,8 @@ static bool find_codec(struct rtsp_text name, enum sdp_codec *codec)
     return false;
 }
 
-/* "96 H264/90000": taken if it is known and stands before what was taken already. */
+/* "96 H264/90000": taken if it is known and stands before what was taken already. The demultiplexer
+ * knows the static types: told what they are, it sets up a second depacketizer and loses the first. */
 static void read_map(struct media *media, struct rtsp_text rest)
 {
     static const char *const names[] = {"H264", "H265", "JPEG", "MP4V-ES"};
@@ -114,6 +118,7 @@ static void read_map(struct media *media, struct rtsp_text rest)
     struct rtsp_text         name;
     enum sdp_codec           codec;
     int64_t                  clock;
+    bool                     is_static;
 
     rest = rtsp_text_trim(rest);
     if (index < 0 || !rtsp_text_split(&rest, '/', &name))
@@ -122,16 +127,21 @@ static void read_map(struct media *media, struct rtsp_text rest)
         rtsp_text_copy(name, media->encoding, sizeof media->encoding);
     if (!find_codec(name, &codec) || (media->chosen >= 0 && media->chosen <= index))
         return;
+    is_static = media->formats[index] < STATIC_TYPES;
+    if (is_static && (media->formats[index] != STATIC_JPEG || codec != SDP_JPEG))
+        return;
     rtsp_text_split(&rest, '/', &name);
     clock = rtsp_text_number(name, 10000000);
-    if (clock < 1000)
+    if (clock < 1000 || is_static)
         clock = 90000;
     media->chosen              = index;
     media->video->codec        = codec;
     media->video->payload_type = media->formats[index];
     media->video->clock_hz     = (uint32_t)clock;
-    snprintf(media->map, sizeof media->map, "a=rtpmap:%d %s/%d\r\n", media->formats[index],
-             names[codec], (int)clock);
+    media->map[0]              = '\0';
+    if (!is_static)
+        snprintf(media->map, sizeof media->map, "a=rtpmap:%d %s/%d\r\n", media->formats[index],
+                 names[codec], (int)clock);
 }
 
 /* "96 packetization-mode=1; ...", which may stand before or after its rtpmap. */
@@ -173,16 +183,16 @@ static double read_rate(struct rtsp_text rest)
     return rate / under;
 }
 
-/* Is the description at its video, with all that is needed? Static payload type 26 needs no rtpmap. */
+/* Is the description at its video, with all that is needed? */
 static bool is_complete(struct media *media)
 {
     if (!media->rtp)
         return false;
     for (int i = 0; i < media->format_count && media->chosen < 0; i++) {
-        if (media->formats[i] == 26) {
+        if (media->formats[i] == STATIC_JPEG) {
             media->chosen              = i;
             media->video->codec        = SDP_JPEG;
-            media->video->payload_type = 26;
+            media->video->payload_type = STATIC_JPEG;
             media->video->clock_hz     = 90000;
         }
     }

@@ -238,6 +238,13 @@ static void test_others(void)
     ok(seen_count == 1 && seen[0].bytes > 600 && seen[0].data[0] == 0xff && seen[0].data[1] == 0xd8,
        "a whole JPEG file");
     is_int(seen[0].flags, AV_PKT_FLAG_KEY, "always a key");
+
+    /* Set up twice, FFmpeg would lose memory with each connection (the address sanitizer tells). */
+    begin("a=rtpmap:26 JPEG/90000\r\n");
+    is_int(rtsp_demux_parameters(demux)->codec_id, AV_CODEC_ID_MJPEG, "JPEG, with its rtpmap");
+    begin("a=rtpmap:26 H264/90000\r\n");
+    is_int(rtsp_demux_parameters(demux)->codec_id, AV_CODEC_ID_MJPEG,
+           "a type that is JPEG stays so, whatever it is called");
 }
 
 static void test_goodbye_and_time(void)
