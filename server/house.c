@@ -238,6 +238,35 @@ static void model_problems(const struct server *server, struct problem_list *lis
     add_problem(list, "model", false, text);
 }
 
+/* Nothing is broken, and yet less is seen than was asked for. */
+static void load_problems(const struct server *server, struct problem_list *list)
+{
+    struct pipeline_camera_stats shares;
+    struct camera_stats          stats;
+    char                         text[256];
+    int                          count = pipeline_camera_count(server->pipeline), relieved = 0;
+
+    for (int i = 0; i < count; i++) {
+        camera_stats(pipeline_camera(server->pipeline, i), &stats);
+        relieved += stats.relief != CAMERA_DECODES_ALL;
+    }
+    if (relieved > 0) {
+        snprintf(text, sizeof text,
+                 "the processors cannot keep up with %d camera%s: not all pictures are decoded",
+                 relieved, plural((uint64_t)relieved));
+        add_problem(list, "load", false, text);
+    }
+    if (count == 0)
+        return;
+    pipeline_camera_stats(server->pipeline, 0, &shares);
+    if (shares.share >= 1)
+        return;
+    snprintf(text, sizeof text,
+             "the detector cannot keep up: every camera is analysed at %.0f %% of its wanted rate",
+             shares.share * 100);
+    add_problem(list, "load", false, text);
+}
+
 static int house_problems(void *arg, struct api_problem *problems, int capacity)
 {
     struct server      *server = arg;
@@ -248,6 +277,7 @@ static int house_problems(void *arg, struct api_problem *problems, int capacity)
     if (live.redis == LIVE_REDIS_CONNECTING)
         add_problem(&list, "redis", false, live.reason);
     model_problems(server, &list);
+    load_problems(server, &list);
     if (server->reload_problem.text[0] != '\0')
         add_problem(&list, "configuration", false, server->reload_problem.text);
     if (server->restart_needed)

@@ -46,7 +46,7 @@ struct api_main {
 };
 /* A problem that an operator should know: shown by ready, health and the dashboard. */
 struct api_problem {
-    char what[32]; /* "ledger", "disk", "redis", "camera", "model", "configuration" */
+    char what[32]; /* "ledger", "disk", "redis", "camera", "model", "load", "configuration" */
     char text[256];
     bool not_ready; /* ready answers 503 while it lasts */
 };

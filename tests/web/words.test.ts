@@ -67,6 +67,11 @@ test('directions have the names that the user gave them', () => {
   assert.equal(directionName(event({ counter: 'gone', direction: 'a_to_b' }), lines), 'a_to_b');
 });
 
+test('a machine that is too slow is told in words', () => {
+  assert.match(problemWords('load').title, /cannot keep up/);
+  assert.match(problemWords('load').advice, /detect: fps/);
+});
+
 test('JPEG: why it is that', () => {
   assert.match(jpegReason(camera({ video: 'h265' }), ''), /H\.265/);
   assert.equal(jpegReason(camera({ video: 'h265' }), 'the decoder failed'), 'the decoder failed');

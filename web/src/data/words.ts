@@ -102,6 +102,12 @@ export function problemWords(what: string): ProblemWords {
         meaning: 'Without it nothing is detected and nothing is counted.',
         advice: 'Check the model file in the configuration with “sightline model check FILE”.',
       };
+    case 'load':
+      return {
+        title: 'This machine cannot keep up',
+        meaning: 'Fewer pictures are analysed than wanted. Fast objects may be missed; where pictures are further apart than a second, the history has a gap.',
+        advice: 'Lower “detect: fps” of some cameras, choose their smaller stream for counting, or give the server more processors.',
+      };
     case 'configuration':
       return {
         title: 'The configuration is not the one that runs',
