@@ -42,7 +42,12 @@ address = f"rtsp://127.0.0.1:{signed.port}/live"
 
 # ---- found ----
 onvif = Camera(signed.port, [])
-job = run(server, {"do": "discover", "at": f"127.0.0.1:{onvif.udp_port}"})
+begun = begin(server, {"do": "discover", "at": f"127.0.0.1:{onvif.udp_port}"})[1]["id"]
+seen = []
+tap.wait_for(lambda: seen.append(server.get(f"/api/v1/jobs?id={begun}")) or seen[-1]["state"] != "running", 30)
+tap.ok(len({one["progress"] for one in seen if 0 < one["progress"] < 1}) > 5 and any(one["result"] and one["result"]["devices"] for one in seen[:-1]),
+       "while it looks its progress grows, and what was found is shown")
+job = seen[-1]
 tap.equal((job["state"], [device["name"] for device in job["result"]["devices"]]), ("done", ["North gate"]), "found")
 tap.equal(job["progress"], 1, "its progress is whole")
 onvif.close()
