@@ -40,7 +40,7 @@ static bool can_move(const struct joint *joint, int buffer)
     const struct cpu_runner *runner = plan->runner;
     const struct cpu_tensor *x      = runner->tensors[joint->value].plain;
 
-    if (buffer == BUFFER_NONE || plan->uses[joint->value] != 1 || x->offset != 0 ||
+    if (buffer == BUFFER_NONE || plan->graph->values[joint->value].uses != 1 || x->offset != 0 ||
         x->floats != runner->buffers[buffer].floats)
         return false;
     for (int i = 0; i < runner->step_count; i++) {

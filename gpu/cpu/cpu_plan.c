@@ -62,10 +62,15 @@ static int plan_expectation(struct plan *plan, const struct node *node)
 
 static int plan_conv(struct plan *plan, const struct node *node)
 {
-    enum layout        layout = cpu_conv_layout(plan->runner, node);
-    struct cpu_tensor *x = plan_tensor(plan, node->input[0], layout), *residual = NULL, *y;
+    bool               list     = plan_reads_list(plan, node);
+    struct cpu_tensor *x        = list ? plan_describe(plan->runner, LAYOUT_BLOCKED,
+                                                       &plan->graph->values[node->input[0]])
+                                       : plan_tensor(plan, node->input[0],
+                                                     cpu_conv_layout(plan->runner, node));
+    struct cpu_tensor *residual = NULL, *y;
+    int                rc;
 
-    if (x == NULL)
+    if (x == NULL || (list && plan_list(plan, node->input[0]) != 0))
         return ERR_MEMORY;
     if (node->input[3] >= 0 &&
         (residual = plan_tensor(plan, node->input[3], LAYOUT_BLOCKED)) == NULL)
@@ -73,7 +78,8 @@ static int plan_conv(struct plan *plan, const struct node *node)
     y = plan_output(plan, node->output, LAYOUT_BLOCKED);
     if (y == NULL)
         return ERR_MEMORY;
-    return cpu_plan_conv(plan->runner, node, x, residual, y, plan->why);
+    rc = cpu_plan_conv(plan->runner, node, x, residual, y, plan->why);
+    return rc == 0 && list ? plan_read_list(plan, node) : rc;
 }
 
 static int plan_pool(struct plan *plan, const struct node *node)
@@ -433,18 +439,6 @@ static int plan_node(struct plan *plan, const struct node *node)
     }
 }
 
-static void count_uses(struct plan *plan)
-{
-    for (int i = 0; i < plan->graph->node_count; i++) {
-        const struct node *node = &plan->graph->nodes[i];
-        for (int k = 0; node->kind != NODE_REMOVED && k < node->input_count; k++)
-            if (node->input[k] >= 0)
-                plan->uses[node->input[k]]++;
-    }
-    for (int i = 0; i < plan->graph->output_count; i++)
-        plan->uses[plan->graph->outputs[i]]++;
-}
-
 static int start_plan(struct plan *plan)
 {
     int64_t count = plan->graph->value_count;
@@ -454,12 +448,10 @@ static int start_plan(struct plan *plan)
     plan->homes           = plan_alloc(plan, count, sizeof *plan->homes);
     plan->parent          = plan_alloc(plan, count, sizeof *plan->parent);
     plan->parent_block    = plan_alloc(plan, count, sizeof *plan->parent_block);
-    plan->uses            = plan_alloc(plan, count, sizeof *plan->uses);
     plan->runner->input   = plan_describe(plan->runner, LAYOUT_PLAIN,
                                           &plan->graph->values[plan->graph->input]);
     if (plan->runner->tensors == NULL || plan->channels == NULL || plan->homes == NULL ||
-        plan->parent == NULL || plan->parent_block == NULL || plan->uses == NULL ||
-        plan->runner->input == NULL)
+        plan->parent == NULL || plan->parent_block == NULL || plan->runner->input == NULL)
         return ERR_MEMORY;
     plan->runner->tensors[plan->graph->input].plain = plan->runner->input;
     for (int64_t i = 0; i < count; i++)
@@ -467,7 +459,6 @@ static int start_plan(struct plan *plan)
     for (int i = 0; i < plan->graph->node_count; i++)
         if (plan_joins_pictures(plan, &plan->graph->nodes[i]))
             adopt_parts(plan, &plan->graph->nodes[i]);
-    count_uses(plan);
     return cpu_codes_begin(plan);
 }
 

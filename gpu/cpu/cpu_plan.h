@@ -17,7 +17,6 @@ struct plan {
     struct cpu_layouts *homes;        /* by value: where it will lie */
     int                *parent;       /* by value: the joined value that it lies in, or -1 */
     int                *parent_block; /* where in it */
-    int                *uses;         /* by value: how often it is read, also as an output */
     bool               *wants_codes;  /* by value: somebody would rather read 8-bit codes */
     struct why         *why;
 };
@@ -35,6 +34,15 @@ struct cpu_tensor *plan_describe(struct cpu_runner *runner, enum layout layout,
  * `used`: inputs of the step so far. */
 void plan_gather_lane(struct cpu_step *step, int *used, struct cpu_gather *gather, int lane,
                       struct cpu_tensor *x, int channel, int block);
+/* cpu_list.c: a 1×1 convolution reads its input's channels where they are, when that is a list of them
+ * which nobody else needs in one place and which does not lie in whole blocks already. First the
+ * channels are made; then, when the convolution's step is the last one, it is told where they are.
+ * 0 or ERR_MEMORY. */
+bool plan_reads_list(const struct plan *plan, const struct node *node);
+int  plan_list(struct plan *plan, int number);
+int  plan_read_list(struct plan *plan, const struct node *node);
+/* The number of the step's input that is `tensor`, which is added if need be; `used`: inputs so far. */
+int plan_step_input(struct cpu_step *step, int *used, struct cpu_tensor *tensor);
 /* A concatenation of the channels of pictures; a node of which every output channel is an input
  * channel. */
 bool plan_joins_pictures(const struct plan *plan, const struct node *node);

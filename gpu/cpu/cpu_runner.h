@@ -56,6 +56,12 @@ struct cpu_gather {
     int32_t lane[KERNELS_MAX_BLOCK];   /* of the source, by output lane */
 };
 
+/* Where a channel of a list lies. */
+struct cpu_lane {
+    int     input;  /* of the step */
+    int64_t offset; /* floats from the start of that input to the channel's first pixel */
+};
+
 struct cpu_piece {  /* of a concatenation along any axis, in plain layout */
     int64_t begin;  /* floats within a row of the output */
     int64_t floats; /* of this piece in each row */
@@ -75,6 +81,8 @@ struct cpu_step {
     struct kernel_pool    pool;
     struct cpu_gather    *gathers; /* one for each block of the output */
     int                   gather_count;
+    struct cpu_lane      *lanes;   /* of a list of channels */
+    const float         **lane_at; /* room for their addresses during a run */
     int64_t               pitch;   /* "to plain": floats from one channel to the next */
     const int32_t        *columns; /* of a picture made larger: the input's, by output column */
     struct cpu_piece     *pieces;

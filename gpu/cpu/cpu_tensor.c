@@ -149,8 +149,7 @@ bool plan_has_blocked(const struct plan *plan, int value)
            plan->runner->tensors[value].codes != NULL || plan->channels[value] != NULL;
 }
 
-/* The number of the step's input that is `tensor`, which is added if need be. */
-static int step_input(struct cpu_step *step, int *used, struct cpu_tensor *tensor)
+int plan_step_input(struct cpu_step *step, int *used, struct cpu_tensor *tensor)
 {
     for (int i = 0; i < *used; i++)
         if (step->input[i] == tensor)
@@ -163,7 +162,7 @@ void plan_gather_lane(struct cpu_step *step, int *used, struct cpu_gather *gathe
                       struct cpu_tensor *x, int channel, int block)
 {
     int64_t offset = channel / block * x->dimension[2] * x->dimension[3] * block;
-    int     input = step_input(step, used, x), k = 0;
+    int     input = plan_step_input(step, used, x), k = 0;
 
     while (k < gather->sources && (gather->input[k] != input || gather->offset[k] != offset))
         k++;

@@ -22,10 +22,13 @@ struct kernel_conv {
     struct activation  activation;
     enum residual_kind residual_kind;
     const float       *x;
-    const float       *weights;  /* packed by the kernel's own pack function */
-    const float       *bias;     /* out channels, filled up to whole blocks */
-    const float       *residual; /* blocked like y, or NULL */
-    float             *y;        /* blocked */
+    const float *const
+                *lanes;    /* pointwise: where each input channel's first pixel is, B floats from
+                                  one to the next, when they are not the lanes of x; or NULL */
+    const float *weights;  /* packed by the kernel's own pack function */
+    const float *bias;     /* out channels, filled up to whole blocks */
+    const float *residual; /* blocked like y, or NULL */
+    float       *y;        /* blocked */
 };
 
 struct kernel_pool {

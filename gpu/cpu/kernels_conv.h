@@ -63,6 +63,21 @@ static void pointwise_pack(const float *weights, int64_t in_channels, int64_t ou
     }
 }
 
+/* The products of one input channel, which for the first pixel is at `lane`. */
+INLINE void pointwise_lane(vec sum[4][16], const float *lane, const float *weights,
+                           const int pixels, const int blocks)
+{
+    vec w[4];
+
+    for (int b = 0; b < blocks; b++)
+        w[b] = v_load(weights + b * B);
+    for (int p = 0; p < pixels; p++) {
+        vec all = v_all(lane[p * B]);
+        for (int b = 0; b < blocks; b++)
+            sum[b][p] = V_FMA(all, w[b], sum[b][p]);
+    }
+}
+
 /* `pixels` pixels from `pixel` on and `blocks` output blocks from `first` on; both are constants at
  * every call, so that the sums stay in registers. */
 INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights, int64_t first,
@@ -76,17 +91,12 @@ INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights,
     for (int p = 0; p < pixels; p++)
         for (int b = 0; b < blocks; b++)
             sum[b][p] = v_load(conv->bias + (first + b) * B);
-    for (int64_t block = 0; block < in_blocks; block++) {
+    for (int64_t c = 0; conv->lanes != NULL && c < conv->in_channels; c++)
+        pointwise_lane(sum, conv->lanes[c] + pixel * B, weights + c * blocks * B, pixels, blocks);
+    for (int64_t block = 0; conv->lanes == NULL && block < in_blocks; block++) {
         const int64_t lanes = conv->in_channels - block * B < B ? conv->in_channels - block * B : B;
         for (int64_t c = 0; c < lanes; c++) {
-            vec w[4];
-            for (int b = 0; b < blocks; b++)
-                w[b] = v_load(weights + b * B);
-            for (int p = 0; p < pixels; p++) {
-                vec all = v_all(x[p * B + c]);
-                for (int b = 0; b < blocks; b++)
-                    sum[b][p] = V_FMA(all, w[b], sum[b][p]);
-            }
+            pointwise_lane(sum, x + c, weights, pixels, blocks);
             weights += blocks * B;
         }
         x += plane;
