@@ -338,8 +338,8 @@ static float resize_at(const struct array *x, int64_t c, float y, float x_, bool
 
 /* Height and width `factor` times as large, as the trial's opset says that: an Upsample, with scales
  * alone, with a region that is empty, by size, or since opset 18 for those two axes alone. */
-static void write_resize(struct trial *t, bool linear, const char *mode, const int64_t factor[2],
-                         const int64_t size[4])
+static void write_resize(struct trial *t, const char *input, const char *output, bool linear,
+                         const char *mode, const int64_t factor[2], const int64_t size[4])
 {
     const float scales[4] = {1, 1, (float)factor[0], (float)factor[1]};
     bool        by_size   = pick(t, 0, 1) == 1 && t->onnx.opset >= 11;
@@ -352,21 +352,21 @@ static void write_resize(struct trial *t, bool linear, const char *mode, const i
     else
         onnx_floats(&t->onnx, "scales", 1, &count, scales + from);
     if (t->onnx.opset < 11) {
-        snprintf(inputs, sizeof inputs, "%s,scales", t->from);
-        onnx_node(&t->onnx, t->onnx.opset < 10 ? "Upsample" : "Resize", inputs, "y",
+        snprintf(inputs, sizeof inputs, "%s,scales", input);
+        onnx_node(&t->onnx, t->onnx.opset < 10 ? "Upsample" : "Resize", inputs, output,
                   linear ? "mode:s=linear" : "mode:s=nearest");
         return;
     }
     count = 0;
     onnx_floats(&t->onnx, "none", 1, &count, scales);
-    snprintf(inputs, sizeof inputs, "%s,%s,%s", t->from, t->onnx.opset < 13 ? "none" : "",
+    snprintf(inputs, sizeof inputs, "%s,%s,%s", input, t->onnx.opset < 13 ? "none" : "",
              !by_size             ? "scales"
              : t->onnx.opset < 13 ? "none,sizes"
                                   : ",sizes");
     snprintf(text, sizeof text,
              "mode:s=%s coordinate_transformation_mode:s=%s nearest_mode:s=floor%s",
              linear ? "linear" : "nearest", mode, from > 0 ? " axes:is=2,3" : "");
-    onnx_node(&t->onnx, "Resize", inputs, "y", text);
+    onnx_node(&t->onnx, "Resize", inputs, output, text);
 }
 
 static void case_resize(struct trial *t)
@@ -380,7 +380,7 @@ static void case_resize(struct trial *t)
     memcpy(size, t->x.size, sizeof size);
     size[2] *= factor[0];
     size[3] *= factor[1];
-    write_resize(t, linear, mode, factor, size);
+    write_resize(t, t->from, "y", linear, mode, factor, size);
     t->y = array_of(4, size);
     for (int64_t i = 0; i < elements(&t->y); i++)
         t->y.at[i] = resize_at(
@@ -390,6 +390,139 @@ static void case_resize(struct trial *t)
             linear ? resize_source(mode, i % size[3], t->x.size[3], size[3])
                    : (float)(i % size[3] / factor[1]),
             linear);
+}
+
+/* ---- between two convolutions ---- */
+
+/* Numbers on their way, and what each may be off by. */
+struct carried {
+    struct array at, spread, factors;
+};
+
+static void free_carried(struct carried *c)
+{
+    free(c->at.at);
+    free(c->spread.at);
+    free(c->factors.at);
+}
+
+static void carry(struct carried *to, int64_t i, const struct carried *from, int64_t k)
+{
+    to->at.at[i]      = from->at.at[k];
+    to->spread.at[i]  = from->spread.at[k];
+    to->factors.at[i] = from->factors.at[k];
+}
+
+static struct carried carried_of(const int64_t *size)
+{
+    return (struct carried){array_of(4, size), array_of(4, size), array_of(4, size)};
+}
+
+/* "m" to "n": the largest of windows. What that is off by is at most what any of them is. */
+static struct carried move_pool(struct trial *t, const struct carried *m)
+{
+    struct conv    c = {.groups = 1, .dilation = {1, 1}};
+    int64_t        size[4];
+    char           text[160];
+    struct carried n;
+
+    memcpy(size, m->at.size, sizeof size);
+    for (int i = 0; i < 2; i++) {
+        c.kernel[i] = pick(t, 1, size[2 + i] < 3 ? size[2 + i] : 3);
+        c.stride[i] = pick(t, 1, 2);
+        size[2 + i] = (size[2 + i] - c.kernel[i]) / c.stride[i] + 1;
+    }
+    pool_text(text, sizeof text, &c);
+    onnx_node(&t->onnx, "MaxPool", "m", "n", text);
+    n = carried_of(size);
+    for (int64_t i = 0; i < elements(&n.at); i++) {
+        int64_t plane = i / (size[2] * size[3]), oy = i / size[3] % size[2], ox = i % size[3];
+        n.at.at[i]      = largest_in(&m->at, &c, plane, oy, ox);
+        n.spread.at[i]  = largest_in(&m->spread, &c, plane, oy, ox);
+        n.factors.at[i] = largest_in(&m->factors, &c, plane, oy, ox);
+    }
+    return n;
+}
+
+static struct carried move_resize(struct trial *t, const struct carried *m)
+{
+    int64_t        factor[2] = {pick(t, 1, 3), pick(t, 1, 3)}, size[4];
+    struct carried n;
+
+    memcpy(size, m->at.size, sizeof size);
+    size[2] *= factor[0];
+    size[3] *= factor[1];
+    write_resize(t, "m", "n", false, "asymmetric", factor, size);
+    n = carried_of(size);
+    for (int64_t i = 0; i < elements(&n.at); i++)
+        carry(&n, i, m,
+              (i / (size[2] * size[3]) * m->at.size[2] + i / size[3] % size[2] / factor[0]) *
+                      m->at.size[3] +
+                  i % size[3] / factor[1]);
+    return n;
+}
+
+/* The last channels before the first. */
+static struct carried move_channels(struct trial *t, const struct carried *m)
+{
+    int64_t        channels = m->at.size[1], pixels = m->at.size[2] * m->at.size[3];
+    int64_t        cut = pick(t, 1, channels - 1);
+    struct carried n   = carried_of(m->at.size);
+
+    if (pick(t, 0, 1) == 1 && channels > 16)
+        cut = 16;
+    write_slice(t, "m", "first", 0, cut, 1);
+    write_slice(t, "m", "last", cut, INT64_MAX, 1);
+    onnx_node(&t->onnx, "Concat", "last,first", "n", "axis:i=1");
+    for (int64_t i = 0; i < elements(&n.at); i++)
+        carry(&n, i, m, (i / pixels + cut) % channels * pixels + i % pixels);
+    return n;
+}
+
+/* What n is off by is multiplied as well; and in 8 bits it was rounded to the steps of each channel of
+ * m, which may be in another place of n. */
+static void carry_on(struct trial *t, const struct carried *n, const struct array *w, double step)
+{
+    int64_t pixels = n->at.size[2] * n->at.size[3], in = n->at.size[1];
+
+    for (int64_t i = 0; i < elements(&t->y); i++) {
+        double spread = 0, factors = 0;
+        for (int64_t k = 0; k < in; k++) {
+            int64_t at = k * pixels + i % pixels;
+            double  a = (double)n->at.at[at], b = (double)w->at[i / pixels * in + k];
+            double  s = (double)n->spread.at[at], f = (double)n->factors.at[at];
+            spread += a * b * a * b + b * s * b * s;
+            factors += a * a + b * b * (f * f + step * step);
+        }
+        t->spread.at[i]  = (float)sqrt(spread);
+        t->factors.at[i] = (float)sqrt(factors);
+    }
+}
+
+/* What lies between two convolutions: in 8 bits it stays codes. */
+static void case_conv_moved(struct trial *t)
+{
+    struct conv    c = {.groups = 1, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    struct carried m, n;
+    struct array   w;
+    double         widest = 0;
+
+    write_conv(t, &c, pick(t, 5, 40), pick(t, 2, 50), "m");
+    m = (struct carried){t->y, t->spread, t->factors};
+    n = t->number % 3 == 0   ? move_pool(t, &m)
+        : t->number % 3 == 1 ? move_resize(t, &m)
+                             : move_channels(t, &m);
+    w = random_array(t, 4, (int64_t[]){pick(t, 1, 40), n.at.size[1], 1, 1});
+    onnx_floats(&t->onnx, "w2", 4, w.size, w.at);
+    onnx_node(&t->onnx, "Conv", "n,w2", "y", "");
+    t->y = conv_all(&n.at, &w, NULL, &c, t);
+    for (int64_t i = 0; i < elements(&m.at); i++)
+        widest = fmax(widest, 2 * fabs((double)m.at.at[i]));
+    /* Steps of 1/255 of it, in standard deviations of those of the input's -2..2. */
+    carry_on(t, &n, &w, widest / 4);
+    free_carried(&m);
+    free_carried(&n);
+    free(w.at);
 }
 
 static void case_pad(struct trial *t)

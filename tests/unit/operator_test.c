@@ -69,6 +69,7 @@ static const struct {
     {"Conv by channel", case_conv_depthwise, 1e-5, 0.1, 9},
     {"Conv in groups", case_conv_grouped, 2e-5, 0.1, 9},
     {"Conv, activation and residual", case_conv_fused, 2e-4, 0.15, 9},
+    {"MaxPool, Resize, Slice and Concat between Convs", case_conv_moved, 1e-4, 0.2, 9},
     {"ConvTranspose", case_conv_transpose, 3e-5, 0.1, 9},
     {"activations", case_activation, 2e-6, 0.02, 9},
     {"BatchNormalization", case_batch_normalization, 1e-5, 0.05, 9},
