@@ -268,9 +268,11 @@ static void on_answered(void *arg)
 static void knock(struct camera *camera, enum camera_loss loss)
 {
     const struct camera_knock_request request = {
-        .url      = &camera->url,
-        .reach    = camera_url_settings_reach(&camera->settings),
-        .gone     = loss == CAMERA_LOSS_UNREACHABLE,
+        .url   = &camera->url,
+        .reach = camera_url_settings_reach(&camera->settings),
+        .gone  = loss == CAMERA_LOSS_UNREACHABLE,
+        /* It has just spoken to us: it need not be asked at once. */
+        .after_ms = loss == CAMERA_LOSS_CLOSED ? CAMERA_KNOCK_MS : 0,
         .arg      = camera,
         .answered = on_answered,
     };

@@ -144,6 +144,6 @@ void camera_knock_start(struct camera_knock **out, uv_loop_t *loop,
     uv_timer_init(loop, &knock->timer);
     knock->timer.data = knock;
     knock->timer_open = true;
-    uv_timer_start(&knock->timer, on_tick, 0, CAMERA_KNOCK_MS);
+    uv_timer_start(&knock->timer, on_tick, request->after_ms, CAMERA_KNOCK_MS);
     *out = knock;
 }

@@ -20,7 +20,8 @@ struct camera_knock;
 struct camera_knock_request {
     const struct camera_url *url; /* host and port */
     unsigned                 reach;
-    bool                     gone; /* it did not answer already */
+    bool                     gone;     /* it did not answer already */
+    unsigned                 after_ms; /* until the first knock */
     void                    *arg;
     void (*answered)(void *arg); /* once, later; the knocking is over then */
 };

@@ -5,15 +5,19 @@ camera that lies.
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import tap  # noqa: E402
 
 CLIENT = os.path.join(tap.BUILD, "tests", "source_rtsp_test")
+CROWD = os.path.join(tap.BUILD, "tests", "camera_crowd_test")
 SESSIONS = int(os.environ.get("SIGHTLINE_HOSTILE_SESSIONS", "300"))
 PASSWORD = "p@ss:w#rd/canary"
 
@@ -147,6 +151,28 @@ def check_restart():
         check_pictures("after the restart", play(second.url()))
 
 
+def check_pace():
+    """A camera that takes every connection and ends it: it is not overrun, neither by attempts nor by knocks."""
+    came = []
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+
+        def accept():
+            while True:
+                try:
+                    one = listener.accept()[0]
+                except OSError:
+                    return
+                came.append(time.monotonic())
+                one.close()
+        threading.Thread(target=accept, daemon=True).start()
+        subprocess.run([CROWD, "watch", "9", "0", "rtsp://127.0.0.1:%d/x" % listener.getsockname()[1]], stdout=subprocess.DEVNULL, check=False,
+                       timeout=60)
+    most = max((sum(1 for at in came if since <= at < since + 3) for since in came), default=0)
+    ok(len(came) >= 3 and most <= 4, "%d connections in 9 s, at most %d in 3 s" % (len(came), most), str(came))
+
+
 def check_udp():
     for what, server, wish, used in [("a camera that has UDP alone", "udp", "auto", "udp"),
                                      ("UDP where it is wished", "both", "udp", "udp"),
@@ -242,6 +268,7 @@ def main():
         tap.skip_all("no %s" % CLIENT)
     check_hostile()
     check_fake()
+    check_pace()
     if subprocess.run([sys.executable, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"],
                       stderr=subprocess.DEVNULL).returncode == 0:
         check_codecs()

@@ -489,6 +489,29 @@ static void test_rtp(void)
     is_int(receiver.lost, 3, "and no loss");
 }
 
+/* Of packets that come every 40 ms, each second of them so much later. In ms. */
+static double jitter_of(int64_t late_ns)
+{
+    struct rtp_receiver receiver = {0};
+    struct rtp_header   header   = {.payload_type = 96, .ssrc = 7};
+
+    for (unsigned i = 0; i < 300; i++) {
+        header.sequence  = (uint16_t)(65400 + i);
+        header.timestamp = 0xffff0000U + i * 3600U;
+        rtp_receiver_add(&receiver, &header, 90000,
+                         (int64_t)i * 40 * NS_PER_MS + (i % 2 != 0 ? late_ns : 0));
+    }
+    return receiver.jitter / 90;
+}
+
+static void test_jitter(void)
+{
+    is_near(jitter_of(0), 0, 0.02,
+            "packets in step have no jitter, over the turn of their numbers");
+    is_near(jitter_of(20 * NS_PER_MS), 20, 0.2, "every second one 20 ms late: 20 ms");
+    is_near(jitter_of(3 * NS_PER_MS), 3, 0.1, "3 ms late: 3 ms");
+}
+
 static void write32(uint8_t *at, uint32_t value)
 {
     for (int i = 0; i < 4; i++)
@@ -555,6 +578,7 @@ int main(void)
     test_addresses();
     test_setup();
     test_rtp();
+    test_jitter();
     test_rtcp();
     test_clock();
     rtsp_parser_fini(&parser);
