@@ -256,17 +256,18 @@ static void pool_text(char *text, size_t room, const struct conv *c)
 static void case_pool(struct trial *t)
 {
     bool        largest = pick(t, 0, 1) == 1, padding = pick(t, 0, 1) == 1, up = pick(t, 0, 1) == 1;
-    struct conv c = {.groups = 1};
+    bool        wide = pick(t, 0, 3) == 0; /* more than is taken at once */
+    struct conv c    = {.groups = 1};
     int64_t     size[4];
     char        text[256];
 
-    random_window(t, &c, 5);
+    random_window(t, &c, wide ? 13 : 5);
     up = up && t->onnx.opset >= 10;
     if (t->onnx.opset < (largest ? 10 : 19))
         c.dilation[0] = c.dilation[1] = 1;
     set_input(t, 4,
               (int64_t[]){1, pick(t, 1, 40), least_side(&c, 0) + pick(t, 0, 12),
-                          least_side(&c, 1) + pick(t, 0, 20)});
+                          least_side(&c, 1) + pick(t, 0, wide ? 150 : 20)});
     pool_text(text, sizeof text, &c);
     if (t->onnx.opset >= 10)
         snprintf(text + strlen(text), sizeof text - strlen(text), " ceil_mode:i=%d", up);
