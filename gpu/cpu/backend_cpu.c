@@ -288,6 +288,7 @@ int backend_cpu_profile(struct runner *base, const float *input, struct backend_
 {
     struct cpu_runner *runner = (struct cpu_runner *)base;
 
+    stay_on_this_thread();
     memcpy(&runner->input->data, &input, sizeof input);
     for (int i = 0; i < runner->step_count; i++) {
         struct cpu_step *step  = &runner->steps[i];
@@ -314,6 +315,7 @@ void backend_cpu_observe(struct runner *base, const float *input,
     const struct graph *graph  = model_graph(base->model);
     const struct value *x      = &graph->values[graph->input];
 
+    stay_on_this_thread();
     memcpy(&runner->input->data, &input, sizeof input);
     see(context, &(struct backend_cpu_value){.name     = x->name,
                                              .channels = x->dimension[1],

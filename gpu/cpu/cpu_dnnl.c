@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ARGUMENTS 5
+#define MAX_ARGUMENTS 6
 
 struct cpu_dnnl {
     dnnl_primitive_t   primitive;
@@ -124,6 +124,16 @@ static bool append_activation(dnnl_post_ops_t post_ops, const struct activation 
     return dnnl_post_ops_append_eltwise(post_ops, 1.0F, kind, a, b) == dnnl_success;
 }
 
+/* Attributes and post-ops, empty. Scratch memory is the runner's: oneDNN's own belongs to the thread
+ * that makes a primitive, and a runner may be run by another. */
+static bool open_attributes(struct builder *builder)
+{
+    return dnnl_primitive_attr_create(&builder->attributes) == dnnl_success &&
+           dnnl_primitive_attr_set_scratchpad_mode(builder->attributes,
+                                                   dnnl_scratchpad_mode_user) == dnnl_success &&
+           dnnl_post_ops_create(&builder->post_ops) == dnnl_success;
+}
+
 /* The node's residual and activation as post-ops; `tail` is set when that is not possible. */
 static int build_post_ops(struct builder *builder, const dnnl_memory_desc_t *y)
 {
@@ -133,8 +143,7 @@ static int build_post_ops(struct builder *builder, const dnnl_memory_desc_t *y)
     builder->residual_at = -1;
     builder->tail        = node->activation.kind == ACTIVATION_HARD_SIGMOID ||
                     node->activation.kind == ACTIVATION_HARD_SWISH;
-    if (dnnl_primitive_attr_create(&builder->attributes) != dnnl_success ||
-        dnnl_post_ops_create(&builder->post_ops) != dnnl_success)
+    if (!open_attributes(builder))
         return ERR_MEMORY;
     if (builder->tail)
         return 0;
@@ -253,20 +262,42 @@ static int add_argument(struct builder *builder, int argument, const char *what,
     return 0;
 }
 
+/* Memory that the primitive uses while it runs, for this step only; *scratch is NULL where it needs
+ * none. */
+static int add_scratch(struct builder *builder, struct cpu_tensor **scratch)
+{
+    const dnnl_memory_desc_t *wanted = dnnl_primitive_desc_query_md(builder->primitive,
+                                                                    dnnl_query_scratchpad_md, 0);
+    size_t                    bytes  = wanted != NULL ? dnnl_memory_desc_get_size(wanted) : 0;
+    struct value              size   = {.rank = 1, .elements = (int64_t)((bytes + 3) / 4)};
+
+    *scratch = NULL;
+    if (bytes == 0)
+        return 0;
+    size.dimension[0] = size.elements;
+    *scratch          = cpu_add_tensor(builder->runner, LAYOUT_PLAIN, &size);
+    return *scratch != NULL
+               ? add_argument(builder, DNNL_ARG_SCRATCHPAD, "", wanted, *scratch, NULL, NULL)
+               : ERR_MEMORY;
+}
+
 /* The finished primitive as a step, and a second one for what it could not take in. */
 static int add_steps(struct builder *builder, const char *what, struct cpu_tensor *x,
                      struct cpu_tensor *residual, struct cpu_tensor *y)
 {
-    struct cpu_step *step;
+    struct cpu_tensor *scratch;
+    struct cpu_step   *step;
 
-    if (dnnl_primitive_create(&builder->dnnl->primitive, builder->primitive) != dnnl_success)
+    if (add_scratch(builder, &scratch) != 0 ||
+        dnnl_primitive_create(&builder->dnnl->primitive, builder->primitive) != dnnl_success)
         return ERR_MEMORY;
-    step = cpu_add_step(builder->runner, builder->node, what, 2);
+    step = cpu_add_step(builder->runner, builder->node, what, 3);
     if (step == NULL)
         return ERR_MEMORY;
     step->run             = run_dnnl;
     step->input[0]        = x;
     step->input[1]        = residual;
+    step->input[2]        = scratch;
     step->output          = y;
     step->implementation  = graph_memory_text(&builder->runner->memory,
                                               implementation_of(builder->primitive));
@@ -491,9 +522,7 @@ static int try_matmul(struct builder *builder, struct cpu_tensor *a, struct cpu_
 
     if (describe_matrix(a, y->rank, node->matmul.transpose_a, &src) != 0 ||
         describe_matrix(b, y->rank, node->matmul.transpose_b, &weights) != 0 ||
-        describe_matrix(y, y->rank, false, &dst) != 0 ||
-        dnnl_primitive_attr_create(&builder->attributes) != dnnl_success ||
-        dnnl_post_ops_create(&builder->post_ops) != dnnl_success)
+        describe_matrix(y, y->rank, false, &dst) != 0 || !open_attributes(builder))
         return ERR_UNSUPPORTED;
     if (node->input[2] >= 0) {
         addend = spread_addend(builder->runner, node, y);

@@ -37,6 +37,11 @@ for family in families:
     equal((result.returncode, answer["usable"], answer.get("head")), (0, True, HEADS[family]), f"{family} is a {HEADS[family]}")
     if family not in NAMED:
         equal((answer["class_count"], answer["classes"]), (20, COUNTED), "  with the classes that its metadata names")
+for path in paths:
+    # Opened by one thread, run by others.
+    result = subprocess.run([PROGRAM, "model", "bench", path, "--seconds", "0.05", "--threads", "2"], capture_output=True, text=True,
+                            check=False, timeout=60)
+    ok(result.returncode == 0, f"{os.path.basename(path)} runs on two threads")
 result = subprocess.run([os.path.join(BUILD, "tests", "cpu_models_test"), *paths], capture_output=True, text=True, check=False,
                         timeout=300)
 ran = [line for line in result.stdout.splitlines() if line.startswith("ok ") and "no step is" in line]

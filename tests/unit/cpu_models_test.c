@@ -1,8 +1,8 @@
 // links: gpu
 // Whole networks on the processor, in each precision and with each set of kernels: no step is oneDNN's
-// reference code, and after the first run none asks for memory, but for the few bytes in which oneDNN
-// holds the arguments of each of its calls. So it is with a session of a detector and with the pool,
-// from a picture to its boxes.
+// reference code; whichever thread opened a runner, any other can run it; and after the first run none
+// asks for memory, but for the few bytes in which oneDNN holds the arguments of each of its calls. So
+// it is with a session of a detector and with the pool, from a picture to its boxes.
 //
 //   cpu_models_test [MODEL...]     tests/integration/families.t gives it networks of every family; by
 //                                  itself it takes the default model and real ones
@@ -13,6 +13,7 @@
 #include "tests/count_allocations.h"
 #include "tests/tap.h"
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <time.h>
 
@@ -54,6 +55,39 @@ static unsigned long long asked(long long *kept)
     return since;
 }
 
+/* A runner that is opened by another thread, which then ends. */
+struct opening {
+    const struct model *model;
+    const char         *kernels;
+    enum precision      precision;
+    struct runner      *runner;
+    struct why          why;
+    int                 rc;
+};
+
+static void *open_there(void *arg)
+{
+    struct opening *opening = arg;
+
+    opening->rc = backend_cpu_open_with(&opening->runner, opening->model, opening->kernels,
+                                        opening->precision, &opening->why);
+    return NULL;
+}
+
+static int open_elsewhere(struct runner **runner, const struct model *model, const char *kernels,
+                          enum precision precision, struct why *why)
+{
+    struct opening opening = {.model = model, .kernels = kernels, .precision = precision};
+    pthread_t      thread;
+
+    if (pthread_create(&thread, NULL, open_there, &opening) != 0)
+        abort();
+    pthread_join(thread, NULL);
+    *runner = opening.runner;
+    *why    = opening.why;
+    return opening.rc;
+}
+
 static void test_runner(const char *name, const struct model *model, const char *kernels,
                         enum precision precision, const float *input)
 {
@@ -61,7 +95,7 @@ static void test_runner(const char *name, const struct model *model, const char 
     long long          kept;
     struct why         why = {""};
     struct runner     *runner;
-    int rc = backend_cpu_open_with(&runner, model, kernels, precision, &why), bad = 0, slow, calls;
+    int rc = open_elsewhere(&runner, model, kernels, precision, &why), bad = 0, slow, calls;
 
     if (rc != 0) {
         skip_one("%s: %s %s: %s", name, kernels, precision_name(precision), why.text);
