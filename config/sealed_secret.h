@@ -2,7 +2,8 @@
  *
  * What the server writes itself (cameras that were added through the dashboard) holds passwords only as
  * "sealed:" and the base64 of a random nonce and the encrypted, authenticated password (libsodium's
- * secretbox: XSalsa20-Poly1305). The key lies in a file of its own, readable by its owner alone, so
+ * secretbox: XSalsa20-Poly1305). What a camera wants in the path or query of its address, such as a token, is
+ * part of the address: hidden where that is shown, and not sealed. The key lies in a file of its own, readable by its owner alone, so
  * that a copy of the configuration or a backup without it gives nothing away. An entry that is moved
  * into the configuration file keeps its sealed password: it is read there too. Any thread. */
 #ifndef SIGHTLINE_CONFIG_SEALED_SECRET_H
