@@ -20,5 +20,7 @@ int main(void)
     is_near(loss.share, 0, 1e-9, "nor does silence");
     packet_loss_note(&loss, 1800 + PACKET_LOSS_PACKETS / 2, 310, 5 * PACKET_LOSS_NS);
     is_near(loss.share, 1, 1e-9, "all can be lost");
+    packet_loss_note(&loss, 2800 + PACKET_LOSS_PACKETS / 2, 305, 6 * PACKET_LOSS_NS);
+    is_near(loss.share, 0, 1e-9, "what came after all was not lost");
     return done_testing();
 }
