@@ -448,7 +448,10 @@ static void case_grid_sample(struct trial *t)
     for (int64_t i = 0; i < elements(&parts[1]); i++)
         parts[1].at[i] *= 0.8F;
     snprintf(text, sizeof text, "mode:s=%s padding_mode:s=%s align_corners:i=%d",
-             nearest ? "nearest" : "bilinear", paddings[padding], align);
+             nearest               ? "nearest"
+             : t->onnx.opset >= 20 ? "linear"
+                                   : "bilinear",
+             paddings[padding], align);
     onnx_node(&t->onnx, "GridSample", "a,b", "y", text);
     t->y = array_of(4, (int64_t[]){n, c, out, across});
     for (int64_t i = 0; i < elements(&t->y); i++) {

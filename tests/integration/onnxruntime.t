@@ -3,7 +3,7 @@
 
 All outputs of the real models on noise and on a picture; those of bench/make_model.py's families, made small, and of the real
 OSNet, whose weights are made here, on noise. The models of tests/unit/operator_test.c, which are written in all opsets from 9
-to 19, are run by ONNX Runtime alone: it is what they must give, by plain loops in C, that is checked.
+to 24, are run by ONNX Runtime alone: it is what they must give, by plain loops in C, that is checked.
 
 onnxruntime-node is looked for in NODE_PATH and where `./run bench inference` installs it; without it this is skipped.
 """
