@@ -71,8 +71,8 @@ struct backend_ops {
     int (*open)(struct runner **out, const struct model *model,
                 const struct runner_settings *settings, struct why *why);
     /* Required. `input`: batch×3×H×W float32, contiguous, in the scale that the model wants.
-     * Outputs stay valid until the next run. Same bytes in, same bytes out. ERR_DEVICE_LOST: this
-     * runner will never run again; close it and open another, on this device later or on another
+     * Outputs stay valid until the next run. Same bytes in, same bytes out. ERR_MEMORY: not this
+     * time; the outputs mean nothing. ERR_DEVICE_LOST: this runner will never run again; close it and open another, on this device later or on another
      * backend now. */
     int (*run)(struct runner *runner, const float *input, int batch, struct why *why);
     /* Required. batch×... float32 in the output's dimensions, contiguous. */
@@ -87,8 +87,9 @@ struct backend_ops {
     bool (*reads)(const struct runner *runner, const struct frame *frame);
     /* `batch` pictures, in host memory or such as reads() says yes to, to what
      * detector_session_run() gives out, the same boxes in the same order; *prepare_ns: until the
-     * pictures were with the device. What output() gives is not touched. ERR_UNSUPPORTED: one of them is larger than it takes, and nothing was done;
-     * ERR_INVALID: one cannot be analysed; ERR_DEVICE_LOST: as run(). */
+     * pictures were with the device. What output() gives is not touched. ERR_UNSUPPORTED: one of
+     * them is larger than it takes, and nothing was done; ERR_INVALID: one cannot be analysed;
+     * ERR_DEVICE_LOST: as run(). */
     int (*run_boxes)(struct runner *runner, struct frame *const *frames, int batch,
                      struct box (*boxes)[LIMIT_BOXES], int *counts, int64_t *prepare_ns,
                      struct why *why);

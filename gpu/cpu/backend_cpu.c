@@ -256,9 +256,11 @@ static int cpu_run(struct runner *base, const float *input, int batch, struct wh
     stay_on_this_thread(); /* a runner may have been opened by another thread */
     /* The steps only read it; the tensor's type serves both inputs and outputs. */
     memcpy(&runner->input->data, &input, sizeof input);
+    runner->failed = false;
     for (int i = 0; i < runner->step_count; i++)
         runner->steps[i].run(&runner->steps[i]);
-    return 0;
+    return runner->failed ? why_set(why, ERR_MEMORY, "a layer could not be computed: out of memory")
+                          : 0;
 }
 
 static const float *cpu_output(const struct runner *base, int index)

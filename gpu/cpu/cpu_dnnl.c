@@ -12,6 +12,7 @@
 #define MAX_ARGUMENTS 6
 
 struct cpu_dnnl {
+    struct cpu_runner *runner;
     dnnl_primitive_t   primitive;
     dnnl_stream_t      stream;
     int                count;
@@ -54,8 +55,10 @@ static void run_dnnl(const struct cpu_step *step)
         dnnl_memory_set_data_handle(dnnl->arguments[i].memory, tensor->data);
         dnnl->bound[i] = tensor->data;
     }
-    dnnl_primitive_execute(dnnl->primitive, dnnl->stream, dnnl->count, dnnl->arguments);
-    dnnl_stream_wait(dnnl->stream);
+    if (dnnl_primitive_execute(dnnl->primitive, dnnl->stream, dnnl->count, dnnl->arguments) !=
+            dnnl_success ||
+        dnnl_stream_wait(dnnl->stream) != dnnl_success)
+        dnnl->runner->failed = true;
 }
 
 /* What follows a convolution that oneDNN cannot do itself, in place. */
@@ -303,6 +306,7 @@ static int add_steps(struct builder *builder, const char *what, struct cpu_tenso
                                               implementation_of(builder->primitive));
     step->dnnl            = builder->dnnl;
     builder->dnnl->stream = builder->runner->stream;
+    builder->dnnl->runner = builder->runner;
     builder->dnnl         = NULL; /* the step's now */
     if (step->implementation == NULL)
         return ERR_MEMORY;

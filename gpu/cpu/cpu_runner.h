@@ -116,6 +116,7 @@ struct cpu_runner {
     struct cpu_tensor         *outputs[MODEL_MAX_OUTPUTS];
     dnnl_engine_t              engine;
     dnnl_stream_t              stream;
+    bool                       failed; /* a call of oneDNN in this run: what it gives is old */
 };
 
 /* cpu_plan.c */
