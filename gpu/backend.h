@@ -72,8 +72,8 @@ struct backend_ops {
                 const struct runner_settings *settings, struct why *why);
     /* Required. `input`: batch×3×H×W float32, contiguous, in the scale that the model wants.
      * Outputs stay valid until the next run. Same bytes in, same bytes out. ERR_MEMORY: not this
-     * time; the outputs mean nothing. ERR_DEVICE_LOST: this runner will never run again; close it and open another, on this device later or on another
-     * backend now. */
+     * time; the outputs mean nothing. ERR_DEVICE_LOST: this runner will never run again; close it
+     * and open another, on this device later or on another backend now. */
     int (*run)(struct runner *runner, const float *input, int batch, struct why *why);
     /* Required. batch×... float32 in the output's dimensions, contiguous. */
     const float *(*output)(const struct runner *runner, int index);
