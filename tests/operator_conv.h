@@ -345,9 +345,7 @@ static void case_conv_fused(struct trial *t)
         snprintf(sum, sizeof sum, "a,%s", t->from);
         onnx_node(&t->onnx, "Add", sum, "y", "");
     }
-    t->residual  = true;
-    t->saturates = order < 2 && (act->function == act_clip || act->function == act_sigmoid ||
-                                 act->function == act_hard_sigmoid);
+    t->residual = true;
     for (int64_t i = 0; i < elements(&t->y); i++) {
         t->y.at[i] = order < 2 ? act->function(t->y.at[i] + t->x.at[i])
                                : act->function(t->y.at[i]) + t->x.at[i];

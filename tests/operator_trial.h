@@ -27,7 +27,6 @@ struct trial {
      * slope, and whether it adds a residual, in 8 bits too. Otherwise empty. */
     struct array factors;
     bool         residual;
-    bool         saturates; /* in 8 bits the sum does, before a residual comes to it */
 };
 
 static int64_t pick(struct trial *t, int64_t low, int64_t high)

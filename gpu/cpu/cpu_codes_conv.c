@@ -186,11 +186,20 @@ struct curve_plan {
     bool  first; /* residual before the curve */
 };
 
+/* curve_range() has looked at what the residual adds. */
+static bool reaches_by_itself(const struct activation *activation)
+{
+    return activation->kind == ACTIVATION_NONE || activation->kind == ACTIVATION_RELU;
+}
+
 static float channel_range(const struct conv_plan *p, const struct calibrated *range, int c)
 {
     float reach = p->residual != NULL ? p->residual->scales->scale[c] * 255 : 0;
     float most  = curve_range(&p->node->activation, range->low[c] - reach, range->high[c] + reach);
 
+    /* A sum must not saturate where the residual that is added to it could bring it back. */
+    if (p->node->residual == RESIDUAL_BEFORE_ACTIVATION && !reaches_by_itself(&p->node->activation))
+        most += reach * 1.01F;
     /* With the residual before the curve, its gain must stay within 16 bits. */
     return p->residual != NULL ? fmaxf(most, reach * 1.01F) : most;
 }
