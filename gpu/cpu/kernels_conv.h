@@ -39,6 +39,39 @@ INLINE void finish_row(const struct kernel_conv *conv, const vec *sum, const int
             v_store(y + p * B, finish(conv, sum[p], at + p * B));
 }
 
+/* ---- blocks of which half is empty ----
+ *
+ * Of two output blocks the second often has few channels: 24 are one and a half. Where the machine can put
+ * two pixels into one vector (V_HALVES and what belongs to it), a quarter of the multiplications goes:
+ * `sum[1]` has a vector for each two pixels then. */
+#ifdef V_HALVES
+#define HAS_HALVES true
+#else
+#define HAS_HALVES       false
+#define STEM_PIXELS_HALF STEM_PIXELS
+#define V_HALVES(a, b)   (a)
+#define V_TWICE(p)       v_load(p)
+#define V_LOW(x)         (x)
+#define V_HIGH(x)        (x)
+#endif
+
+/* True when the second block from `first` on is the last one and at most half full. */
+INLINE bool is_half(const struct kernel_conv *conv, int64_t first)
+{
+    return HAS_HALVES && conv->out_channels > (first + 1) * B &&
+           conv->out_channels <= (first + 1) * B + B / 2;
+}
+
+/* From a vector for each two pixels to one for each. */
+INLINE void part_halves(vec *sum, const int pixels)
+{
+    for (int p = pixels - 2; p >= 0; p -= 2) {
+        vec both   = sum[p / 2];
+        sum[p]     = V_LOW(both);
+        sum[p + 1] = V_HIGH(both);
+    }
+}
+
 /* ---- pointwise: weights are groups of output blocks × input lane × block × B ---- */
 
 static int64_t pointwise_weights(int64_t in_channels, int64_t out_channels)
@@ -65,23 +98,29 @@ static void pointwise_pack(const float *weights, int64_t in_channels, int64_t ou
 
 /* The products of one input channel, which for the first pixel is at `lane`. */
 INLINE void pointwise_lane(vec sum[4][16], const float *lane, const float *weights,
-                           const int pixels, const int blocks)
+                           const int pixels, const int blocks, const bool half)
 {
-    vec w[4];
+    const int full = half ? 1 : blocks;
+    vec       w[4], before = v_all(0.0F);
 
-    for (int b = 0; b < blocks; b++)
+    for (int b = 0; b < full; b++)
         w[b] = v_load(weights + b * B);
+    if (half)
+        w[1] = V_TWICE(weights + B);
     for (int p = 0; p < pixels; p++) {
         vec all = v_all(lane[p * B]);
-        for (int b = 0; b < blocks; b++)
+        for (int b = 0; b < full; b++)
             sum[b][p] = V_FMA(all, w[b], sum[b][p]);
+        if (half && p % 2 == 1)
+            sum[1][p / 2] = V_FMA(V_HALVES(before, all), w[1], sum[1][p / 2]);
+        before = all;
     }
 }
 
 /* `pixels` pixels from `pixel` on and `blocks` output blocks from `first` on; both are constants at
  * every call, so that the sums stay in registers. */
 INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights, int64_t first,
-                           int64_t pixel, const int pixels, const int blocks)
+                           int64_t pixel, const int pixels, const int blocks, const bool half)
 {
     const int64_t plane     = conv->out_height * conv->out_width * B;
     const int64_t in_blocks = blocks_of(conv->in_channels);
@@ -89,38 +128,43 @@ INLINE void pointwise_tile(const struct kernel_conv *conv, const float *weights,
     vec           sum[4][16];
 
     for (int p = 0; p < pixels; p++)
-        for (int b = 0; b < blocks; b++)
+        for (int b = 0; b < (half ? 1 : blocks); b++)
             sum[b][p] = v_load(conv->bias + (first + b) * B);
+    for (int p = 0; half && p < pixels / 2; p++)
+        sum[1][p] = V_TWICE(conv->bias + (first + 1) * B);
     for (int64_t c = 0; conv->lanes != NULL && c < conv->in_channels; c++)
-        pointwise_lane(sum, conv->lanes[c] + pixel * B, weights + c * blocks * B, pixels, blocks);
+        pointwise_lane(sum, conv->lanes[c] + pixel * B, weights + c * blocks * B, pixels, blocks,
+                       half);
     for (int64_t block = 0; conv->lanes == NULL && block < in_blocks; block++) {
         const int64_t lanes = conv->in_channels - block * B < B ? conv->in_channels - block * B : B;
         for (int64_t c = 0; c < lanes; c++) {
-            pointwise_lane(sum, x + c, weights, pixels, blocks);
+            pointwise_lane(sum, x + c, weights, pixels, blocks, half);
             weights += blocks * B;
         }
         x += plane;
     }
+    if (half)
+        part_halves(sum[1], pixels);
     for (int b = 0; b < blocks; b++)
         finish_row(conv, sum[b], pixels, (first + b) * plane + pixel * B);
 }
 
 /* All pixels in tiles; the last tile overlaps the one before rather than being small. */
 INLINE void pointwise_row(const struct kernel_conv *conv, const float *weights, int64_t first,
-                          const int pixels, const int blocks)
+                          const int pixels, const int blocks, const bool half)
 {
     const int64_t count = conv->out_height * conv->out_width;
     int64_t       pixel = 0;
 
     if (count < pixels) {
         for (; pixel < count; pixel++)
-            pointwise_tile(conv, weights, first, pixel, 1, blocks);
+            pointwise_tile(conv, weights, first, pixel, 1, blocks, false);
         return;
     }
     for (; pixel + pixels <= count; pixel += pixels)
-        pointwise_tile(conv, weights, first, pixel, pixels, blocks);
+        pointwise_tile(conv, weights, first, pixel, pixels, blocks, half);
     if (pixel < count)
-        pointwise_tile(conv, weights, first, count - pixels, pixels, blocks);
+        pointwise_tile(conv, weights, first, count - pixels, pixels, blocks, half);
 }
 
 static void pointwise(const struct kernel_conv *conv)
@@ -135,20 +179,22 @@ static void pointwise(const struct kernel_conv *conv)
             width = POINTWISE_BLOCKS;
 #if POINTWISE_BLOCKS == 4
         if (width == 4)
-            pointwise_row(conv, weights, first, 6, 4);
+            pointwise_row(conv, weights, first, 6, 4, false);
         else if (width == 3)
-            pointwise_row(conv, weights, first, 8, 3);
+            pointwise_row(conv, weights, first, 8, 3, false);
+        else if (width == 2 && is_half(conv, first))
+            pointwise_row(conv, weights, first, 14, 2, true);
         else if (width == 2)
-            pointwise_row(conv, weights, first, 12, 2);
+            pointwise_row(conv, weights, first, 12, 2, false);
         else
-            pointwise_row(conv, weights, first, 14, 1);
+            pointwise_row(conv, weights, first, 14, 1, false);
 #elif POINTWISE_BLOCKS == 2
         if (width == 2)
-            pointwise_row(conv, weights, first, 6, 2);
+            pointwise_row(conv, weights, first, 6, 2, false);
         else
-            pointwise_row(conv, weights, first, 10, 1);
+            pointwise_row(conv, weights, first, 10, 1, false);
 #else
-        pointwise_row(conv, weights, first, 4, 1);
+        pointwise_row(conv, weights, first, 4, 1, false);
 #endif
         weights += in_lanes * width * B;
     }
@@ -315,9 +361,10 @@ static void depthwise(const struct kernel_conv *conv)
 /* `pixels` neighbouring pixels of `blocks` output blocks. A kernel or stride of 0 is one that is
  * not known when this is compiled. */
 INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy, int64_t ox,
-                      const int pixels, const int blocks, const int kernel, const int stride,
-                      const bool edge)
+                      const int pixels, const int blocks, const bool half, const int kernel,
+                      const int stride, const bool edge)
 {
+    const int            full   = half ? 1 : blocks;
     const struct window *window = &conv->window;
     const int            kh     = kernel > 0 ? kernel : window->kernel[0];
     const int            kw     = kernel > 0 ? kernel : window->kernel[1];
@@ -329,8 +376,10 @@ INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy,
     vec                  sum[2][14];
 
     for (int p = 0; p < pixels; p++)
-        for (int b = 0; b < blocks; b++)
+        for (int b = 0; b < full; b++)
             sum[b][p] = v_load(conv->bias + (block + b) * B);
+    for (int p = 0; half && p < pixels / 2; p++)
+        sum[1][p] = V_TWICE(conv->bias + (block + 1) * B);
     for (int64_t c = 0; c < conv->in_channels; c++)
         for (int ky = 0; ky < kh; ky++) {
             int64_t      iy = oy * window->stride[0] - window->pad_begin[0] + ky;
@@ -345,48 +394,59 @@ INLINE void stem_tile(const struct kernel_conv *conv, int64_t block, int64_t oy,
                 __builtin_prefetch(row + step * conv->in_width + left + kw + 16);
             }
             for (int kx = 0; kx < kw; kx++) {
-                vec weights[2];
+                vec weights[2], before = v_all(0.0F);
                 if (edge && (left + kx < 0 || left + kx >= conv->in_width))
                     continue;
-                for (int b = 0; b < blocks; b++)
+                for (int b = 0; b < full; b++)
                     weights[b] = v_load(w + b * taps + kx * B);
+                if (half)
+                    weights[1] = V_TWICE(w + taps + kx * B);
                 for (int p = 0; p < pixels; p++) {
                     vec all = v_all(row[left + p * step + kx]);
-                    for (int b = 0; b < blocks; b++)
+                    for (int b = 0; b < full; b++)
                         sum[b][p] = V_FMA(all, weights[b], sum[b][p]);
+                    if (half && p % 2 == 1)
+                        sum[1][p / 2] = V_FMA(V_HALVES(before, all), weights[1], sum[1][p / 2]);
+                    before = all;
                 }
             }
         }
+    if (half)
+        part_halves(sum[1], pixels);
     for (int b = 0; b < blocks; b++)
         finish_row(conv, sum[b], pixels, at + b * plane);
 }
 
 INLINE void stem_row(const struct kernel_conv *conv, int64_t block, int64_t oy, const int pixels,
-                     const int blocks, const int kernel, const int stride)
+                     const int blocks, const bool half, const int kernel, const int stride)
 {
     const struct row_range inner = inner_columns(conv);
     int64_t                ox    = 0;
 
     for (; ox < inner.begin; ox++)
-        stem_tile(conv, block, oy, ox, 1, blocks, 0, 0, true);
+        stem_tile(conv, block, oy, ox, 1, blocks, false, 0, 0, true);
     for (; ox + pixels <= inner.end; ox += pixels)
-        stem_tile(conv, block, oy, ox, pixels, blocks, kernel, stride, false);
+        stem_tile(conv, block, oy, ox, pixels, blocks, half, kernel, stride, false);
     if (ox < inner.end && inner.end - inner.begin >= pixels) {
         /* The last tile overlaps the one before rather than being small. */
-        stem_tile(conv, block, oy, inner.end - pixels, pixels, blocks, kernel, stride, false);
+        stem_tile(conv, block, oy, inner.end - pixels, pixels, blocks, half, kernel, stride, false);
         ox = inner.end;
     }
     for (; ox < conv->out_width; ox++)
-        stem_tile(conv, block, oy, ox, 1, blocks, 0, 0, true);
+        stem_tile(conv, block, oy, ox, 1, blocks, false, 0, 0, true);
 }
 
 /* Output rows from `begin` to before `end` of `blocks` blocks. */
 INLINE void stem_band(const struct kernel_conv *conv, int64_t block, int64_t begin, int64_t end,
                       const int blocks, const int kernel, const int stride)
 {
+    const int pixels = blocks == 1 ? STEM_PIXELS_ALONE : STEM_PIXELS;
+
     for (int64_t oy = begin; oy < end; oy++)
-        stem_row(conv, block, oy, blocks == 1 ? STEM_PIXELS_ALONE : STEM_PIXELS, blocks, kernel,
-                 stride);
+        if (blocks == 2 && is_half(conv, block))
+            stem_row(conv, block, oy, STEM_PIXELS_HALF, 2, true, kernel, stride);
+        else
+            stem_row(conv, block, oy, pixels, blocks, false, kernel, stride);
 }
 
 INLINE void stem_square(const struct kernel_conv *conv, int64_t block, int64_t begin, int64_t end,
