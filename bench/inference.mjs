@@ -155,6 +155,11 @@ if (!quick) {
     }
 }
 addAgreements(rows, agreements);
+// What reads the JSON counts on these.
+const KEYS = ['model', 'backend', 'precision', 'threads', 'ms', 'images_per_s', 'gflops', 'peak_share', 'ratio_to_onnxruntime'];
+for (const row of rows)
+    for (const key of KEYS)
+        if (row[key] === undefined) throw new Error(`a row without ${key}: ${JSON.stringify(row)}`);
 if (json) {
     console.log(JSON.stringify({rows}));
 } else {

@@ -327,7 +327,7 @@ static void print_scaling(const struct work *work, const struct scaling *scaling
     double                   alone        = median(scaling->alone, SCALING_ROUNDS);
 
     for (int busy = 0; busy < 2; busy++) {
-        double share[SCALED_COUNT], of_loop[SCALING_ROUNDS], of_peer[SCALING_ROUNDS];
+        double share[SCALED_COUNT], of_loop[SCALING_ROUNDS], of_peer[SCALING_ROUNDS], rate, flops;
         for (int i = 0; i < SCALED_COUNT; i++)
             share[i] = median(scaling->share[busy][i], SCALING_ROUNDS);
         for (int round = 0; round < SCALING_ROUNDS; round++) {
@@ -335,13 +335,16 @@ static void print_scaling(const struct work *work, const struct scaling *scaling
             of_loop[round]    = pool / scaling->share[busy][SCALED_LOOP][round];
             of_peer[round]    = pool / scaling->share[busy][SCALED_PEER][round];
         }
+        rate  = share[SCALED_POOL] * alone;
+        flops = 2.0 * (double)work->info->multiply_adds * rate / 1e9;
         printf("{\"model\":\"%s\",\"backend\":\"cpu pool\",\"precision\":\"f32\",\"threads\":2,"
                "\"isa\":\"best\",\"condition\":\"%s\",\"ms\":%.3f,\"images_per_s\":%.1f,"
+               "\"gflops\":%.1f,\"peak_share\":%.3f,"
                "\"ratio_to_onnxruntime\":%.2f,\"of_one_worker\":%.3f,\"loop_of_one_thread\":%.3f,"
                "\"of_loop\":%.3f}\n",
-               work->name, CONDITIONS[busy], 1e3 / (share[SCALED_POOL] * alone),
-               share[SCALED_POOL] * alone, median(of_peer, SCALING_ROUNDS), share[SCALED_POOL],
-               share[SCALED_LOOP], median(of_loop, SCALING_ROUNDS));
+               work->name, CONDITIONS[busy], 1e3 / rate, rate, flops,
+               flops / (2.0 * peak_for("cpu", "f32")), median(of_peer, SCALING_ROUNDS),
+               share[SCALED_POOL], share[SCALED_LOOP], median(of_loop, SCALING_ROUNDS));
         fprintf(stderr,
                 "%s, two workers, %s: %.2f of one worker's rate; a loop of multiply-adds by two "
                 "threads: %.2f of one's\n",
