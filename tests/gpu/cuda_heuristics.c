@@ -43,6 +43,19 @@ static void describe(const struct card *card, char *json, size_t bytes)
              card->memory_bytes);
 }
 
+/* The card for cuDNN's heuristics, which need none of its kind; false, and said why. */
+static bool open_card(const struct card *card, cudnnBackendDescriptor_t *device)
+{
+    struct why why = {""};
+    char       json[1200];
+
+    describe(card, json, sizeof json);
+    if (cudnn_device_of_json(device, json, &why) == 0)
+        return true;
+    printf("# %s: %s\n", card->name, why.text);
+    return false;
+}
+
 /* How many engine configurations there are for one convolution; both modes, as the backend asks. */
 static int ask(const struct cudnn_conv_shape *shape, cudnnBackendDescriptor_t device)
 {
@@ -71,15 +84,10 @@ static void ask_card(const char *name, const struct cuda_plan *plan, const struc
 {
     static struct cudnn_conv_shape seen[LIMIT_MODEL_NODES];
     cudnnBackendDescriptor_t       device;
-    struct why                     why = {""};
-    char                           json[1200];
     int                            asked = 0, accepted = 0;
 
-    describe(card, json, sizeof json);
-    if (cudnn_device_of_json(&device, json, &why) != 0) {
-        printf("# %s: %s\n", card->name, why.text);
+    if (!open_card(card, &device))
         return;
-    }
     for (int i = 0; i < plan->step_count; i++) {
         const struct cuda_step *step = &plan->steps[i];
         int                     same = 0;
@@ -134,15 +142,10 @@ static int ask_patterns(const struct card *card)
         {.kind = ACTIVATION_HARD_SWISH, .a = 1 / 6.0F, .b = 0.5F},
     };
     cudnnBackendDescriptor_t device;
-    struct why               why = {""};
-    char                     json[1200];
     int                      asked = 0, accepted = 0;
 
-    describe(card, json, sizeof json);
-    if (cudnn_device_of_json(&device, json, &why) != 0) {
-        fprintf(stderr, "%s: %s\n", card->name, why.text);
+    if (!open_card(card, &device))
         return 1;
-    }
     for (size_t i = 0; i < sizeof ACTIVATIONS / sizeof ACTIVATIONS[0]; i++)
         for (int residual = RESIDUAL_NONE; residual <= RESIDUAL_AFTER_ACTIVATION; residual++) {
             struct cudnn_conv_shape shape = pattern(&ACTIVATIONS[i], (enum residual_kind)residual);
