@@ -3,8 +3,9 @@
  * Included by one file per instruction set, which defines KERNELS_TABLE, KERNELS_NAME, B (numbers
  * in a vector, and channels in a block), POINTWISE_BLOCKS (output blocks in one tile of the
  * pointwise kernel), STEM_BLOCKS and STEM_PIXELS (the tile of the stem; STEM_PIXELS_ALONE when it
- * has one block, STEM_PIXELS_HALF when the second is half empty), V_FMA, and the other V_ macros where the machine has an instruction for them.
- * Everything here is static: the same names in each file are different code. */
+ * has one block, STEM_PIXELS_HALF when the second is half empty), V_FMA, and the other V_ macros
+ * where the machine has an instruction for them. Everything here is static: the same names in each
+ * file are different code. */
 #include "gpu/cpu/kernels_dense.h"
 #include "gpu/cpu/kernels_number.h"
 
